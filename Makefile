@@ -1,0 +1,53 @@
+# Every target works from a fresh checkout: the first one run makes .venv from requirements.lock.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+ARGS ?=
+SERVE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench warmup clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(STAMP) ## run the demonstration (SERVE=1: keep serving afterwards)
+	$(BIN)/tidegate demo $(if $(SERVE),--serve) $(ARGS)
+
+test: $(STAMP) ## compile the kernels once, then run the tests (ARGS="-k name" goes to pytest)
+	$(BIN)/tidegate warmup --capacity small
+	$(BIN)/python -m pytest -n 2 -q $(ARGS)
+
+lint: $(STAMP) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy gateway tools
+
+bench: $(STAMP) ## run the benchmarks (ARGS go to tools.bench)
+	$(BIN)/python -m tools.bench $(ARGS)
+
+warmup: $(STAMP) ## compile the kernels into the cache (ARGS go to tidegate warmup)
+	$(BIN)/tidegate warmup $(ARGS)
+
+clean: ## remove build products and tool caches; .venv and compiled kernels stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find gateway tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@python=; if ! $(BIN)/python -c '$(USABLE)' 2>/dev/null; then \
+	    for candidate in python3.11 python3.12 python3.13 python3.14 python3; do \
+	        if $$candidate -c '$(USABLE)' 2>/dev/null; then python=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$$python" ]; then \
+	        echo "error: Python 3.11 or later with its venv module is needed, and none was found on PATH" >&2; exit 1; \
+	    fi; \
+	    echo "Making $(VENV) with $$($$python --version)"; \
+	    $$python -m venv --clear $(VENV) || exit 1; \
+	fi
+	@echo "Installing the pinned packages into $(VENV): once for each change of the lock file, a minute or two"
+	$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@

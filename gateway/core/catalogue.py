@@ -1,0 +1,333 @@
+"""The catalogue of checks and limits: one row each. Kernels take the numbers from here, docs/checks.md is made of it.
+
+To add a check: a row here, a function in `checks.py`, a call in `checks.judge`, a test in which it alone fires.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.core import layout as a
+from gateway.fix import tags as t
+
+# How a breach's numbers are written.
+NO_NUMBERS, QUANTITY, MONEY, PRICE, COUNT, MILLISECONDS = range(6)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: what it compares, where its limit may and must stand, and how its breach is told."""
+
+    id: int
+    name: str
+    reason: int  # OrdRejReason(103)
+    unit: int
+    compares: str
+    limit: str | None  # the key in limits.yaml
+    scopes: tuple[int, ...]
+    mandatory_scope: int | None
+    rules: str
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One key of limits.yaml."""
+
+    index: int
+    key: str
+    kind: str  # quantity, money, bps, count or duration
+    scopes: tuple[int, ...]
+    mandatory_scope: int | None
+    tighter: str  # "lower" or "higher"
+    meaning: str
+
+
+ORDER_SCOPES = tuple(range(a.SCOPES))
+PER_INSTRUMENT_SCOPES = tuple(range(a.POSITION_SCOPES))
+RATE_SCOPES = (a.FIRM, a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW, a.SESSION)
+
+(
+    FAULT,
+    WELL_FORMED,
+    KNOWN_INSTRUMENT,
+    IDENTITY,
+    ROUTE,
+    VENUE_DOWN,
+    CL_ORD_ID_REUSE,
+    STALE_ORDER,
+    CAPACITY,
+    REPLACE_TERMS,
+    LOT,
+    TICK_SIZE,
+    MAX_ORDER_QTY,
+    REFERENCE_PRICE,
+    PRICE_COLLAR,
+    MAX_ORDER_NOTIONAL,
+    MAX_LONG,
+    MAX_SHORT,
+    MAX_OPEN_ORDERS,
+    MAX_MESSAGES,
+    DUPLICATE_ORDER,
+) = range(21)
+
+LIMITS = (
+    Limit(a.MAX_ORDER_QTY, "max_order_qty", "quantity", ORDER_SCOPES, a.ACCOUNT, "lower", "largest OrderQty(38)"),
+    Limit(
+        a.MAX_ORDER_NOTIONAL,
+        "max_order_notional",
+        "money",
+        ORDER_SCOPES,
+        a.ACCOUNT,
+        "lower",
+        "largest notional of one order, in the firm's currency",
+    ),
+    Limit(
+        a.COLLAR_BPS,
+        "collar_bps",
+        "bps",
+        ORDER_SCOPES,
+        a.INSTRUMENT,
+        "lower",
+        "how far beyond the reference price an order may be priced, on its aggressive side",
+    ),
+    Limit(
+        a.MAX_LONG,
+        "max_long",
+        "quantity",
+        PER_INSTRUMENT_SCOPES,
+        a.ACCOUNT,
+        "lower",
+        "largest long position in an instrument, open buys counted",
+    ),
+    Limit(
+        a.MAX_SHORT,
+        "max_short",
+        "quantity",
+        PER_INSTRUMENT_SCOPES,
+        a.ACCOUNT,
+        "lower",
+        "largest short position in an instrument, open sells counted",
+    ),
+    Limit(a.MAX_OPEN_ORDERS, "max_open_orders", "count", ORDER_SCOPES, None, "lower", "orders open at one time"),
+    Limit(
+        a.MAX_MESSAGES,
+        "max_messages",
+        "count",
+        RATE_SCOPES,
+        a.SESSION,
+        "lower",
+        "messages in any `message_window`, refused ones included",
+    ),
+    Limit(
+        a.MESSAGE_WINDOW,
+        "message_window",
+        "duration",
+        RATE_SCOPES,
+        None,
+        "higher",
+        "length of the window that `max_messages` of the same entity counts in (1s when not set)",
+    ),
+    Limit(
+        a.DUPLICATE_WINDOW,
+        "duplicate_window",
+        "duration",
+        ORDER_SCOPES,
+        None,
+        "higher",
+        "time in which an order equal to an accepted one is refused; 0s is off",
+    ),
+    Limit(
+        a.REFERENCE_MAX_AGE,
+        "reference_max_age",
+        "duration",
+        ORDER_SCOPES,
+        a.INSTRUMENT,
+        "lower",
+        "age up to which a reference price is fresh",
+    ),
+)
+
+
+def _limited(check: int, name: str, index: int, unit: int, compares: str, rules: str, reason: int) -> Check:
+    limit = LIMITS[index]
+    return Check(check, name, reason, unit, compares, limit.key, limit.scopes, limit.mandatory_scope, rules)
+
+
+def _plain(check: int, name: str, reason: int, unit: int, compares: str, rules: str = "") -> Check:
+    return Check(check, name, reason, unit, compares, None, (), None, rules)
+
+
+SIZE_RULES = "15c3-5(c)(1)(ii); RTS 6 Art. 15(1)"
+CHECKS = (
+    _plain(FAULT, "FAULT", t.ORDER_BROKER_OPTION, NO_NUMBERS, "no invariant of the gateway is broken"),
+    _plain(WELL_FORMED, "WELL_FORMED", t.ORDER_BROKER_OPTION, NO_NUMBERS, "side, type, time in force, price and quantity"),
+    _plain(KNOWN_INSTRUMENT, "KNOWN_INSTRUMENT", t.ORDER_UNKNOWN_SYMBOL, NO_NUMBERS, "Symbol(55), SecurityID(48) is listed"),
+    _plain(
+        IDENTITY,
+        "IDENTITY",
+        t.ORDER_BROKER_OPTION,
+        NO_NUMBERS,
+        "account, desk, strategy, trader, flow are listed for the session",
+        "15c3-5(c)(2)(iii); RTS 6 Art. 15(4)",
+    ),
+    _plain(ROUTE, "ROUTE", t.ORDER_BROKER_OPTION, NO_NUMBERS, "ExDestination(100) or the routing table names a venue"),
+    _plain(VENUE_DOWN, "VENUE_DOWN", t.ORDER_EXCHANGE_CLOSED, NO_NUMBERS, "the venue's session is logged on"),
+    _plain(CL_ORD_ID_REUSE, "CL_ORD_ID_REUSE", t.ORDER_DUPLICATE, NO_NUMBERS, "ClOrdID(11) is new in the session"),
+    _plain(STALE_ORDER, "STALE_ORDER", t.ORDER_STALE, MILLISECONDS, "age of an order sent with PossDupFlag(43)"),
+    _plain(CAPACITY, "CAPACITY", t.ORDER_BROKER_OPTION, NO_NUMBERS, "the tables have room for one more order"),
+    _plain(REPLACE_TERMS, "REPLACE_TERMS", t.ORDER_BROKER_OPTION, NO_NUMBERS, "a replace keeps instrument, side, account"),
+    _plain(LOT, "LOT", t.ORDER_BROKER_OPTION, QUANTITY, "OrderQty(38) is a multiple of the lot"),
+    _plain(TICK_SIZE, "TICK_SIZE", t.ORDER_BROKER_OPTION, PRICE, "Price(44), StopPx(99) are multiples of the tick"),
+    _limited(
+        MAX_ORDER_QTY, "MAX_ORDER_QTY", a.MAX_ORDER_QTY, QUANTITY, "OrderQty(38)", SIZE_RULES, t.ORDER_EXCEEDS_LIMIT
+    ),
+    _limited(
+        REFERENCE_PRICE,
+        "REFERENCE_PRICE",
+        a.REFERENCE_MAX_AGE,
+        MILLISECONDS,
+        "age of the reference price; an exit may use the last good one or the previous close",
+        "RTS 6 Art. 15(1)(a)",
+        t.ORDER_EXCEEDS_LIMIT,
+    ),
+    _limited(
+        PRICE_COLLAR,
+        "PRICE_COLLAR",
+        a.COLLAR_BPS,
+        PRICE,
+        "Price(44) against the reference price, aggressive side",
+        "15c3-5(c)(1)(ii); RTS 6 Art. 15(1)(a)",
+        t.ORDER_EXCEEDS_LIMIT,
+    ),
+    _limited(
+        MAX_ORDER_NOTIONAL,
+        "MAX_ORDER_NOTIONAL",
+        a.MAX_ORDER_NOTIONAL,
+        MONEY,
+        "quantity x worst price x multiplier, rounded up",
+        "15c3-5(c)(1)(ii); RTS 6 Art. 15(1)(b)",
+        t.ORDER_EXCEEDS_LIMIT,
+    ),
+    _limited(
+        MAX_LONG,
+        "MAX_LONG",
+        a.MAX_LONG,
+        QUANTITY,
+        "position + open buys + this order, if that is more than before",
+        "15c3-5(c)(1)(i); RTS 6 Art. 15(4)",
+        t.ORDER_EXCEEDS_LIMIT,
+    ),
+    _limited(
+        MAX_SHORT,
+        "MAX_SHORT",
+        a.MAX_SHORT,
+        QUANTITY,
+        "open sells + this order - position, if that is more than before",
+        "15c3-5(c)(1)(i); RTS 6 Art. 15(4)",
+        t.ORDER_EXCEEDS_LIMIT,
+    ),
+    _limited(
+        MAX_OPEN_ORDERS,
+        "MAX_OPEN_ORDERS",
+        a.MAX_OPEN_ORDERS,
+        COUNT,
+        "open orders and this one",
+        "RTS 6 Art. 15(1)(c)",
+        t.ORDER_EXCEEDS_LIMIT,
+    ),
+    _limited(
+        MAX_MESSAGES,
+        "MAX_MESSAGES",
+        a.MAX_MESSAGES,
+        COUNT,
+        "messages in the window, this one included",
+        "15c3-5(c)(1)(ii); RTS 6 Art. 15(1)(d)",
+        t.ORDER_EXCEEDS_LIMIT,
+    ),
+    _limited(
+        DUPLICATE_ORDER,
+        "DUPLICATE_ORDER",
+        a.DUPLICATE_WINDOW,
+        MILLISECONDS,
+        "time since an equal order (account, instrument, side, type, quantity, prices) was accepted",
+        "15c3-5(c)(1)(ii)",
+        t.ORDER_DUPLICATE,
+    ),
+)
+
+
+# What a breach without numbers says after the name of its check; `breach.value` is the row.
+DETAILS = (
+    "an invariant of the gateway is broken, all orders are blocked",
+    "OrderQty(38) must be a positive decimal of at most 8 places",
+    "Price(44) must be a positive decimal of at most 8 places",
+    "StopPx(99) must be a positive decimal of at most 8 places",
+    "OrdType(40) must be 1, 2, 3 or 4",
+    "Side(54) must be 1, 2 or 5",
+    "TimeInForce(59) must be 0, 1, 2, 3, 4, 6 or 7",
+    "ClOrdID(11) is longer than 64 bytes",
+    "Symbol(55) and SecurityID(48) name different instruments",
+    "no such instrument:",
+    "no account given",
+    "not listed for this session:",
+    "no venue for this instrument",
+    "no such venue:",
+    "the venue speaks another FIX version",
+    "the venue is not logged on",
+    "ClOrdID(11) was used before",
+    "the tables are full",
+    "a replace cannot change the instrument",
+    "a replace cannot change Side(54)",
+    "a replace cannot change the account",
+    "notional or exposure is too large to compute",
+    "none known",
+)
+(
+    DETAIL_FAULT,
+    DETAIL_QTY,
+    DETAIL_PRICE,
+    DETAIL_STOP,
+    DETAIL_ORD_TYPE,
+    DETAIL_SIDE,
+    DETAIL_TIME_IN_FORCE,
+    DETAIL_CL_ORD_ID,
+    DETAIL_TWO_INSTRUMENTS,
+    DETAIL_NO_INSTRUMENT,
+    DETAIL_NO_ACCOUNT,
+    DETAIL_NOT_LISTED,
+    DETAIL_NO_VENUE,
+    DETAIL_UNKNOWN_VENUE,
+    DETAIL_VERSION,
+    DETAIL_DOWN,
+    DETAIL_REUSE,
+    DETAIL_FULL,
+    DETAIL_INSTRUMENT,
+    DETAIL_REPLACE_SIDE,
+    DETAIL_ACCOUNT,
+    DETAIL_TOO_LARGE,
+    DETAIL_NONE_KNOWN,
+) = range(len(DETAILS))
+
+
+def _name_table(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Names as rows of bytes with their sizes, for kernels."""
+    rows = np.zeros((len(names), max(map(len, names))), np.uint8)
+    for row, name in zip(rows, names, strict=True):
+        row[: len(name)] = np.frombuffer(name.encode("ascii"), np.uint8)
+    return rows, np.array([len(name) for name in names], np.int64)
+
+
+CHECK_NAME, CHECK_NAME_SIZE = _name_table([check.name for check in CHECKS])
+SCOPE_NAME, SCOPE_NAME_SIZE = _name_table(list(a.SCOPE_NAMES))
+LIMIT_KEY, LIMIT_KEY_SIZE = _name_table([limit.key for limit in LIMITS])
+CHECK_REASON = np.array([check.reason for check in CHECKS], np.int64)
+CHECK_UNIT = np.array([check.unit for check in CHECKS], np.int64)
+CHECK_LIMIT = np.array([next((x.index for x in LIMITS if x.key == c.limit), -1) for c in CHECKS], np.int64)
+DETAIL, DETAIL_SIZE = _name_table(list(DETAILS))
+
+
+def phrase(text: str) -> np.ndarray:
+    """ASCII text as the bytes that kernels append."""
+    return np.frombuffer(text.encode("ascii"), np.uint8).copy()

@@ -1,0 +1,322 @@
+"""The checks: each its own function that reads the state and the candidate, and adds its breaches. Kernels only.
+
+`judge` runs them all in one pass; the prerequisites (message, instrument, identity, route) have been settled before by
+`intake.py`. An exposure limit fires only when the worst case after the order is over the limit and higher than before.
+"""
+
+from __future__ import annotations
+
+from gateway.core import catalogue as c
+from gateway.core import layout as a
+from gateway.core.layout import NONE, SCOPES, UNLIMITED, UNSET
+from gateway.core.lookup import limit_here, tighter
+from gateway.fix import tags as t
+from gateway.fix.values import E8, multiply_up
+from gateway.jit import kernel
+
+BPS = 10_000
+MAX_EXPOSURE_E8 = 4 * 10**18  # sums above this could leave int64
+EXIT_COLLAR_FACTOR = 2  # an exit priced from an old reference gets this many times the collar
+
+
+@kernel
+def breach(x, check, detail, field, entity, paired, value, limit):
+    """Add a breach to the candidate; those of one check stand tightest limit first."""
+    x.mask |= 1 << check
+    at = x.breach_count
+    if at == a.MAX_BREACHES:
+        return
+    x.breach_count += 1
+    while at > 0 and x.breach[at - 1].check == check and tighter(c.CHECK_LIMIT[check], limit, x.breach[at - 1].limit):
+        move_breach(x.breach[at], x.breach[at - 1])
+        at -= 1
+    b = x.breach[at]
+    b.check = check
+    b.detail = detail
+    b.field = field
+    b.entity = entity
+    b.paired = paired
+    b.value = value
+    b.limit = limit
+
+
+@kernel
+def move_breach(target, source):
+    """Copy one breach over another."""
+    target.check = source.check
+    target.detail = source.detail
+    target.field = source.field
+    target.entity = source.entity
+    target.paired = source.paired
+    target.value = source.value
+    target.limit = source.limit
+
+
+@kernel
+def fail(x, check, detail, field):
+    """Add a breach that has no numbers."""
+    breach(x, check, detail, field, NONE, 0, 0, 0)
+
+
+@kernel
+def exceeds(x, check, limit, value, bound):
+    """Add a breach of the tightest limit found by `gather_limits`."""
+    breach(x, check, NONE, NONE, x.limit_entity[limit], x.limit_paired[limit], value, bound)
+
+
+@kernel
+def gather_limits(s, x):
+    """Find the tightest of every limit over the candidate's scopes; a mandatory one that is missing is a breach."""
+    for limit in range(a.LIMITS):
+        best = UNSET
+        entity = NONE
+        paired = 0
+        for k in range(SCOPES):
+            if x.entities[k] != NONE:
+                value, pair = limit_here(s, x.entities[k], x.exposures[k] if k < a.POSITION_SCOPES else NONE, limit)
+                if tighter(limit, value, best):
+                    best = value
+                    entity = x.entities[k]
+                    paired = pair
+        x.limit[limit] = best
+        x.limit_entity[limit] = entity
+        x.limit_paired[limit] = paired
+
+
+@kernel
+def require(s, x, check, limit, scope):
+    """Add a breach when a mandatory limit is not set at the scope where it must stand."""
+    value, _ = limit_here(
+        s, x.entities[scope], x.exposures[scope] if scope < a.POSITION_SCOPES else NONE, limit
+    )
+    if value == UNSET:
+        breach(x, check, NONE, NONE, x.entities[scope], 0, 0, UNSET)
+
+
+@kernel
+def share_of(price_e8, bps):
+    """price x bps / 10,000, rounded down, without leaving int64."""
+    return price_e8 // BPS * bps + price_e8 % BPS * bps // BPS
+
+
+@kernel
+def _reduces(s, x):
+    """Whether the candidate can only bring its account's position in the instrument closer to flat."""
+    if x.added_e8 == 0:
+        return True
+    e = s.exposures[x.exposures[a.ACCOUNT]]
+    if x.side == t.BUY:
+        return -e.position_e8 - e.open_buy_e8 - x.added_e8 >= 0
+    return e.position_e8 - e.open_sell_e8 - x.added_e8 >= 0
+
+
+@kernel
+def live_reference(i):
+    """Reference price of an instrument: the last trade, brought inside the quote; 0 when nothing is known."""
+    price = i.last_e8
+    if i.bid_e8 > 0 and i.ask_e8 > 0:
+        if price == 0:
+            price = (i.bid_e8 + i.ask_e8) // 2
+        price = min(max(price, i.bid_e8), i.ask_e8)
+    return price
+
+
+@kernel
+def check_reference_price(s, x):
+    """REFERENCE_PRICE: fresh for all; an exit at a limit may fall back to the last good price, then the close."""
+    require(s, x, c.REFERENCE_PRICE, a.REFERENCE_MAX_AGE, a.INSTRUMENT)
+    i = s.instruments[x.instrument]
+    live = live_reference(i)
+    age = s.now_ns - i.quote_ns
+    x.collar_factor = 1
+    x.reference_e8 = live
+    if live > 0 and i.quote_ns != NONE and (x.limit[a.REFERENCE_MAX_AGE] == UNSET or age <= x.limit[a.REFERENCE_MAX_AGE]):
+        return
+    if x.ord_type == t.LIMIT and _reduces(s, x) and (live > 0 or i.previous_close_e8 > 0):
+        x.collar_factor = EXIT_COLLAR_FACTOR
+        x.reference_e8 = live if live > 0 else i.previous_close_e8
+        return
+    if live > 0 and i.quote_ns != NONE:
+        exceeds(x, c.REFERENCE_PRICE, a.REFERENCE_MAX_AGE, age, x.limit[a.REFERENCE_MAX_AGE])
+    else:
+        x.reference_e8 = 0
+        fail(x, c.REFERENCE_PRICE, c.DETAIL_NONE_KNOWN, NONE)
+
+
+@kernel
+def check_price_collar(s, x):
+    """PRICE_COLLAR: a limit beyond the reference price on its aggressive side; also finds the candidate's worst price."""
+    require(s, x, c.PRICE_COLLAR, a.COLLAR_BPS, a.INSTRUMENT)
+    collar = x.limit[a.COLLAR_BPS]
+    i = s.instruments[x.instrument]
+    has_limit = x.ord_type == t.LIMIT or x.ord_type == t.STOP_LIMIT
+    distance = 0
+    if collar != UNSET and collar != UNLIMITED:
+        distance = share_of(x.reference_e8, collar) * x.collar_factor
+        if has_limit and x.reference_e8 > 0:
+            if x.side == t.BUY and x.price_e8 > x.reference_e8 + distance:
+                exceeds(x, c.PRICE_COLLAR, a.COLLAR_BPS, x.price_e8, x.reference_e8 + distance)
+            elif x.side != t.BUY and x.price_e8 < x.reference_e8 - distance:
+                exceeds(x, c.PRICE_COLLAR, a.COLLAR_BPS, x.price_e8, x.reference_e8 - distance)
+    if has_limit:
+        x.worst_price_e8 = x.price_e8
+    elif x.side == t.BUY:
+        x.worst_price_e8 = max(max(i.ask_e8, x.reference_e8) + distance, x.stop_e8)
+    if x.side != t.BUY:
+        x.worst_price_e8 = max(max(x.price_e8, x.stop_e8), max(i.bid_e8, x.reference_e8))
+
+
+@kernel
+def scale_up(amount_e4, value_e8):
+    """Money x a factor of 10^-8, rounded up; -1 when it does not fit."""
+    if value_e8 == E8:
+        return amount_e4
+    whole = value_e8 // E8
+    part = value_e8 % E8
+    if amount_e4 > MAX_EXPOSURE_E8 // (whole + 1):
+        return -1
+    return amount_e4 * whole + amount_e4 // E8 * part + (amount_e4 % E8 * part + E8 - 1) // E8
+
+
+@kernel
+def check_max_order_notional(s, x):
+    """MAX_ORDER_NOTIONAL: quantity x worst price x value of a point, rounded up; what cannot be computed is refused."""
+    require(s, x, c.MAX_ORDER_NOTIONAL, a.MAX_ORDER_NOTIONAL, a.ACCOUNT)
+    money = multiply_up(x.qty_e8, x.worst_price_e8)
+    value = s.instruments[x.instrument].value_e8
+    x.notional_e4 = scale_up(money, value) if money >= 0 and value > 0 else -1
+    limit = x.limit[a.MAX_ORDER_NOTIONAL]
+    if x.notional_e4 < 0:
+        fail(x, c.MAX_ORDER_NOTIONAL, c.DETAIL_TOO_LARGE, NONE)
+    elif limit != UNSET and x.notional_e4 > limit:
+        exceeds(x, c.MAX_ORDER_NOTIONAL, a.MAX_ORDER_NOTIONAL, x.notional_e4, limit)
+
+
+@kernel
+def check_max_order_qty(s, x):
+    """MAX_ORDER_QTY: the quantity of the order."""
+    require(s, x, c.MAX_ORDER_QTY, a.MAX_ORDER_QTY, a.ACCOUNT)
+    limit = x.limit[a.MAX_ORDER_QTY]
+    if limit != UNSET and x.qty_e8 > limit:
+        exceeds(x, c.MAX_ORDER_QTY, a.MAX_ORDER_QTY, x.qty_e8, limit)
+
+
+@kernel
+def check_lot(s, x):
+    """LOT: the quantity is a multiple of the lot."""
+    lot = s.instruments[x.instrument].lot_e8
+    if x.qty_e8 % lot != 0:
+        breach(x, c.LOT, NONE, NONE, NONE, 0, x.qty_e8, lot)
+
+
+@kernel
+def check_tick_size(s, x):
+    """TICK_SIZE: price and stop price are multiples of the tick."""
+    tick = s.instruments[x.instrument].tick_e8
+    if x.price_e8 % tick != 0:
+        breach(x, c.TICK_SIZE, NONE, NONE, NONE, 0, x.price_e8, tick)
+    if x.stop_e8 % tick != 0:
+        breach(x, c.TICK_SIZE, NONE, NONE, NONE, 0, x.stop_e8, tick)
+
+
+@kernel
+def check_positions(s, x):
+    """MAX_LONG and MAX_SHORT: worst-case position on the order's side, at every scope that keeps one."""
+    limit = a.MAX_LONG if x.side == t.BUY else a.MAX_SHORT
+    check = c.MAX_LONG if x.side == t.BUY else c.MAX_SHORT
+    require(s, x, check, limit, a.ACCOUNT)
+    for k in range(a.POSITION_SCOPES):
+        if x.exposures[k] == NONE:
+            continue
+        e = s.exposures[x.exposures[k]]
+        before = e.position_e8 + e.open_buy_e8 if x.side == t.BUY else e.open_sell_e8 - e.position_e8
+        after = before + x.added_e8
+        bound, paired = limit_here(s, x.entities[k], x.exposures[k], limit)
+        if after <= before:
+            continue
+        if bound != UNSET and after > bound:
+            breach(x, check, NONE, NONE, x.entities[k], paired, after, bound)
+        elif after > MAX_EXPOSURE_E8:
+            fail(x, check, c.DETAIL_TOO_LARGE, NONE)
+
+
+@kernel
+def check_max_open_orders(s, x):
+    """MAX_OPEN_ORDERS: open orders and this one, at every scope; replaces open no order."""
+    if x.kind != t.NEW_ORDER_SINGLE:
+        return
+    for k in range(SCOPES):
+        if x.entities[k] != NONE:
+            e = s.entities[x.entities[k]]
+            limit = e.limit[a.MAX_OPEN_ORDERS]
+            if limit != UNSET and e.open_orders + 1 > limit:
+                breach(x, c.MAX_OPEN_ORDERS, NONE, NONE, x.entities[k], 0, e.open_orders + 1, limit)
+
+
+@kernel
+def check_max_messages(s, x):
+    """MAX_MESSAGES: messages of every entity in its window; they were counted when the message came in."""
+    require(s, x, c.MAX_MESSAGES, a.MAX_MESSAGES, a.SESSION)
+    for k in range(SCOPES):
+        if x.entities[k] != NONE and k != a.INSTRUMENT and k != a.VENUE:
+            e = s.entities[x.entities[k]]
+            limit = e.limit[a.MAX_MESSAGES]
+            if limit != UNSET and e.in_window > limit:
+                breach(x, c.MAX_MESSAGES, NONE, NONE, x.entities[k], 0, e.in_window, limit)
+
+
+@kernel
+def fingerprint_of(x):
+    """31-bit hash of what makes two orders equal: account, instrument, side, type, quantity and prices."""
+    h = x.entities[a.ACCOUNT] * 8_191 + x.instrument * 131 + x.side * 7 + x.ord_type
+    h = (h ^ (x.qty_e8 & 0x7FFFFFFF) ^ (x.qty_e8 >> 31)) * 16_777_619 & 0x7FFFFFFF
+    h = (h ^ (x.price_e8 & 0x7FFFFFFF) ^ (x.price_e8 >> 31)) * 16_777_619 & 0x7FFFFFFF
+    h = (h ^ (x.stop_e8 & 0x7FFFFFFF) ^ (x.stop_e8 >> 31)) * 16_777_619 & 0x7FFFFFFF
+    return h ^ (h >> 13)
+
+
+@kernel
+def _equal_order(x, o, r):
+    return (
+        o.entities[a.ACCOUNT] == x.entities[a.ACCOUNT]
+        and o.instrument == x.instrument
+        and o.side == x.side
+        and r.ord_type == x.ord_type
+        and r.qty_e8 == x.qty_e8
+        and r.price_e8 == x.price_e8
+        and r.stop_e8 == x.stop_e8
+    )
+
+
+@kernel
+def check_duplicate_order(s, x):
+    """DUPLICATE_ORDER: an equal new order accepted within the window; newest first, so the walk ends with the window."""
+    window = x.limit[a.DUPLICATE_WINDOW]
+    if x.kind != t.NEW_ORDER_SINGLE or window == UNSET or window == 0:
+        return
+    row = int(s.fingerprint_head[x.fingerprint & (s.fingerprint_head.size - 1)])
+    while row != NONE:
+        o = s.orders[row]
+        age = s.now_ns - o.placed_ns
+        if age >= window:
+            return
+        if o.fingerprint == x.fingerprint and _equal_order(x, o, s.requests[o.first]):
+            exceeds(x, c.DUPLICATE_ORDER, a.DUPLICATE_WINDOW, age, window)
+            return
+        row = o.fingerprint_older
+
+
+@kernel
+def judge(s, x):
+    """Run every check that needs no prerequisite more; afterwards `x.mask` is 0 exactly when the order may go out."""
+    gather_limits(s, x)
+    check_lot(s, x)
+    check_tick_size(s, x)
+    check_max_order_qty(s, x)
+    check_reference_price(s, x)
+    check_price_collar(s, x)
+    check_max_order_notional(s, x)
+    check_positions(s, x)
+    check_max_open_orders(s, x)
+    check_max_messages(s, x)
+    check_duplicate_order(s, x)

@@ -1,0 +1,349 @@
+"""Compose every message the gateway sends: reports and rejects to an EMS, child orders to a venue. Kernels only.
+
+Fields of our own come first, in ascending order of tag; fields carried over from the message in hand follow in its
+order. `buf` is always the buffer of the event in hand, read through the index.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gateway.core import catalogue as c
+from gateway.core.layout import ACCOUNT, MAX_MESSAGE_BYTES, NONE, VERSION_42, VERSION_44
+from gateway.core.write import (
+    begin,
+    finish,
+    has_room,
+    put_bytes,
+    put_char,
+    put_decimal,
+    put_id,
+    put_int,
+    put_utc_timestamp,
+)
+from gateway.fix import tags as t
+from gateway.fix.index import MAX_TAG, find
+from gateway.fix.values import copy_bytes
+from gateway.jit import kernel
+
+CHILD_ID, ORDER_ID, EXEC_ID = ord("C"), ord("O"), ord("E")
+NONE_TEXT = c.phrase("NONE")
+UNKNOWN_TYPE = c.phrase("?")
+NO_TAGS = np.zeros(0, np.int64)
+IDS = np.array([t.ClOrdID, t.OrderID, t.OrigClOrdID, t.SecondaryClOrdID])
+CANCEL_TAGS = np.array(
+    [
+        *(t.ClOrdID, t.OrderID, t.OrigClOrdID, t.SecondaryClOrdID, t.OrderQty, t.Side, t.Symbol, t.TransactTime),
+        *(t.Price, t.OrdType, t.TimeInForce, t.StopPx),
+    ]
+)
+LOWEST_REASON_44 = 9  # OrdRejReason values from here on exist in 4.4 only
+SUBSCRIBE_AT_ONCE = 50  # instruments in one MarketDataRequest(V)
+
+
+@kernel
+def order_status(s, o):
+    """OrdStatus(39) by the precedence of FIX 4.4 Appendix D: acknowledged pending requests stand over the rest."""
+    status = o.status
+    if status == t.STATUS_CANCELED or status == t.STATUS_REJECTED or status == t.STATUS_EXPIRED:
+        return status
+    row = o.pending
+    while row != NONE:
+        r = s.requests[row]
+        if r.acknowledged == 1:
+            if r.kind == t.ORDER_CANCEL_REQUEST:
+                return t.STATUS_PENDING_CANCEL
+            status = t.STATUS_PENDING_REPLACE
+        row = r.older
+    if status == t.STATUS_NEW and o.replaced == 1 and s.sessions[o.session].version == VERSION_42:
+        return t.STATUS_REPLACED_42
+    return status
+
+
+@kernel
+def copy_field(s, out, index, buf, tag):
+    """Carry the first field with this tag over from the message in hand; nothing when it has none."""
+    f = find(index, tag)
+    if f >= 0:
+        put_bytes(s, out, tag, buf, index.start[f], index.length[f])
+
+
+@kernel
+def copy_carried(s, out, index, buf, carry, own):
+    """Carry every field over whose tag is allowed and not among `own`, in the order of the message."""
+    for f in range(index.count):
+        tag = index.tag[f]
+        if tag < MAX_TAG and carry[tag] == 1:
+            mine = False
+            for k in range(own.size):
+                if own[k] == tag:
+                    mine = True
+            if not mine:
+                put_bytes(s, out, tag, buf, index.start[f], index.length[f])
+
+
+@kernel
+def put_cl_ord_id(s, out, tag, request):
+    """Append the ClOrdID that the EMS gave a request."""
+    r = s.requests[request]
+    put_bytes(s, out, tag, r.cl_ord_id, 0, r.cl_ord_id_size)
+
+
+@kernel
+def _put_none(s, out, tag):
+    put_bytes(s, out, tag, NONE_TEXT, 0, NONE_TEXT.size)
+
+
+@kernel
+def _next_exec(s):
+    s.next_exec += 1
+    return s.next_exec
+
+
+@kernel
+def order_reject(s, out, work, buf, session, reason):
+    """ExecutionReport that refuses a NewOrderSingle: 150=8, 39=8; `work.text` says why."""
+    version = s.sessions[session].version
+    index = work.index
+    begin(s, out, session, t.EXECUTION_REPORT)
+    copy_field(s, out, index, buf, t.Account)
+    put_int(out, t.AvgPx, 0)
+    copy_field(s, out, index, buf, t.ClOrdID)
+    put_int(out, t.CumQty, 0)
+    put_id(out, t.ExecID, EXEC_ID, s.run, _next_exec(s))
+    if version == VERSION_42:
+        put_char(out, t.ExecTransType, t.TRANS_NEW)
+    copy_field(s, out, index, buf, t.SecurityIDSource)
+    _put_none(s, out, t.OrderID)
+    copy_field(s, out, index, buf, t.OrderQty)
+    put_char(out, t.OrdStatus, t.STATUS_REJECTED)
+    copy_field(s, out, index, buf, t.OrdType)
+    copy_field(s, out, index, buf, t.Price)
+    copy_field(s, out, index, buf, t.SecurityID)
+    copy_field(s, out, index, buf, t.Side)
+    copy_field(s, out, index, buf, t.Symbol)
+    put_bytes(s, out, t.Text, work.text, 0, work.text_size)
+    copy_field(s, out, index, buf, t.TimeInForce)
+    put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
+    copy_field(s, out, index, buf, t.StopPx)
+    if version == VERSION_42 and reason >= LOWEST_REASON_44:
+        reason = t.ORDER_BROKER_OPTION
+    put_int(out, t.OrdRejReason, reason)
+    put_char(out, t.ExecType, t.EXEC_REJECTED)
+    put_int(out, t.LeavesQty, 0)
+    finish(out)
+
+
+@kernel
+def report(s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8, last_px_e8, exec_number, exec_ref, relay):
+    """ExecutionReport on an order, from its state.
+
+    `cl_ord_id` and `orig` are requests (41 is left out when `orig` is NONE); 31 and 32 go out when `last_qty_e8` is not
+    negative; `exec_ref` is the number of the execution busted or corrected, or NONE. With `relay` the message in hand is
+    the venue's report: its Text, reasons, ExecID and the fields of the carry list go along; without, `work.text` does.
+    """
+    o = s.orders[row]
+    work = s.work
+    index = work.index
+    version = s.sessions[o.session].version
+    r = s.requests[o.accepted]
+    i = s.instruments[o.instrument]
+    account = s.entities[o.entities[ACCOUNT]]
+    status = order_status(s, o)
+    begin(s, out, o.session, t.EXECUTION_REPORT)
+    put_bytes(s, out, t.Account, account.name, 0, account.name_size)
+    put_decimal(out, t.AvgPx, o.avg_px_e8)
+    put_cl_ord_id(s, out, t.ClOrdID, cl_ord_id)
+    put_decimal(out, t.CumQty, o.cum_e8)
+    put_id(out, t.ExecID, EXEC_ID, s.run, exec_number)
+    if exec_ref != NONE:
+        put_id(out, t.ExecRefID, EXEC_ID, s.run, exec_ref)
+    if version == VERSION_42:
+        put_char(out, t.ExecTransType, trans_type)
+    if last_qty_e8 >= 0:
+        put_decimal(out, t.LastPx, last_px_e8)
+        put_decimal(out, t.LastQty, last_qty_e8)
+    put_id(out, t.OrderID, ORDER_ID, s.run, row)
+    put_decimal(out, t.OrderQty, o.qty_e8)
+    put_char(out, t.OrdStatus, status)
+    put_char(out, t.OrdType, r.ord_type)
+    if orig != NONE:
+        put_cl_ord_id(s, out, t.OrigClOrdID, orig)
+    if r.price_e8 > 0:
+        put_decimal(out, t.Price, r.price_e8)
+    put_char(out, t.Side, o.side)
+    put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
+    if relay:
+        copy_field(s, out, index, buf, t.Text)
+    else:
+        put_bytes(s, out, t.Text, work.text, 0, work.text_size)
+    put_char(out, t.TimeInForce, r.time_in_force)
+    put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
+    if r.stop_e8 > 0:
+        put_decimal(out, t.StopPx, r.stop_e8)
+    if exec_type == t.EXEC_REJECTED:
+        f = find(index, t.OrdRejReason) if relay else -1
+        if f >= 0:
+            put_bytes(s, out, t.OrdRejReason, buf, index.start[f], index.length[f])
+        else:
+            put_int(out, t.OrdRejReason, t.ORDER_BROKER_OPTION if relay else t.ORDER_EXCHANGE_CLOSED)
+    put_char(out, t.ExecType, exec_type)
+    leaves = 0
+    if status != t.STATUS_CANCELED and status != t.STATUS_REJECTED and status != t.STATUS_EXPIRED:
+        leaves = max(o.qty_e8 - o.cum_e8, 0)
+    if o.status == t.STATUS_DONE_FOR_DAY:
+        leaves = 0
+    put_decimal(out, t.LeavesQty, leaves)
+    put_bytes(s, out, t.SecondaryOrderID, o.venue_order_id, 0, o.venue_order_id_size)
+    if relay:
+        if exec_type == t.EXEC_CANCELED or exec_type == t.EXEC_RESTATED:
+            copy_field(s, out, index, buf, t.ExecRestatementReason)
+        if version == VERSION_44:
+            f = find(index, t.ExecID)
+            if f >= 0:
+                put_bytes(s, out, t.SecondaryExecID, buf, index.start[f], index.length[f])
+        copy_carried(s, out, index, buf, s.carry_report, NO_TAGS)
+    finish(out)
+
+
+@kernel
+def cancel_reject(s, out, buf, session, cl_ord_id, orig, row, response_to, reason, relay):
+    """OrderCancelReject(9). `cl_ord_id` is a request, or NONE: then 11 and 41 are those of the message in hand.
+
+    41 is the last accepted request of the order (`orig`), 39 its state now; an unknown order (`row` NONE) has 37=NONE,
+    39=8. With `relay` the venue's Text goes along, else `work.text`.
+    """
+    work = s.work
+    index = work.index
+    begin(s, out, session, t.ORDER_CANCEL_REJECT)
+    if cl_ord_id != NONE:
+        put_cl_ord_id(s, out, t.ClOrdID, cl_ord_id)
+    else:
+        copy_field(s, out, index, buf, t.ClOrdID)
+    if row != NONE:
+        put_id(out, t.OrderID, ORDER_ID, s.run, row)
+        put_char(out, t.OrdStatus, order_status(s, s.orders[row]))
+        put_cl_ord_id(s, out, t.OrigClOrdID, orig)
+    else:
+        _put_none(s, out, t.OrderID)
+        put_char(out, t.OrdStatus, t.STATUS_REJECTED)
+        copy_field(s, out, index, buf, t.OrigClOrdID)
+    if relay:
+        copy_field(s, out, index, buf, t.Text)
+    else:
+        put_bytes(s, out, t.Text, work.text, 0, work.text_size)
+    put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
+    if s.sessions[session].version == VERSION_42 and reason > t.CANCEL_ALREADY_PENDING:
+        reason = t.CANCEL_BROKER_OPTION
+    put_int(out, t.CxlRejReason, reason)
+    put_int(out, t.CxlRejResponseTo, response_to)
+    finish(out)
+
+
+@kernel
+def child_order(s, out, buf, row, request, message_type, orig):
+    """The child of the order message in hand, to the order's venue: our ClOrdID, the fields of the carry list.
+
+    For a replace `orig` is the request whose child it changes, NONE for a new order.
+    """
+    o = s.orders[row]
+    index = s.work.index
+    begin(s, out, o.venue, message_type)
+    put_id(out, t.ClOrdID, CHILD_ID, s.run, s.requests[request].child)
+    if orig != NONE:
+        put_bytes(s, out, t.OrderID, o.venue_order_id, 0, o.venue_order_id_size)
+        put_id(out, t.OrigClOrdID, CHILD_ID, s.run, s.requests[orig].child)
+    if s.sessions[o.venue].version == VERSION_44:
+        put_cl_ord_id(s, out, t.SecondaryClOrdID, request)
+    copy_carried(s, out, index, buf, s.carry_order, IDS)
+    finish(out)
+
+
+@kernel
+def child_cancel(s, out, buf, row, request, orig):
+    """OrderCancelRequest(F) for a child, from the order's own terms, so that it is right whatever the EMS wrote."""
+    o = s.orders[row]
+    index = s.work.index
+    i = s.instruments[o.instrument]
+    begin(s, out, o.venue, t.ORDER_CANCEL_REQUEST)
+    put_id(out, t.ClOrdID, CHILD_ID, s.run, s.requests[request].child)
+    put_bytes(s, out, t.OrderID, o.venue_order_id, 0, o.venue_order_id_size)
+    put_decimal(out, t.OrderQty, o.qty_e8)
+    put_id(out, t.OrigClOrdID, CHILD_ID, s.run, s.requests[orig].child)
+    put_char(out, t.Side, o.side)
+    put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
+    put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
+    copy_carried(s, out, index, buf, s.carry_order, CANCEL_TAGS)
+    finish(out)
+
+
+@kernel
+def business_reject(s, out, buf, session, msg_seq_num, reason):
+    """BusinessMessageReject(j) of the message in hand: only where no specific reject exists."""
+    index = s.work.index
+    begin(s, out, session, t.BUSINESS_MESSAGE_REJECT)
+    put_int(out, t.RefSeqNum, msg_seq_num)
+    put_bytes(s, out, t.Text, s.work.text, 0, s.work.text_size)
+    f = find(index, t.MsgType) if index.count > 0 else -1
+    if f >= 0:
+        put_bytes(s, out, t.RefMsgType, buf, index.start[f], index.length[f])
+    else:
+        put_bytes(s, out, t.RefMsgType, UNKNOWN_TYPE, 0, UNKNOWN_TYPE.size)
+    put_int(out, t.BusinessRejectReason, reason)
+    finish(out)
+
+
+@kernel
+def session_reject(s, out, buf, session, msg_seq_num, reason, tag):
+    """Reject(3) of a message that its dictionary does not allow; `tag` 0 is left out."""
+    index = s.work.index
+    begin(s, out, session, t.REJECT)
+    put_int(out, t.RefSeqNum, msg_seq_num)
+    put_bytes(s, out, t.Text, s.work.text, 0, s.work.text_size)
+    if tag > 0:
+        put_int(out, t.RefTagID, tag)
+    copy_type = find(index, t.MsgType) if index.count > 0 else -1
+    if copy_type >= 0:
+        put_bytes(s, out, t.RefMsgType, buf, index.start[copy_type], index.length[copy_type])
+    if s.sessions[session].version == VERSION_44 or reason <= 11:
+        put_int(out, t.SessionRejectReason, reason)
+    finish(out)
+
+
+@kernel
+def alert(s, out, phrase, buf, start, size):
+    """An alert for the log: `phrase`, then the bytes it is about."""
+    begin(s, out, NONE, 0)
+    size = min(size, MAX_MESSAGE_BYTES)
+    if has_room(s, out, phrase.size + size):
+        copy_bytes(out.bytes, out.used, phrase, 0, phrase.size)
+        out.used += phrase.size
+        copy_bytes(out.bytes, out.used, buf, start, size)
+        out.used += size
+    finish(out)
+
+
+@kernel
+def market_data_request(s, out, venue, first, last):
+    """MarketDataRequest(V) to a venue for its instruments from row `first` to before `last`; returns how many."""
+    count = 0
+    for k in range(first, last):
+        if s.instruments[k].venue == venue:
+            count += 1
+    if count == 0:
+        return 0
+    begin(s, out, venue, t.MARKET_DATA_REQUEST)
+    put_int(out, t.NoRelatedSym, count)
+    for k in range(first, last):
+        i = s.instruments[k]
+        if i.venue == venue:
+            put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
+    put_id(out, t.MDReqID, ORDER_ID, s.run, first)
+    put_int(out, t.SubscriptionRequestType, 1)
+    put_int(out, t.MarketDepth, 1)
+    put_int(out, t.MDUpdateType, 0)
+    put_int(out, t.NoMDEntryTypes, 3)
+    for entry_type in range(3):
+        put_int(out, t.MDEntryType, entry_type)
+    finish(out)
+    return count

@@ -1,0 +1,315 @@
+"""Messages from an EMS: NewOrderSingle, OrderCancelReplaceRequest, OrderCancelRequest. Kernels only."""
+
+from __future__ import annotations
+
+from gateway.core import catalogue as c
+from gateway.core import layout as a
+from gateway.core.checks import fail, fingerprint_of, judge
+from gateway.core.compose import cancel_reject, child_cancel, child_order, order_reject
+from gateway.core.exposure import settle, terminal
+from gateway.core.intake import (
+    check_stale,
+    clear_candidate,
+    find_exposures,
+    find_instrument,
+    identify,
+    read_terms,
+    require_up,
+    route,
+)
+from gateway.core.layout import NONE
+from gateway.core.lookup import add_request, find_request, requests_left
+from gateway.core.text import add_bytes, explain
+from gateway.fix import tags as t
+from gateway.fix.index import find
+from gateway.jit import kernel
+
+MAX_PENDING_REPLACES = 16
+UNKNOWN_ORDER = c.phrase("OrigClOrdID(41) names no order of this session")
+TOO_LATE = c.phrase("the order is closed")
+SUPERSEDED = c.phrase("OrigClOrdID(41) is no longer the order's ClOrdID")
+ALREADY_PENDING = c.phrase("a request on this order is pending already")
+DUPLICATE_ID = c.phrase("ClOrdID(11) was used before")
+ID_TOO_LONG = c.phrase("ClOrdID(11) is longer than 64 bytes")
+VENUE_DOWN = c.phrase("the venue is not logged on")
+
+
+@kernel
+def _reason_of(x):
+    """OrdRejReason(103) of the first check that fired and has one of its own, else 0 (broker option)."""
+    for check in range(c.CHECK_REASON.size):
+        if x.mask >> check & 1 and c.CHECK_REASON[check] != t.ORDER_BROKER_OPTION:
+            return c.CHECK_REASON[check]
+    return t.ORDER_BROKER_OPTION
+
+
+@kernel
+def _count_refusal(s, x):
+    for check in range(c.CHECK_REASON.size):
+        if x.mask >> check & 1:
+            s.check_fired[check] += 1
+    for k in range(a.SCOPES):
+        if x.entities[k] != NONE:
+            s.entities[x.entities[k]].refused += 1
+    s.refused_orders += 1
+
+
+@kernel
+def _fill_request(r, x, order):
+    r.order = order
+    r.qty_e8 = x.qty_e8
+    r.price_e8 = x.price_e8
+    r.stop_e8 = x.stop_e8
+    r.ord_type = x.ord_type
+    r.time_in_force = x.time_in_force
+
+
+@kernel
+def _prepare(s, x, index, buf, poss_dup):
+    """All prerequisites of a new order; the checks may run when `x.mask` is 0 afterwards."""
+    if s.fault != 0:
+        fail(x, c.FAULT, c.DETAIL_FAULT, NONE)
+    read_terms(x, index, buf)
+    find_instrument(s, x, index, buf)
+    identify(s, x, index, buf)
+    check_stale(s, x, index, buf, poss_dup)
+    if x.instrument != NONE:
+        route(s, x, index, buf)
+    if s.order_count == s.orders.size or requests_left(s) < s.open_order_count + 2:
+        fail(x, c.CAPACITY, c.DETAIL_FULL, NONE)
+    if x.mask == 0:
+        find_exposures(s, x)
+
+
+@kernel
+def new_order_single(s, out, buf, event):
+    """Judge a NewOrderSingle(D): a child order to the venue, or an ExecutionReport that says every reason why not."""
+    work = s.work
+    index = work.index
+    x = work.candidate
+    clear_candidate(x, event.session, t.NEW_ORDER_SINGLE)
+    id_field = find(index, t.ClOrdID)
+    id_start = index.start[id_field]
+    id_size = index.length[id_field]
+    seen = find_request(s, event.session, buf, id_start, id_size)
+    if seen != NONE:
+        resent = find(index, t.PossResend)
+        if event.poss_dup == 1 or (resent >= 0 and buf[index.start[resent]] == 89):
+            s.duplicate_messages += 1
+            return
+        fail(x, c.CL_ORD_ID_REUSE, c.DETAIL_REUSE, NONE)
+    elif id_size > a.ID_BYTES:
+        fail(x, c.WELL_FORMED, c.DETAIL_CL_ORD_ID, NONE)
+    _prepare(s, x, index, buf, event.poss_dup)
+    if x.mask & ~(1 << c.CL_ORD_ID_REUSE) == 0:
+        x.added_e8 = x.qty_e8
+        x.fingerprint = fingerprint_of(x)
+        judge(s, x)
+    if x.mask != 0:
+        _refuse(s, out, buf, x, seen, id_start, id_size)
+        return
+    row = _place(s, x, buf, id_start, id_size)
+    child_order(s, out, buf, row, s.orders[row].first, t.NEW_ORDER_SINGLE, NONE)
+
+
+@kernel
+def _refuse(s, out, buf, x, seen, id_start, id_size):
+    """Send the reject. Its ClOrdID stays used, unless a flood was refused for its rate or for lack of room."""
+    _count_refusal(s, x)
+    forget = x.mask & (1 << c.MAX_MESSAGES | 1 << c.CAPACITY) != 0 or id_size > a.ID_BYTES
+    if seen == NONE and not forget and requests_left(s) > s.open_order_count + 1:
+        row = add_request(s, x.session, t.NEW_ORDER_SINGLE, buf, id_start, id_size)
+        s.requests[row].state = a.REQUEST_REJECTED
+    explain(s, s.work, buf)
+    order_reject(s, out, s.work, buf, x.session, _reason_of(x))
+
+
+@kernel
+def _place(s, x, buf, id_start, id_size):
+    """Enter an accepted order into the tables and reserve its exposure; returns its row."""
+    row = s.order_count
+    s.order_count += 1
+    s.accepted_orders += 1
+    o = s.orders[row]
+    request = add_request(s, x.session, t.NEW_ORDER_SINGLE, buf, id_start, id_size)
+    s.requests[request].state = a.REQUEST_ACCEPTED
+    _fill_request(s.requests[request], x, row)
+    o.session = x.session
+    o.venue = x.venue
+    o.instrument = x.instrument
+    o.side = x.side
+    o.status = t.STATUS_PENDING_NEW
+    o.replaced = 0
+    o.first = request
+    o.accepted = request
+    o.pending = NONE
+    o.qty_e8 = x.qty_e8
+    o.fills_e8 = 0
+    o.venue_cum_e8 = 0
+    o.cum_e8 = 0
+    o.avg_px_e8 = 0
+    o.reserved_e8 = 0
+    o.counted_open = 0
+    o.placed_ns = s.now_ns
+    o.venue_order_id_size = 0
+    for k in range(a.SCOPES):
+        o.entities[k] = x.entities[k]
+    for k in range(a.POSITION_SCOPES):
+        o.exposures[k] = x.exposures[k]
+    o.fingerprint = x.fingerprint
+    bucket = x.fingerprint & (s.fingerprint_head.size - 1)
+    o.fingerprint_older = s.fingerprint_head[bucket]
+    s.fingerprint_head[bucket] = row
+    settle(s, o)
+    return row
+
+
+@kernel
+def _reject_change(s, out, buf, session, row, kind, reason, phrase):
+    """OrderCancelReject of the request in hand, with one phrase as its text."""
+    s.work.text_size = 0
+    add_bytes(s.work, phrase, 0, phrase.size)
+    response = t.RESPONSE_TO_CANCEL if kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
+    orig = s.orders[row].accepted if row != NONE else NONE
+    cancel_reject(s, out, buf, session, NONE, orig, row, response, reason, False)
+
+
+@kernel
+def _target_of(s, out, buf, event, kind):
+    """The request that OrigClOrdID(41) names, or NONE after a reject was sent or a repeated message ignored."""
+    index = s.work.index
+    id_field = find(index, t.ClOrdID)
+    orig_field = find(index, t.OrigClOrdID)
+    if find_request(s, event.session, buf, index.start[id_field], index.length[id_field]) != NONE:
+        resent = find(index, t.PossResend)
+        if event.poss_dup == 1 or (resent >= 0 and buf[index.start[resent]] == 89):
+            s.duplicate_messages += 1
+            return NONE
+        target = find_request(s, event.session, buf, index.start[orig_field], index.length[orig_field])
+        row = s.requests[target].order if target != NONE else NONE
+        _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_DUPLICATE_CL_ORD_ID, DUPLICATE_ID)
+        return NONE
+    target = find_request(s, event.session, buf, index.start[orig_field], index.length[orig_field])
+    if target == NONE or s.requests[target].order == NONE:
+        _reject_change(s, out, buf, event.session, NONE, kind, t.CANCEL_UNKNOWN_ORDER, UNKNOWN_ORDER)
+        return NONE
+    row = s.requests[target].order
+    if terminal(s.orders[row].status):
+        _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_TOO_LATE, TOO_LATE)
+        return NONE
+    if index.length[id_field] > a.ID_BYTES:
+        _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_BROKER_OPTION, ID_TOO_LONG)
+        return NONE
+    return target
+
+
+@kernel
+def _count_pending(s, o, kind):
+    count = 0
+    row = o.pending
+    while row != NONE:
+        if s.requests[row].kind == kind:
+            count += 1
+        row = s.requests[row].older
+    return count
+
+
+@kernel
+def _add_pending(s, o, session, kind, buf, id_start, id_size):
+    """Enter a request that waits for the venue; returns its row."""
+    request = add_request(s, session, kind, buf, id_start, id_size)
+    r = s.requests[request]
+    r.state = a.REQUEST_PENDING
+    r.older = o.pending
+    o.pending = request
+    return request
+
+
+@kernel
+def order_cancel_request(s, out, buf, event):
+    """Pass an OrderCancelRequest(F) on: it is refused only when no order can be meant or the venue cannot be reached."""
+    index = s.work.index
+    target = _target_of(s, out, buf, event, t.ORDER_CANCEL_REQUEST)
+    if target == NONE:
+        return
+    row = s.requests[target].order
+    o = s.orders[row]
+    if s.sessions[o.venue].up == 0:
+        _reject_change(
+            s, out, buf, event.session, row, t.ORDER_CANCEL_REQUEST, t.CANCEL_BROKER_OPTION, VENUE_DOWN
+        )
+        return
+    # One request is kept free for each open order, so its first cancel always finds room.
+    again = _count_pending(s, o, t.ORDER_CANCEL_REQUEST) > 0
+    if requests_left(s) == 0 or (again and requests_left(s) <= s.open_order_count):
+        _reject_change(
+            s, out, buf, event.session, row, t.ORDER_CANCEL_REQUEST, t.CANCEL_ALREADY_PENDING, ALREADY_PENDING
+        )
+        return
+    orig = target if s.requests[target].state == a.REQUEST_PENDING else o.accepted
+    f = find(index, t.ClOrdID)
+    request = _add_pending(s, o, event.session, t.ORDER_CANCEL_REQUEST, buf, index.start[f], index.length[f])
+    s.requests[request].order = row
+    child_cancel(s, out, buf, row, request, orig)
+
+
+@kernel
+def _prepare_replace(s, x, o, index, buf):
+    """Prerequisites of a replace: the order's own identity and route, terms that may change."""
+    if s.fault != 0:
+        fail(x, c.FAULT, c.DETAIL_FAULT, NONE)
+    read_terms(x, index, buf)
+    find_instrument(s, x, index, buf)
+    identify(s, x, index, buf)
+    if x.instrument != NONE and x.instrument != o.instrument:
+        fail(x, c.REPLACE_TERMS, c.DETAIL_INSTRUMENT, NONE)
+    if x.side != o.side:
+        fail(x, c.REPLACE_TERMS, c.DETAIL_REPLACE_SIDE, NONE)
+    if x.entities[a.ACCOUNT] != NONE and x.entities[a.ACCOUNT] != o.entities[a.ACCOUNT]:
+        fail(x, c.REPLACE_TERMS, c.DETAIL_ACCOUNT, NONE)
+    x.venue = o.venue
+    require_up(s, x)
+    for k in range(a.SCOPES):
+        x.entities[k] = o.entities[k]
+    for k in range(a.POSITION_SCOPES):
+        x.exposures[k] = o.exposures[k]
+
+
+@kernel
+def order_cancel_replace_request(s, out, buf, event):
+    """Judge an OrderCancelReplaceRequest(G) like an order; while it is pending the worse of old and new counts."""
+    index = s.work.index
+    x = s.work.candidate
+    kind = t.ORDER_CANCEL_REPLACE_REQUEST
+    target = _target_of(s, out, buf, event, kind)
+    if target == NONE:
+        return
+    row = s.requests[target].order
+    o = s.orders[row]
+    pending = s.requests[target].state == a.REQUEST_PENDING
+    if not pending and target != o.accepted or s.requests[target].kind == t.ORDER_CANCEL_REQUEST:
+        _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_BROKER_OPTION, SUPERSEDED)
+        return
+    if _count_pending(s, o, kind) >= MAX_PENDING_REPLACES:
+        _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_ALREADY_PENDING, ALREADY_PENDING)
+        return
+    clear_candidate(x, event.session, kind)
+    x.order = row
+    _prepare_replace(s, x, o, index, buf)
+    if requests_left(s) <= s.open_order_count:
+        fail(x, c.CAPACITY, c.DETAIL_FULL, NONE)
+    if x.mask == 0:
+        x.added_e8 = max(x.qty_e8 - o.cum_e8 - o.reserved_e8, 0)
+        judge(s, x)
+    if x.mask != 0:
+        _count_refusal(s, x)
+        explain(s, s.work, buf)
+        cancel_reject(
+            s, out, buf, event.session, NONE, o.accepted, row, t.RESPONSE_TO_REPLACE, t.CANCEL_BROKER_OPTION, False
+        )
+        return
+    f = find(index, t.ClOrdID)
+    request = _add_pending(s, o, event.session, kind, buf, index.start[f], index.length[f])
+    _fill_request(s.requests[request], x, row)
+    settle(s, o)
+    child_order(s, out, buf, row, request, kind, target)

@@ -1,0 +1,77 @@
+"""What an order reserves and what it has filled, kept in step with the exposures of its entities. Kernels only.
+
+One rule: after anything changes an order, `settle` compares what should be counted with what is and applies the
+difference. Buys and sells are kept apart; while replaces are pending the largest quantity of all counts.
+"""
+
+from __future__ import annotations
+
+from gateway.core.layout import NONE, POSITION_SCOPES, SCOPES
+from gateway.fix import tags as t
+from gateway.jit import kernel
+
+
+@kernel
+def closed(status):
+    """Whether nothing of the order can trade any more, whatever is pending."""
+    return status == t.STATUS_CANCELED or status == t.STATUS_REJECTED or status == t.STATUS_EXPIRED
+
+
+@kernel
+def terminal(status):
+    """Whether the status ends an order (FIX 4.4 Appendix D)."""
+    return closed(status) or status == t.STATUS_FILLED
+
+
+@kernel
+def worst_leaves(s, o):
+    """The most that can still trade: the largest quantity in force or asked for, less what has traded."""
+    if closed(o.status):
+        return 0
+    most = o.qty_e8
+    row = o.pending
+    while row != NONE:
+        r = s.requests[row]
+        if r.kind == t.ORDER_CANCEL_REPLACE_REQUEST and r.qty_e8 > most:
+            most = r.qty_e8
+        row = r.older
+    return max(most - o.cum_e8, 0)
+
+
+@kernel
+def add_position(s, o, delta_e8):
+    """Add signed quantity to the position of every entity of the order."""
+    for k in range(POSITION_SCOPES):
+        if o.exposures[k] != NONE:
+            s.exposures[o.exposures[k]].position_e8 += delta_e8
+
+
+@kernel
+def _add_open(s, o, delta_e8):
+    for k in range(POSITION_SCOPES):
+        if o.exposures[k] != NONE:
+            x = s.exposures[o.exposures[k]]
+            if o.side == t.BUY:
+                x.open_buy_e8 += delta_e8
+            else:
+                x.open_sell_e8 += delta_e8
+
+
+@kernel
+def settle(s, o):
+    """Bring positions, open quantities and open-order counts in step with the order."""
+    cum = max(o.fills_e8, o.venue_cum_e8)
+    if cum != o.cum_e8:
+        add_position(s, o, cum - o.cum_e8 if o.side == t.BUY else o.cum_e8 - cum)
+        o.cum_e8 = cum
+    leaves = worst_leaves(s, o)
+    if leaves != o.reserved_e8:
+        _add_open(s, o, leaves - o.reserved_e8)
+        o.reserved_e8 = leaves
+    is_open = 0 if terminal(o.status) and leaves == 0 else 1
+    if is_open != o.counted_open:
+        for k in range(SCOPES):
+            if o.entities[k] != NONE:
+                s.entities[o.entities[k]].open_orders += is_open - o.counted_open
+        s.open_order_count += is_open - o.counted_open
+        o.counted_open = is_open

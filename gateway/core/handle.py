@@ -1,0 +1,175 @@
+"""The one way in: `handle(state, event, buffer, out)`. Kernels only.
+
+Pure: no I/O, clock, randomness or allocation. The same state and event always give the same state and outputs.
+"""
+
+from __future__ import annotations
+
+from gateway.core import catalogue as c
+from gateway.core import layout as a
+from gateway.core.compose import SUBSCRIBE_AT_ONCE, alert, business_reject, market_data_request, session_reject
+from gateway.core.ems import new_order_single, order_cancel_replace_request, order_cancel_request
+from gateway.core.intake import FIRM_ROW
+from gateway.core.layout import MAX_MESSAGE_BYTES
+from gateway.core.rates import count_message
+from gateway.core.text import add_bytes
+from gateway.core.venue import execution_report, market_data_snapshot, order_cancel_reject, undelivered, update_quote
+from gateway.fix import tags as t
+from gateway.fix.index import BAD_DATA_LENGTH, BAD_TAG, EMPTY_VALUE, INDEXED, TOO_MANY_FIELDS, find, index_message
+from gateway.fix.validate import VALID, find_message, validate
+from gateway.jit import entry, kernel
+
+TOO_LONG = c.phrase("message longer than 8192 bytes")
+NOT_INDEXED = c.phrase("message is not a sequence of tag=value fields")
+NOT_VALID = c.phrase("message is not valid by the dictionary of this session")
+UNSUPPORTED = c.phrase("Unsupported Message Type")
+NOT_UNDERSTOOD = c.phrase("message that cannot be read, firm blocked: ")
+NOT_HANDLED = c.phrase("message that is not handled: ")
+FAULT_UNREADABLE = 8
+
+
+@kernel
+def _say(s, phrase):
+    s.work.text_size = 0
+    add_bytes(s.work, phrase, 0, phrase.size)
+
+
+@kernel
+def _message_type(index, buf):
+    """MsgType(35) as an integer, 0 when it is not one or two bytes."""
+    f = find(index, t.MsgType)
+    if f < 0 or index.length[f] > 2:
+        return 0
+    first = int(buf[index.start[f]])
+    return first if index.length[f] == 1 else first + 256 * int(buf[index.start[f] + 1])
+
+
+@kernel
+def _reject_unindexed(s, out, buf, event, fault):
+    """Reject a message whose bytes could not be indexed, by what was wrong with them."""
+    index = s.work.index
+    _say(s, NOT_INDEXED)
+    reason = t.REJECT_INVALID_TAG
+    tag = 0
+    if fault == EMPTY_VALUE:
+        reason = t.REJECT_TAG_WITHOUT_VALUE
+        tag = index.empty_tag
+    elif fault == BAD_DATA_LENGTH or fault == TOO_MANY_FIELDS:
+        reason = t.REJECT_INCORRECT_DATA_FORMAT
+    elif fault != BAD_TAG:
+        reason = t.REJECT_VALUE_INCORRECT
+    session_reject(s, out, buf, event.session, event.msg_seq_num, reason, tag)
+
+
+@kernel
+def _from_ems(s, out, buf, event):
+    own = s.sessions[event.session]
+    count_message(s.entities[own.entity], s.now_ns)
+    count_message(s.entities[FIRM_ROW], s.now_ns)
+    index = s.work.index
+    if event.length > MAX_MESSAGE_BYTES:
+        index.count = 0
+        _say(s, TOO_LONG)
+        business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_OTHER)
+        return
+    dictionary = s.dictionary[own.version]
+    fault = index_message(index, buf, event.start, event.length, dictionary.data_length_tag)
+    if fault != INDEXED:
+        _reject_unindexed(s, out, buf, event, fault)
+        return
+    message_type = _message_type(index, buf)
+    row = find_message(dictionary, message_type)
+    supported = (
+        message_type == t.NEW_ORDER_SINGLE
+        or message_type == t.ORDER_CANCEL_REQUEST
+        or message_type == t.ORDER_CANCEL_REPLACE_REQUEST
+    )
+    if row < 0 or not supported:
+        _say(s, UNSUPPORTED)
+        business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_UNSUPPORTED_MESSAGE)
+        return
+    reason, tag = validate(dictionary, index, buf, row)
+    if reason != VALID:
+        _say(s, NOT_VALID)
+        session_reject(s, out, buf, event.session, event.msg_seq_num, reason, tag)
+    elif message_type == t.NEW_ORDER_SINGLE:
+        new_order_single(s, out, buf, event)
+    elif message_type == t.ORDER_CANCEL_REQUEST:
+        order_cancel_request(s, out, buf, event)
+    else:
+        order_cancel_replace_request(s, out, buf, event)
+
+
+@kernel
+def _index_lenient(s, buf, event):
+    """Index a message of a venue, or a child to one; fields without a value are let pass."""
+    own = s.sessions[event.session]
+    index = s.work.index
+    data_length_tag = s.dictionary[own.version].data_length_tag
+    fault = index_message(index, buf, event.start, min(event.length, MAX_MESSAGE_BYTES), data_length_tag)
+    return fault == INDEXED or fault == EMPTY_VALUE
+
+
+@kernel
+def _from_venue(s, out, buf, event):
+    if not _index_lenient(s, buf, event):
+        s.fault |= FAULT_UNREADABLE
+        alert(s, out, NOT_UNDERSTOOD, buf, event.start, event.length)
+        return
+    message_type = _message_type(s.work.index, buf)
+    if message_type == t.EXECUTION_REPORT:
+        execution_report(s, out, buf, event)
+    elif message_type == t.ORDER_CANCEL_REJECT:
+        order_cancel_reject(s, out, buf, event)
+    elif message_type == t.MARKET_DATA_SNAPSHOT:
+        market_data_snapshot(s, buf)
+    else:
+        alert(s, out, NOT_HANDLED, buf, event.start, event.length)
+
+
+@kernel
+def _on_tick(s, out):
+    """Subscribe to market data, a batch of instruments for each venue and tick."""
+    for k in range(s.session_count):
+        own = s.sessions[k]
+        if own.role == a.VENUE_ROLE and own.up == 1 and own.market_data == 1 and own.subscribed < s.instrument_count:
+            last = min(own.subscribed + SUBSCRIBE_AT_ONCE, s.instrument_count)
+            market_data_request(s, out, k, own.subscribed, last)
+            own.subscribed = last
+
+
+@entry
+def handle(block, event_block, buf, out_block):
+    """Apply one event to the state.
+
+    block: array of one record of `layout.state_dtype`. event_block: one record of `layout.EVENT`; its message lies in
+    `buf` (uint8) from `event.start`, `event.length` bytes (cut at MAX_MESSAGE_BYTES). out_block: one record of
+    `layout.OUT`, overwritten with what to send. Never raises; a broken invariant sets `fault`, which blocks every order.
+    """
+    s = block[0]
+    event = event_block[0]
+    out = out_block[0]
+    out.count = 0
+    out.used = 0
+    s.events += 1
+    s.now_ns = event.time_ns
+    kind = event.kind
+    if kind == a.MESSAGE:
+        if s.sessions[event.session].role == a.EMS:
+            _from_ems(s, out, buf, event)
+        else:
+            _from_venue(s, out, buf, event)
+    elif kind == a.QUOTE:
+        update_quote(s, event.value[0], event.value[1], event.value[2], event.value[3])
+    elif kind == a.TICK:
+        _on_tick(s, out)
+    elif kind == a.LOGON:
+        s.sessions[event.session].up = 1
+        s.sessions[event.session].subscribed = 0
+    elif kind == a.LOGOUT:
+        s.sessions[event.session].up = 0
+    elif kind == a.UNDELIVERED:
+        if _index_lenient(s, buf, event):
+            undelivered(s, out, buf, event)
+    elif kind == a.CLOCK:
+        s.wall_offset_ns = event.value[0]

@@ -1,0 +1,211 @@
+"""From an EMS message to a candidate: parse, instrument, identity, route. Kernels only.
+
+Everything a check needs must be known before the checks run; what is missing here is a breach that ends the pass.
+"""
+
+from __future__ import annotations
+
+from gateway.core import catalogue as c
+from gateway.core import layout as a
+from gateway.core.checks import breach, fail
+from gateway.core.layout import NONE
+from gateway.core.lookup import exposure_row, find_entity, find_security, find_symbol
+from gateway.core.rates import count_message
+from gateway.fix import tags as t
+from gateway.fix.index import find
+from gateway.fix.values import NO_TIME, parse_decimal, parse_utc_timestamp, same_bytes
+from gateway.jit import kernel
+
+FIRM_ROW = 0
+
+
+@kernel
+def clear_candidate(x, session, kind):
+    """Start a new candidate."""
+    x.session = session
+    x.kind = kind
+    x.venue = NONE
+    x.order = NONE
+    x.instrument = NONE
+    x.qty_e8 = 0
+    x.price_e8 = 0
+    x.stop_e8 = 0
+    x.added_e8 = 0
+    x.reference_e8 = 0
+    x.collar_factor = 1
+    x.worst_price_e8 = 0
+    x.notional_e4 = 0
+    x.mask = 0
+    x.breach_count = 0
+    for k in range(a.SCOPES):
+        x.entities[k] = NONE
+    for k in range(a.POSITION_SCOPES):
+        x.exposures[k] = NONE
+
+
+@kernel
+def char_of(index, buf, tag, absent):
+    """First byte of a field's value, or `absent`."""
+    f = find(index, tag)
+    return int(buf[index.start[f]]) if f >= 0 else absent
+
+
+@kernel
+def decimal_of(index, buf, tag):
+    """Value of a decimal field in 10^-8; 0 when it is not there; below zero when it is malformed."""
+    f = find(index, tag)
+    return parse_decimal(buf, index.start[f], index.length[f]) if f >= 0 else 0
+
+
+@kernel
+def read_terms(x, index, buf):
+    """Side, type, time in force, quantity and prices: WELL_FORMED."""
+    x.side = char_of(index, buf, t.Side, 0)
+    if x.side != t.BUY and x.side != t.SELL and x.side != t.SELL_SHORT:
+        fail(x, c.WELL_FORMED, c.DETAIL_SIDE, NONE)
+    x.ord_type = char_of(index, buf, t.OrdType, 0)
+    if not t.MARKET <= x.ord_type <= t.STOP_LIMIT:
+        fail(x, c.WELL_FORMED, c.DETAIL_ORD_TYPE, NONE)
+    x.time_in_force = char_of(index, buf, t.TimeInForce, t.DAY)
+    if not t.DAY <= x.time_in_force <= t.AT_THE_CLOSE or x.time_in_force == t.GOOD_TILL_CROSSING:
+        fail(x, c.WELL_FORMED, c.DETAIL_TIME_IN_FORCE, NONE)
+    x.qty_e8 = decimal_of(index, buf, t.OrderQty)
+    if x.qty_e8 <= 0:
+        fail(x, c.WELL_FORMED, c.DETAIL_QTY, NONE)
+    x.price_e8 = 0
+    if x.ord_type == t.LIMIT or x.ord_type == t.STOP_LIMIT:
+        x.price_e8 = decimal_of(index, buf, t.Price)
+        if x.price_e8 <= 0:
+            fail(x, c.WELL_FORMED, c.DETAIL_PRICE, NONE)
+    x.stop_e8 = 0
+    if x.ord_type == t.STOP or x.ord_type == t.STOP_LIMIT:
+        x.stop_e8 = decimal_of(index, buf, t.StopPx)
+        if x.stop_e8 <= 0:
+            fail(x, c.WELL_FORMED, c.DETAIL_STOP, NONE)
+
+
+@kernel
+def find_instrument(s, x, index, buf):
+    """The instrument that SecurityID(48), Symbol(55) or both name: KNOWN_INSTRUMENT."""
+    symbol = find(index, t.Symbol)
+    security = find(index, t.SecurityID)
+    by_symbol = NONE
+    by_security = NONE
+    if symbol >= 0:
+        by_symbol = find_symbol(s, buf, index.start[symbol], index.length[symbol])
+    if security >= 0:
+        by_security = find_security(s, buf, index.start[security], index.length[security])
+    if by_symbol != NONE and by_security != NONE and by_symbol != by_security:
+        fail(x, c.KNOWN_INSTRUMENT, c.DETAIL_TWO_INSTRUMENTS, NONE)
+        return
+    x.instrument = by_security if by_security != NONE else by_symbol
+    if x.instrument == NONE:
+        fail(x, c.KNOWN_INSTRUMENT, c.DETAIL_NO_INSTRUMENT, security if security >= 0 else symbol)
+    else:
+        x.entities[a.INSTRUMENT] = s.instruments[x.instrument].entity
+
+
+@kernel
+def _party_field(index, buf, role):
+    """Field number of the PartyID(448) whose PartyRole(452) is `role`, or -1 (FIX 4.4 Parties block)."""
+    party = -1
+    for f in range(index.count):
+        if index.tag[f] == t.PartyID:
+            party = f
+        elif index.tag[f] == t.PartyRole and party >= 0:
+            value = 0
+            for k in range(index.start[f], index.start[f] + index.length[f]):
+                value = value * 10 + int(buf[k]) - 48
+            if value == role:
+                return party
+    return -1
+
+
+@kernel
+def identify(s, x, index, buf):
+    """Account, desk, strategy, trader and flow, each listed for the session: IDENTITY. Counts the message for each."""
+    own = s.sessions[x.session]
+    x.entities[a.FIRM] = FIRM_ROW
+    x.entities[a.SESSION] = own.entity
+    for scope in range(a.DESK, a.FLOW + 1):
+        tag = s.identity_tag[scope]
+        f = -1
+        if tag >= a.PARTY_ROLE:
+            f = _party_field(index, buf, tag - a.PARTY_ROLE)
+        elif tag > 0:
+            f = find(index, tag)
+        if f < 0:
+            x.entities[scope] = own.default[scope]
+            if scope == a.ACCOUNT and x.entities[scope] == NONE:
+                fail(x, c.IDENTITY, c.DETAIL_NO_ACCOUNT, NONE)
+        else:
+            entity = find_entity(s, scope, buf, index.start[f], index.length[f])
+            if entity == NONE or own.may_use[entity] == 0:
+                fail(x, c.IDENTITY, c.DETAIL_NOT_LISTED, f)
+            else:
+                x.entities[scope] = entity
+        if x.entities[scope] != NONE:
+            count_message(s.entities[x.entities[scope]], s.now_ns)
+
+
+@kernel
+def _find_venue(s, index, buf, f):
+    for k in range(s.session_count):
+        if s.sessions[k].role == a.VENUE_ROLE:
+            e = s.entities[s.sessions[k].entity]
+            if e.name_size == index.length[f] and same_bytes(e.name, 0, buf, index.start[f], e.name_size):
+                return k
+    return NONE
+
+
+@kernel
+def route(s, x, index, buf):
+    """The venue's session: ExDestination(100), else the instrument's: ROUTE and VENUE_DOWN."""
+    f = find(index, t.ExDestination)
+    if f >= 0:
+        x.venue = _find_venue(s, index, buf, f)
+        if x.venue == NONE:
+            fail(x, c.ROUTE, c.DETAIL_UNKNOWN_VENUE, f)
+            return
+    else:
+        x.venue = s.instruments[x.instrument].venue
+        if x.venue == NONE:
+            fail(x, c.ROUTE, c.DETAIL_NO_VENUE, NONE)
+            return
+    x.entities[a.VENUE] = s.sessions[x.venue].entity
+    if s.sessions[x.venue].version != s.sessions[x.session].version:
+        fail(x, c.ROUTE, c.DETAIL_VERSION, NONE)
+    require_up(s, x)
+
+
+@kernel
+def require_up(s, x):
+    """VENUE_DOWN: nothing is kept for a venue that is not logged on."""
+    if s.sessions[x.venue].up == 0:
+        fail(x, c.VENUE_DOWN, c.DETAIL_DOWN, NONE)
+
+
+@kernel
+def find_exposures(s, x):
+    """Exposure rows of the candidate's entities: CAPACITY when one is missing and cannot be made."""
+    for k in range(a.POSITION_SCOPES):
+        if x.entities[k] != NONE:
+            x.exposures[k] = exposure_row(s, x.entities[k], x.instrument)
+            if x.exposures[k] == NONE:
+                fail(x, c.CAPACITY, c.DETAIL_FULL, NONE)
+                return
+
+
+@kernel
+def check_stale(s, x, index, buf, poss_dup):
+    """STALE_ORDER: a message sent again (PossDupFlag Y) whose first sending is too long ago, or is not told."""
+    if poss_dup == 0:
+        return
+    f = find(index, t.OrigSendingTime)
+    if f < 0:
+        f = find(index, t.TransactTime)
+    sent = parse_utc_timestamp(buf, index.start[f], index.length[f]) if f >= 0 else NO_TIME
+    own = s.sessions[x.session]
+    age = s.now_ns + s.wall_offset_ns - sent
+    if sent == NO_TIME or age > own.max_poss_dup_age_ns:
+        breach(x, c.STALE_ORDER, NONE, NONE, own.entity, 0, age, own.max_poss_dup_age_ns)

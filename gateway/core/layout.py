@@ -1,0 +1,363 @@
+"""The state of the gateway: every table, as one nested numpy dtype. Read this file first.
+
+All state is one record, so compiled code takes one argument and one mapped file holds everything. Tables have fixed
+capacities; a set of capacities is part of the compiled type, so there are a few named ones (`CAPACITIES`).
+
+Units: `_e8` is 10^-8 of a share, contract or price; `_e4` is 10^-4 of the firm's currency; `_ns` is nanoseconds of the
+monotonic clock. Links between rows are row numbers; NONE is no row. Text is a fixed array with its length beside it.
+Row 0 of `entities` is the firm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.fix.index import INDEX, MAX_TAG
+from gateway.fix.validate import DICTIONARY_TABLE
+
+NONE = -1
+NAME_BYTES = 32  # account, strategy, symbol ...
+ID_BYTES = 64  # ClOrdID, OrderID, ExecID as others give them
+TEXT_BYTES = 1024  # Text(58) that we write; longer is cut
+MAX_MESSAGE_BYTES = 8192  # a longer message is refused unread
+OUT_BYTES = 65536
+OUT_MESSAGES = 64
+VERSION_42, VERSION_44 = 0, 1
+
+# Scopes: kinds of entity that limits stand at, and the order of an order's `entities`.
+FIRM, DESK, ACCOUNT, STRATEGY, TRADER, FLOW, INSTRUMENT, SESSION, VENUE = range(9)
+SCOPES = 9
+SCOPE_NAMES = ("firm", "desk", "account", "strategy", "trader", "flow", "instrument", "session", "venue")
+POSITION_SCOPES = 7  # exposure by instrument is kept for the scopes before SESSION
+IDENTITY_SCOPES = (DESK, ACCOUNT, STRATEGY, TRADER, FLOW)  # taken from the message by the identity map
+
+# Limits. UNSET takes no part, or blocks where the limit is mandatory; UNLIMITED is always written out by a person.
+(
+    MAX_ORDER_QTY,
+    MAX_ORDER_NOTIONAL,
+    COLLAR_BPS,
+    MAX_LONG,
+    MAX_SHORT,
+    MAX_OPEN_ORDERS,
+    MAX_MESSAGES,
+    MESSAGE_WINDOW,
+    DUPLICATE_WINDOW,
+    REFERENCE_MAX_AGE,
+) = range(10)
+LIMITS = 10
+UNSET = -1
+UNLIMITED = 2**62
+RATE_SLICES = 17  # 16 slices make up a window, and the one being filled
+
+# Kinds of event.
+MESSAGE, LOGON, LOGOUT, UNDELIVERED, TICK, QUOTE, CLOCK = 1, 2, 3, 4, 5, 6, 7
+# Values of a QUOTE event.
+QUOTE_INSTRUMENT, QUOTE_BID, QUOTE_ASK, QUOTE_LAST = 0, 1, 2, 3
+
+# States of a request.
+REQUEST_PENDING, REQUEST_ACCEPTED, REQUEST_REJECTED = 1, 2, 3
+
+EMS, VENUE_ROLE = 1, 2
+MAX_BREACHES = 16
+
+EVENT = np.dtype(
+    [
+        ("kind", "i8"),
+        ("time_ns", "i8"),  # monotonic
+        ("session", "i8"),
+        ("msg_seq_num", "i8"),
+        ("poss_dup", "i8"),
+        ("start", "i8"),  # of the message in the buffer
+        ("length", "i8"),  # of the message; above MAX_MESSAGE_BYTES it was cut
+        ("value", "i8", 4),  # of events that carry no bytes: QUOTE, CLOCK
+    ]
+)
+
+OUTPUT = np.dtype(
+    [
+        ("session", "i8"),  # NONE: an alert for the log
+        ("message_type", "i8"),  # as `gateway.fix.tags.message_type`
+        ("start", "i8"),
+        ("length", "i8"),
+    ]
+)
+
+OUT = np.dtype(
+    [
+        ("count", "i8"),
+        ("used", "i8"),
+        ("message", np.dtype((np.record, OUTPUT)), OUT_MESSAGES),
+        ("bytes", "u1", OUT_BYTES),
+    ]
+)
+
+ENTITY = np.dtype(
+    [
+        ("scope", "i8"),
+        ("next", "i8"),  # in its hash chain
+        ("name_size", "i8"),
+        ("name", "u1", NAME_BYTES),
+        ("limit", "i8", LIMITS),
+        ("open_orders", "i8"),
+        ("slice", "i8"),  # number of the slice of time being counted
+        ("sliced", "i8", RATE_SLICES),  # messages by slice
+        ("in_window", "i8"),  # their sum
+        ("messages", "i8"),
+        ("refused", "i8"),
+    ]
+)
+
+INSTRUMENT_ROW = np.dtype(
+    [
+        ("entity", "i8"),
+        ("symbol_next", "i8"),
+        ("symbol_size", "i8"),
+        ("symbol", "u1", NAME_BYTES),
+        ("security_next", "i8"),
+        ("security_size", "i8"),
+        ("security", "u1", NAME_BYTES),
+        ("venue", "i8"),  # session row of the default venue, NONE if only ExDestination routes
+        ("lot_e8", "i8"),
+        ("tick_e8", "i8"),
+        ("value_e8", "i8"),  # money of one point of price for one unit: multiplier x currency rate; 0: no rate, blocks
+        ("bid_e8", "i8"),
+        ("ask_e8", "i8"),
+        ("last_e8", "i8"),
+        ("quote_ns", "i8"),  # when bid, ask or last last came; NONE: never
+        ("previous_close_e8", "i8"),  # 0: none
+    ]
+)
+
+SESSION_ROW = np.dtype(
+    [
+        ("role", "i8"),
+        ("version", "i8"),
+        ("entity", "i8"),  # scope SESSION for an EMS, VENUE for a venue
+        ("up", "i8"),
+        ("default", "i8", SCOPES),  # entity where the message names none; NONE: the message must name one
+        ("market_data", "i8"),  # 1: subscribe after logon
+        ("subscribed", "i8"),  # instruments before this one have been subscribed to
+        ("max_poss_dup_age_ns", "i8"),
+    ]
+)
+
+ORDER = np.dtype(
+    [
+        ("session", "i8"),
+        ("venue", "i8"),
+        ("instrument", "i8"),
+        ("side", "i8"),
+        ("status", "i8"),  # OrdStatus(39) without the pending states, which `report.order_status` adds
+        ("replaced", "i8"),
+        ("first", "i8"),  # the request that placed it
+        ("accepted", "i8"),  # request whose terms are in force
+        ("pending", "i8"),  # newest request that waits for the venue; others through `older`
+        ("qty_e8", "i8"),
+        ("fills_e8", "i8"),  # sum of the executions seen, net of busts
+        ("venue_cum_e8", "i8"),  # highest CumQty(14) the venue has told, net of busts
+        ("cum_e8", "i8"),  # the larger of the two
+        ("avg_px_e8", "i8"),
+        ("reserved_e8", "i8"),  # open quantity counted in exposures
+        ("counted_open", "i8"),  # 1 while counted in open_orders
+        ("placed_ns", "i8"),
+        ("fingerprint", "i8"),
+        ("fingerprint_older", "i8"),
+        ("entities", "i8", SCOPES),
+        ("exposures", "i8", POSITION_SCOPES),
+        ("venue_order_id_size", "i8"),
+        ("venue_order_id", "u1", ID_BYTES),
+    ]
+)
+
+REQUEST = np.dtype(
+    [
+        ("session", "i8"),  # EMS session whose ClOrdID this is
+        ("next", "i8"),  # in its hash chain, or in the list of free rows
+        ("child", "i8"),  # number of the child ClOrdID: generation x capacity + row
+        ("kind", "i8"),  # NEW_ORDER_SINGLE, ORDER_CANCEL_REPLACE_REQUEST or ORDER_CANCEL_REQUEST
+        ("state", "i8"),
+        ("acknowledged", "i8"),  # the venue has reported Pending Cancel or Pending Replace for it
+        ("order", "i8"),  # NONE: refused before it became one
+        ("older", "i8"),  # next older pending request of the order
+        ("qty_e8", "i8"),
+        ("price_e8", "i8"),
+        ("stop_e8", "i8"),
+        ("ord_type", "i8"),
+        ("time_in_force", "i8"),
+        ("cl_ord_id_size", "i8"),
+        ("cl_ord_id", "u1", ID_BYTES),
+    ]
+)
+
+EXECUTION = np.dtype(
+    [
+        ("venue", "i8"),
+        ("next", "i8"),
+        ("order", "i8"),  # NONE: of an order we do not know
+        ("qty_e8", "i8"),  # 0 after a bust
+        ("price_e8", "i8"),
+        ("number", "i8"),  # of the ExecID that the EMS saw
+        ("exec_id_size", "i8"),
+        ("exec_id", "u1", ID_BYTES),
+    ]
+)
+
+EXPOSURE = np.dtype(
+    [
+        ("entity", "i8"),
+        ("instrument", "i8"),
+        ("next", "i8"),
+        ("position_e8", "i8"),
+        ("open_buy_e8", "i8"),
+        ("open_sell_e8", "i8"),
+        ("pair", "i8"),  # row of limits set for this pair, NONE if none
+    ]
+)
+
+PAIR = np.dtype([("limit", "i8", LIMITS)])
+
+BREACH = np.dtype(
+    [
+        ("check", "i8"),
+        ("detail", "i8"),  # row of catalogue.DETAILS instead of numbers, NONE: numbers
+        ("field", "i8"),  # field of the message that the detail quotes, or NONE
+        ("entity", "i8"),  # where the limit stands, or NONE
+        ("paired", "i8"),  # 1: at the entity and the instrument together
+        ("value", "i8"),
+        ("limit", "i8"),  # UNSET: a mandatory limit is missing
+    ]
+)
+
+CANDIDATE = np.dtype(  # the order under judgement
+    [
+        ("session", "i8"),
+        ("venue", "i8"),
+        ("kind", "i8"),
+        ("order", "i8"),  # the order that a replace changes, NONE for a new one
+        ("instrument", "i8"),
+        ("side", "i8"),
+        ("qty_e8", "i8"),
+        ("price_e8", "i8"),
+        ("stop_e8", "i8"),
+        ("ord_type", "i8"),
+        ("time_in_force", "i8"),
+        ("added_e8", "i8"),  # open quantity that accepting it would add
+        ("reference_e8", "i8"),  # 0: none usable
+        ("collar_factor", "i8"),
+        ("worst_price_e8", "i8"),
+        ("notional_e4", "i8"),  # -1: too large to compute
+        ("fingerprint", "i8"),
+        ("entities", "i8", SCOPES),
+        ("exposures", "i8", POSITION_SCOPES),
+        ("limit", "i8", LIMITS),  # the tightest of all scopes
+        ("limit_entity", "i8", LIMITS),
+        ("limit_paired", "i8", LIMITS),  # 1 when it stands at entity and instrument together
+        ("mask", "i8"),  # bit of each check that fired
+        ("breach_count", "i8"),
+        ("breach", np.dtype((np.record, BREACH)), MAX_BREACHES),
+    ]
+)
+
+WORK = np.dtype(  # scratch: nothing in it outlives an event
+    [
+        ("index", np.dtype((np.record, INDEX))),
+        ("candidate", np.dtype((np.record, CANDIDATE))),
+        ("text_size", "i8"),
+        ("text", "u1", TEXT_BYTES),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Rows of each table; hash tables are a power of two."""
+
+    orders: int
+    requests: int
+    executions: int
+    entities: int
+    instruments: int
+    exposures: int
+    pairs: int
+    sessions: int
+
+    def buckets(self, rows: int) -> int:
+        """Size of the hash table for so many rows: the next power of two."""
+        return 1 << max(4, (rows - 1).bit_length())
+
+
+CAPACITIES = {
+    "small": Capacity(2_048, 8_192, 8_192, 512, 256, 4_096, 128, 16),
+    "standard": Capacity(131_072, 524_288, 524_288, 4_096, 2_048, 65_536, 2_048, 64),
+    "large": Capacity(1_048_576, 3_145_728, 3_145_728, 32_768, 16_384, 524_288, 16_384, 128),
+}
+
+
+def state_dtype(capacity: Capacity) -> np.dtype:
+    """The dtype of the whole state for a set of capacities; one record of it is the gateway."""
+
+    def table(row: np.dtype, rows: int) -> tuple[np.dtype, int]:
+        return np.dtype((np.record, row)), rows
+
+    def heads(rows: int) -> tuple[str, int]:
+        return "i4", capacity.buckets(rows)
+
+    session = np.dtype(
+        [*((name, SESSION_ROW.fields[name][0]) for name in SESSION_ROW.names), ("may_use", "u1", capacity.entities)]
+    )
+    return np.dtype(
+        [
+            ("fault", "i8"),  # a broken invariant; anything but 0 blocks every order
+            ("run", "i8"),  # number of this start of the gateway: part of every id we give
+            ("now_ns", "i8"),
+            ("wall_offset_ns", "i8"),  # wall clock minus monotonic clock
+            ("next_exec", "i8"),
+            ("entity_count", "i8"),
+            ("instrument_count", "i8"),
+            ("session_count", "i8"),
+            ("exposure_count", "i8"),
+            ("pair_count", "i8"),
+            ("order_count", "i8"),
+            ("open_order_count", "i8"),
+            ("request_count", "i8"),  # rows used once or more
+            ("request_free", "i8"),  # first of the rows given back
+            ("request_free_count", "i8"),
+            ("execution_count", "i8"),
+            ("events", "i8"),
+            ("accepted_orders", "i8"),
+            ("refused_orders", "i8"),
+            ("unknown_executions", "i8"),
+            ("duplicate_messages", "i8"),
+            ("check_fired", "i8", 64),  # by check
+            ("identity_tag", "i8", SCOPES),  # tag that names the entity, 0: none; PARTY_ROLE + role: NoPartyIDs(453)
+            ("carry_order", "u1", MAX_TAG),  # 1: copied from the order to the child order
+            ("carry_report", "u1", MAX_TAG),  # 1: copied from the venue's report to ours
+            ("sessions", *table(session, capacity.sessions)),
+            ("entities", *table(ENTITY, capacity.entities)),
+            ("entity_head", *heads(capacity.entities)),
+            ("instruments", *table(INSTRUMENT_ROW, capacity.instruments)),
+            ("symbol_head", *heads(capacity.instruments)),
+            ("security_head", *heads(capacity.instruments)),
+            ("pairs", *table(PAIR, capacity.pairs)),
+            ("exposures", *table(EXPOSURE, capacity.exposures)),
+            ("exposure_head", *heads(capacity.exposures)),
+            ("orders", *table(ORDER, capacity.orders)),
+            ("fingerprint_head", *heads(capacity.orders)),
+            ("requests", *table(REQUEST, capacity.requests)),
+            ("request_head", *heads(capacity.requests)),
+            ("executions", *table(EXECUTION, capacity.executions)),
+            ("execution_head", *heads(capacity.executions)),
+            ("dictionary", np.dtype((np.record, DICTIONARY_TABLE)), 2),  # FIX 4.2, FIX 4.4
+            ("work", np.dtype((np.record, WORK))),
+        ]
+    )
+
+
+PARTY_ROLE = 1_000_000
+
+
+def record_dtype(dtype: np.dtype) -> np.dtype:
+    """The same layout with fields as attributes, in compiled code and in plain Python alike."""
+    return np.dtype((np.record, dtype))

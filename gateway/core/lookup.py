@@ -1,0 +1,233 @@
+"""Find and add rows: entities, instruments, requests by ClOrdID, executions by ExecID, exposures. Kernels only.
+
+Every hash table is chained: `head[hash]` is the first row, each row has the next. Names are compared in full.
+"""
+
+from __future__ import annotations
+
+from gateway.core.layout import DUPLICATE_WINDOW, ID_BYTES, NAME_BYTES, NONE, UNSET
+from gateway.fix.values import copy_bytes, hash_bytes, parse_int, same_bytes
+from gateway.jit import kernel
+
+
+@kernel
+def _mix(a, b):
+    return ((a * 1_000_003) ^ (b * 7_919) ^ (a >> 7)) & 0x7FFFFFFF
+
+
+@kernel
+def entity_bucket(s, scope, buf, start, size):
+    """Bucket of an entity's hash chain."""
+    return _mix(hash_bytes(buf, start, size), scope) & (s.entity_head.size - 1)
+
+
+@kernel
+def find_entity(s, scope, buf, start, size):
+    """Row of the entity of this scope and name, or NONE."""
+    if size > NAME_BYTES:
+        return NONE
+    row = int(s.entity_head[entity_bucket(s, scope, buf, start, size)])
+    while row != NONE:
+        e = s.entities[row]
+        if e.scope == scope and e.name_size == size and same_bytes(e.name, 0, buf, start, size):
+            break
+        row = e.next
+    return row
+
+
+@kernel
+def find_symbol(s, buf, start, size):
+    """Row of the instrument with this Symbol(55), or NONE."""
+    if size > NAME_BYTES:
+        return NONE
+    row = int(s.symbol_head[hash_bytes(buf, start, size) & (s.symbol_head.size - 1)])
+    while row != NONE:
+        i = s.instruments[row]
+        if i.symbol_size == size and same_bytes(i.symbol, 0, buf, start, size):
+            break
+        row = i.symbol_next
+    return row
+
+
+@kernel
+def find_security(s, buf, start, size):
+    """Row of the instrument with this SecurityID(48), or NONE."""
+    if size > NAME_BYTES:
+        return NONE
+    row = int(s.security_head[hash_bytes(buf, start, size) & (s.security_head.size - 1)])
+    while row != NONE:
+        i = s.instruments[row]
+        if i.security_size == size and same_bytes(i.security, 0, buf, start, size):
+            break
+        row = i.security_next
+    return row
+
+
+@kernel
+def _request_bucket(s, session, buf, start, size):
+    return _mix(hash_bytes(buf, start, size), session) & (s.request_head.size - 1)
+
+
+@kernel
+def find_request(s, session, buf, start, size):
+    """Row of the request with this ClOrdID(11) of an EMS session, or NONE."""
+    if size > ID_BYTES:
+        return NONE
+    row = int(s.request_head[_request_bucket(s, session, buf, start, size)])
+    while row != NONE:
+        r = s.requests[row]
+        if r.session == session and r.cl_ord_id_size == size and same_bytes(r.cl_ord_id, 0, buf, start, size):
+            break
+        row = r.next
+    return row
+
+
+@kernel
+def requests_left(s):
+    """Rows that requests can still take."""
+    return s.requests.size - s.request_count + s.request_free_count
+
+
+@kernel
+def add_request(s, session, kind, buf, start, size):
+    """Remember a ClOrdID; the caller has seen that a row is left and that `size` fits. Returns the row."""
+    row = s.request_free
+    if row != NONE:
+        s.request_free = s.requests[row].next
+        s.request_free_count -= 1
+        s.requests[row].child += s.requests.size
+    else:
+        row = s.request_count
+        s.request_count += 1
+        s.requests[row].child = row
+    r = s.requests[row]
+    r.session = session
+    r.kind = kind
+    r.acknowledged = 0
+    r.order = NONE
+    r.older = NONE
+    r.cl_ord_id_size = size
+    copy_bytes(r.cl_ord_id, 0, buf, start, size)
+    bucket = _request_bucket(s, session, buf, start, size)
+    r.next = s.request_head[bucket]
+    s.request_head[bucket] = row
+    return row
+
+
+@kernel
+def free_request(s, row):
+    """Give a row back: its ClOrdID is forgotten, its child number never used again."""
+    r = s.requests[row]
+    bucket = _request_bucket(s, r.session, r.cl_ord_id, 0, r.cl_ord_id_size)
+    at = int(s.request_head[bucket])
+    if at == row:
+        s.request_head[bucket] = r.next
+    else:
+        while s.requests[at].next != row:
+            at = s.requests[at].next
+        s.requests[at].next = r.next
+    r.session = NONE
+    r.next = s.request_free
+    s.request_free = row
+    s.request_free_count += 1
+
+
+@kernel
+def find_child(s, venue, buf, start, size):
+    """Row of the request whose child ClOrdID ("C<run>-<number>") this is at this venue, or NONE."""
+    end = start + size
+    dash = start + 1
+    while dash < end and buf[dash] != 45:
+        dash += 1
+    if size < 4 or buf[start] != 67 or dash >= end or parse_int(buf, start + 1, dash - start - 1) != s.run:
+        return NONE
+    child = parse_int(buf, dash + 1, end - dash - 1)
+    if child < 0 or buf[dash + 1] == 48 and end - dash > 2:
+        return NONE
+    row = child % s.requests.size
+    r = s.requests[row]
+    if row >= s.request_count or r.child != child or r.order == NONE or r.session == NONE:
+        return NONE
+    return row if s.orders[r.order].venue == venue else NONE
+
+
+@kernel
+def _execution_bucket(s, venue, buf, start, size):
+    return _mix(hash_bytes(buf, start, size), venue) & (s.execution_head.size - 1)
+
+
+@kernel
+def find_execution(s, venue, buf, start, size):
+    """Row of the execution with this ExecID(17) of a venue, or NONE."""
+    row = int(s.execution_head[_execution_bucket(s, venue, buf, start, size)])
+    while row != NONE:
+        x = s.executions[row]
+        if x.venue == venue and x.exec_id_size == size and same_bytes(x.exec_id, 0, buf, start, size):
+            break
+        row = x.next
+    return row
+
+
+@kernel
+def add_execution(s, venue, buf, start, size):
+    """Remember an ExecID; returns its row, or NONE when the table is full or the ExecID too long to hold."""
+    row = s.execution_count
+    if row == s.executions.size or size > ID_BYTES:
+        return NONE
+    s.execution_count += 1
+    x = s.executions[row]
+    x.venue = venue
+    x.order = NONE
+    x.qty_e8 = 0
+    x.price_e8 = 0
+    x.number = 0
+    x.exec_id_size = size
+    copy_bytes(x.exec_id, 0, buf, start, size)
+    bucket = _execution_bucket(s, venue, buf, start, size)
+    x.next = s.execution_head[bucket]
+    s.execution_head[bucket] = row
+    return row
+
+
+@kernel
+def exposure_row(s, entity, instrument):
+    """Row of the exposure of an entity in an instrument, made when it is not there; NONE when the table is full."""
+    bucket = _mix(entity * 31 + 7, instrument + 1) & (s.exposure_head.size - 1)
+    row = int(s.exposure_head[bucket])
+    while row != NONE:
+        x = s.exposures[row]
+        if x.entity == entity and x.instrument == instrument:
+            return row
+        row = x.next
+    row = s.exposure_count
+    if row == s.exposures.size:
+        return NONE
+    s.exposure_count += 1
+    x = s.exposures[row]
+    x.entity = entity
+    x.instrument = instrument
+    x.position_e8 = 0
+    x.open_buy_e8 = 0
+    x.open_sell_e8 = 0
+    x.pair = NONE
+    x.next = s.exposure_head[bucket]
+    s.exposure_head[bucket] = row
+    return row
+
+
+@kernel
+def tighter(limit, one, other):
+    """Whether limit value `one` is tighter than `other`; UNSET is the loosest."""
+    if one == UNSET or other == UNSET:
+        return one != UNSET
+    return one > other if limit == DUPLICATE_WINDOW else one < other
+
+
+@kernel
+def limit_here(s, entity, exposure, limit):
+    """The tighter of the limit at an entity and at the entity with this exposure's instrument: (limit, paired)."""
+    own = s.entities[entity].limit[limit]
+    if exposure == NONE or s.exposures[exposure].pair == NONE:
+        return own, 0
+    paired = s.pairs[s.exposures[exposure].pair].limit[limit]
+    return (paired, 1) if tighter(limit, paired, own) else (own, 0)

@@ -1,0 +1,469 @@
+"""Messages from a venue: ExecutionReport, OrderCancelReject, market data; and children that never arrived. Kernels only.
+
+Reports on our orders are never refused. Each is applied once (by ExecID and venue), changes the order by FIX 4.4
+Appendix D, and goes on to the EMS in terms of the EMS's own ids.
+"""
+
+from __future__ import annotations
+
+from gateway.core import catalogue as c
+from gateway.core import layout as a
+from gateway.core.compose import alert, cancel_reject, report
+from gateway.core.exposure import closed, settle, terminal
+from gateway.core.intake import FIRM_ROW, char_of, decimal_of
+from gateway.core.layout import NONE
+from gateway.core.lookup import (
+    add_execution,
+    exposure_row,
+    find_child,
+    find_entity,
+    find_execution,
+    find_security,
+    find_symbol,
+    free_request,
+)
+from gateway.core.text import add_bytes
+from gateway.fix import tags as t
+from gateway.fix.index import find
+from gateway.fix.values import copy_bytes, parse_decimal, parse_int
+from gateway.jit import kernel
+
+FAULT_EXECUTIONS_FULL = 2
+
+# What a report does, whatever the FIX version.
+TRADE, BUST, CORRECT, STATUS, CHANGE = 1, 2, 3, 4, 5
+
+UNKNOWN_REPORT = c.phrase("report on an order that is not ours: ")
+UNKNOWN_BUST = c.phrase("bust or correction of an execution that is not known: ")
+UNKNOWN_REJECT = c.phrase("cancel reject of a request that is not ours: ")
+UNREADABLE_FILL = c.phrase("fill without a readable LastQty(32), firm blocked: ")
+LATE_UNDELIVERED = c.phrase("the venue acknowledged an order and now says it never had it: ")
+NOT_DELIVERED = c.phrase("the venue did not receive this message")
+FAULT_UNREADABLE_FILL = 4
+
+
+@kernel
+def unlink_pending(s, o, request):
+    """Take a request out of the order's list of pending ones."""
+    if o.pending == request:
+        o.pending = s.requests[request].older
+        return
+    row = o.pending
+    while row != NONE:
+        r = s.requests[row]
+        if r.older == request:
+            r.older = s.requests[request].older
+            return
+        row = r.older
+
+
+@kernel
+def _action_of(version, index, buf):
+    """TRADE, BUST, CORRECT, STATUS or CHANGE, from ExecTransType(20) in 4.2 and ExecType(150)."""
+    exec_type = char_of(index, buf, t.ExecType, 0)
+    if version == a.VERSION_42:
+        trans = char_of(index, buf, t.ExecTransType, t.TRANS_NEW)
+        if trans == t.TRANS_CANCEL:
+            return BUST
+        if trans == t.TRANS_CORRECT:
+            return CORRECT
+        if trans == t.TRANS_STATUS:
+            return STATUS
+    if exec_type == t.EXEC_TRADE_CANCEL:
+        return BUST
+    if exec_type == t.EXEC_TRADE_CORRECT:
+        return CORRECT
+    if exec_type == t.EXEC_ORDER_STATUS:
+        return STATUS
+    if exec_type == t.EXEC_TRADE or exec_type == t.EXEC_PARTIAL_FILL_42 or exec_type == t.EXEC_FILL_42:
+        return TRADE
+    return CHANGE
+
+
+@kernel
+def _rank(status):
+    """Precedence of OrdStatus in FIX 4.4 Appendix D, without the pending states: higher stands."""
+    if status == t.STATUS_DONE_FOR_DAY:
+        return 9
+    if status == t.STATUS_CALCULATED:
+        return 8
+    if status == t.STATUS_FILLED:
+        return 7
+    if status == t.STATUS_STOPPED:
+        return 6
+    if status == t.STATUS_SUSPENDED:
+        return 5
+    if status == t.STATUS_PARTIALLY_FILLED:
+        return 3
+    if status == t.STATUS_NEW:
+        return 2
+    return 1
+
+
+@kernel
+def _trade_status(o):
+    """New, partially filled or filled, by quantity alone."""
+    if o.cum_e8 >= o.qty_e8:
+        return t.STATUS_FILLED
+    return t.STATUS_PARTIALLY_FILLED if o.cum_e8 > 0 else t.STATUS_NEW
+
+
+@kernel
+def _refresh_status(s, o):
+    """Bring status and exposure in step after a quantity changed; a closed order stays closed."""
+    settle(s, o)
+    if not closed(o.status):
+        traded = _trade_status(o)
+        held = o.status == t.STATUS_FILLED or o.status == t.STATUS_PARTIALLY_FILLED or _rank(o.status) < _rank(traded)
+        if held:
+            o.status = traded
+        settle(s, o)
+
+
+@kernel
+def _apply_trade(s, o, x, index, buf):
+    """Book a fill once: by its own quantity, and by the venue's CumQty(14) when that tells of more."""
+    x.qty_e8 = decimal_of(index, buf, t.LastQty)
+    x.price_e8 = max(decimal_of(index, buf, t.LastPx), 0)
+    o.fills_e8 += x.qty_e8
+    _learn_cum(o, index, buf)
+    _refresh_status(s, o)
+
+
+@kernel
+def _learn_cum(o, index, buf):
+    """Take note of CumQty(14) and AvgPx(6): a higher CumQty than the fills seen means that one was missed."""
+    o.venue_cum_e8 = max(o.venue_cum_e8, decimal_of(index, buf, t.CumQty))
+    average = decimal_of(index, buf, t.AvgPx)
+    if average > 0:
+        o.avg_px_e8 = average
+
+
+@kernel
+def _apply_bust(s, o, x, index, buf, qty_e8):
+    """Replace the quantity of an execution: 0 for a bust, another for a correction."""
+    o.venue_cum_e8 = max(o.venue_cum_e8 + qty_e8 - x.qty_e8, 0)
+    o.fills_e8 += qty_e8 - x.qty_e8
+    x.qty_e8 = qty_e8
+    average = decimal_of(index, buf, t.AvgPx)
+    if average >= 0:
+        o.avg_px_e8 = average
+    settle(s, o)
+    if not closed(o.status) and _rank(o.status) <= _rank(t.STATUS_FILLED):
+        o.status = _trade_status(o)
+    settle(s, o)
+
+
+@kernel
+def _accept_replace(s, o, request, index, buf):
+    """The venue's Replaced: the request's terms are in force; its 38 wins over what we asked for."""
+    r = s.requests[request]
+    if r.kind == t.ORDER_CANCEL_REPLACE_REQUEST and r.state == a.REQUEST_PENDING:
+        unlink_pending(s, o, request)
+        r.state = a.REQUEST_ACCEPTED
+        o.accepted = request
+        o.qty_e8 = r.qty_e8
+    told = decimal_of(index, buf, t.OrderQty)
+    if told > 0:
+        o.qty_e8 = told
+    o.replaced = 1
+    o.status = t.STATUS_NEW if not closed(o.status) else o.status
+    settle(s, o)
+    if not closed(o.status):
+        o.status = _trade_status(o)
+        if o.status == t.STATUS_FILLED:
+            o.qty_e8 = o.cum_e8
+    settle(s, o)
+
+
+@kernel
+def _apply_change(s, o, request, exec_type, index, buf):
+    """Every report that is not about an execution."""
+    r = s.requests[request]
+    if exec_type == t.EXEC_PENDING_CANCEL or exec_type == t.EXEC_PENDING_REPLACE:
+        if r.state == a.REQUEST_PENDING:
+            r.acknowledged = 1
+    elif exec_type == t.EXEC_REPLACED:
+        _accept_replace(s, o, request, index, buf)
+    elif exec_type == t.EXEC_CANCELED or exec_type == t.EXEC_EXPIRED or exec_type == t.EXEC_REJECTED:
+        if r.kind == t.ORDER_CANCEL_REQUEST and r.state == a.REQUEST_PENDING:
+            unlink_pending(s, o, request)
+            r.state = a.REQUEST_ACCEPTED
+        o.status = exec_type
+    elif exec_type == t.EXEC_RESTATED:
+        told = decimal_of(index, buf, t.OrderQty)
+        if told > 0:
+            o.qty_e8 = told
+    elif exec_type == t.EXEC_NEW or exec_type == t.EXEC_PENDING_NEW:
+        if _rank(o.status) < _rank(exec_type):
+            o.status = exec_type
+    elif exec_type == t.EXEC_STOPPED or exec_type == t.EXEC_SUSPENDED or exec_type == t.EXEC_CALCULATED:
+        if not terminal(o.status) and _rank(o.status) < _rank(exec_type):
+            o.status = exec_type
+    elif exec_type == t.EXEC_DONE_FOR_DAY and not closed(o.status):
+        o.status = exec_type
+    _learn_cum(o, index, buf)
+    if exec_type == t.EXEC_RESTATED or o.venue_cum_e8 > o.cum_e8:
+        _refresh_status(s, o)
+    settle(s, o)
+
+
+@kernel
+def _learn_venue_order_id(o, index, buf):
+    f = find(index, t.OrderID)
+    if o.venue_order_id_size == 0 and f >= 0 and index.length[f] <= a.ID_BYTES:
+        copy_bytes(o.venue_order_id, 0, buf, index.start[f], index.length[f])
+        o.venue_order_id_size = index.length[f]
+
+
+@kernel
+def _book_unknown(s, venue, index, buf, row):
+    """A fill of an order we do not know still changes positions: the firm's, the instrument's, the named account's."""
+    symbol = find(index, t.Symbol)
+    instrument = NONE
+    if symbol >= 0:
+        instrument = find_symbol(s, buf, index.start[symbol], index.length[symbol])
+    if instrument == NONE:
+        return
+    s.executions[row].qty_e8 = decimal_of(index, buf, t.LastQty)
+    quantity = s.executions[row].qty_e8 if char_of(index, buf, t.Side, 0) == t.BUY else -s.executions[row].qty_e8
+    account = NONE
+    f = find(index, t.Account)
+    if f >= 0:
+        account = find_entity(s, a.ACCOUNT, buf, index.start[f], index.length[f])
+    for entity in (FIRM_ROW, s.instruments[instrument].entity, account):
+        if entity != NONE:
+            exposure = exposure_row(s, entity, instrument)
+            if exposure != NONE:
+                s.exposures[exposure].position_e8 += quantity
+
+
+@kernel
+def _remember(s, event, index, buf):
+    """Row of the report's ExecID: (row, seen before). A full table never loses a fill, but blocks the firm."""
+    f = find(index, t.ExecID)
+    if f < 0 or (index.length[f] == 1 and buf[index.start[f]] == 48):
+        return NONE, False
+    row = find_execution(s, event.session, buf, index.start[f], index.length[f])
+    if row != NONE:
+        return row, True
+    return add_execution(s, event.session, buf, index.start[f], index.length[f]), False
+
+
+@kernel
+def execution_report(s, out, buf, event):
+    """Apply an ExecutionReport(8) to its order and send the EMS its own."""
+    index = s.work.index
+    venue = event.session
+    action = _action_of(s.sessions[venue].version, index, buf)
+    execution, seen = _remember(s, event, index, buf)
+    if seen and action != STATUS:
+        s.duplicate_messages += 1
+        return
+    quantity = decimal_of(index, buf, t.LastQty)
+    if action == TRADE and (quantity <= 0 or execution == NONE):
+        # Without a quantity or an ExecID the fill cannot be counted once and for all: nothing more may go out.
+        s.fault |= FAULT_UNREADABLE_FILL if quantity <= 0 else FAULT_EXECUTIONS_FULL
+        alert(s, out, UNREADABLE_FILL, buf, event.start, event.length)
+        if quantity <= 0:
+            return
+    f = find(index, t.ClOrdID)
+    request = find_child(s, venue, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    if request == NONE:
+        s.unknown_executions += 1
+        if action == TRADE and execution != NONE:
+            _book_unknown(s, venue, index, buf, execution)
+        alert(s, out, UNKNOWN_REPORT, buf, event.start, event.length)
+        return
+    row = s.requests[request].order
+    o = s.orders[row]
+    _learn_venue_order_id(o, index, buf)
+    if action == BUST or action == CORRECT:
+        _bust_report(s, out, buf, event, row, execution, action)
+    elif action == TRADE:
+        _trade_report(s, out, buf, row, execution, quantity)
+    else:
+        _change_report(s, out, buf, row, request, action)
+
+
+@kernel
+def _trade_report(s, out, buf, row, execution, quantity):
+    o = s.orders[row]
+    index = s.work.index
+    if execution != NONE:
+        _apply_trade(s, o, s.executions[execution], index, buf)
+    else:
+        o.fills_e8 += quantity
+        _learn_cum(o, index, buf)
+        _refresh_status(s, o)
+    s.next_exec += 1
+    number = s.next_exec
+    if execution != NONE:
+        s.executions[execution].order = row
+        s.executions[execution].number = number
+    exec_type = t.EXEC_TRADE
+    if s.sessions[o.session].version == a.VERSION_42:
+        exec_type = t.EXEC_FILL_42 if o.status == t.STATUS_FILLED else t.EXEC_PARTIAL_FILL_42
+    price = max(decimal_of(index, buf, t.LastPx), 0)
+    report(s, out, buf, row, o.accepted, NONE, exec_type, t.TRANS_NEW, quantity, price, number, NONE, True)
+
+
+@kernel
+def _bust_report(s, out, buf, event, row, execution, action):
+    """Bust or correction of the execution that ExecRefID(19) names."""
+    o = s.orders[row]
+    index = s.work.index
+    f = find(index, t.ExecRefID)
+    busted = find_execution(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    if busted == NONE or s.executions[busted].order != row:
+        alert(s, out, UNKNOWN_BUST, buf, event.start, event.length)
+        return
+    x = s.executions[busted]
+    quantity = max(decimal_of(index, buf, t.LastQty), 0) if action == CORRECT else x.qty_e8
+    number = x.number
+    _apply_bust(s, o, x, index, buf, quantity if action == CORRECT else 0)
+    s.next_exec += 1
+    if execution != NONE and action == CORRECT:
+        # A later bust may name the correction instead of the execution it corrected.
+        s.executions[execution].order = row
+        s.executions[execution].number = s.next_exec
+        s.executions[execution].qty_e8 = quantity
+        x.qty_e8 = 0
+    exec_type = t.EXEC_TRADE_CANCEL if action == BUST else t.EXEC_TRADE_CORRECT
+    trans = t.TRANS_CANCEL if action == BUST else t.TRANS_CORRECT
+    if s.sessions[o.session].version == a.VERSION_42:
+        exec_type = char_of(index, buf, t.ExecType, t.EXEC_PARTIAL_FILL_42)
+    price = max(decimal_of(index, buf, t.LastPx), 0)
+    report(s, out, buf, row, o.accepted, NONE, exec_type, trans, quantity, price, s.next_exec, number, True)
+
+
+@kernel
+def _change_report(s, out, buf, row, request, action):
+    o = s.orders[row]
+    index = s.work.index
+    exec_type = char_of(index, buf, t.ExecType, t.EXEC_ORDER_STATUS)
+    before = o.accepted
+    if action == CHANGE:
+        _apply_change(s, o, request, exec_type, index, buf)
+    r = s.requests[request]
+    cl_ord_id = o.accepted
+    orig = NONE
+    answers_request = exec_type == t.EXEC_CANCELED and r.kind == t.ORDER_CANCEL_REQUEST
+    if answers_request or exec_type == t.EXEC_PENDING_CANCEL or exec_type == t.EXEC_PENDING_REPLACE:
+        cl_ord_id = request
+        orig = o.accepted if request != o.accepted else NONE
+    elif exec_type == t.EXEC_REPLACED and o.accepted != before:
+        orig = before
+    s.next_exec += 1
+    trans = t.TRANS_STATUS if action == STATUS else t.TRANS_NEW
+    report(s, out, buf, row, cl_ord_id, orig, exec_type, trans, -1, 0, s.next_exec, NONE, True)
+
+
+@kernel
+def _close_request(s, o, request):
+    """A request was refused: it no longer counts, and a cancel's row is given back."""
+    r = s.requests[request]
+    unlink_pending(s, o, request)
+    r.state = a.REQUEST_REJECTED
+    settle(s, o)
+    if r.kind == t.ORDER_CANCEL_REQUEST:
+        free_request(s, request)
+
+
+@kernel
+def order_cancel_reject(s, out, buf, event):
+    """OrderCancelReject(9) from a venue: the request is over, the order works on."""
+    index = s.work.index
+    f = find(index, t.ClOrdID)
+    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    if request == NONE or s.requests[request].state != a.REQUEST_PENDING:
+        alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
+        return
+    r = s.requests[request]
+    row = r.order
+    o = s.orders[row]
+    f = find(index, t.CxlRejReason)
+    reason = parse_int(buf, index.start[f], index.length[f]) if f >= 0 else t.CANCEL_BROKER_OPTION
+    reason = reason if reason >= 0 else t.CANCEL_BROKER_OPTION
+    unlink_pending(s, o, request)
+    response = t.RESPONSE_TO_CANCEL if r.kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
+    cancel_reject(s, out, buf, o.session, request, o.accepted, row, response, reason, True)
+    _close_request(s, o, request)
+
+
+@kernel
+def undelivered(s, out, buf, event):
+    """A child that its venue never had (it was gap-filled, or could not be sent): refuse what it stood for."""
+    index = s.work.index
+    f = find(index, t.ClOrdID)
+    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    if request == NONE:
+        return
+    r = s.requests[request]
+    row = r.order
+    o = s.orders[row]
+    s.work.text_size = 0
+    add_bytes(s.work, NOT_DELIVERED, 0, NOT_DELIVERED.size)
+    if r.kind == t.NEW_ORDER_SINGLE:
+        if o.status != t.STATUS_PENDING_NEW or o.venue_order_id_size > 0:
+            if not terminal(o.status):
+                alert(s, out, LATE_UNDELIVERED, buf, event.start, event.length)
+            return
+        o.status = t.STATUS_REJECTED
+        settle(s, o)
+        s.next_exec += 1
+        report(
+            s, out, buf, row, o.accepted, NONE, t.EXEC_REJECTED, t.TRANS_NEW, -1, 0, s.next_exec, NONE, False
+        )
+    elif r.state == a.REQUEST_PENDING:
+        unlink_pending(s, o, request)
+        response = t.RESPONSE_TO_CANCEL if r.kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
+        cancel_reject(
+            s, out, buf, o.session, request, o.accepted, row, response, t.CANCEL_BROKER_OPTION, False
+        )
+        _close_request(s, o, request)
+
+
+@kernel
+def update_quote(s, instrument, bid_e8, ask_e8, last_e8):
+    """Take bid, ask and last (0: none) of an instrument; a crossed or negative quote is left aside."""
+    i = s.instruments[instrument]
+    if bid_e8 < 0 or ask_e8 < 0 or last_e8 < 0 or (bid_e8 > 0 and ask_e8 > 0 and bid_e8 > ask_e8):
+        return
+    i.bid_e8 = bid_e8
+    i.ask_e8 = ask_e8
+    if last_e8 > 0:
+        i.last_e8 = last_e8
+    if bid_e8 > 0 or ask_e8 > 0 or last_e8 > 0:
+        i.quote_ns = s.now_ns
+
+
+@kernel
+def market_data_snapshot(s, buf):
+    """MarketDataSnapshotFullRefresh(W): top of book and last trade of one instrument."""
+    index = s.work.index
+    symbol = find(index, t.Symbol)
+    security = find(index, t.SecurityID)
+    instrument = NONE
+    if symbol >= 0:
+        instrument = find_symbol(s, buf, index.start[symbol], index.length[symbol])
+    if instrument == NONE and security >= 0:
+        instrument = find_security(s, buf, index.start[security], index.length[security])
+    if instrument == NONE:
+        return
+    bid = 0
+    ask = 0
+    last = 0
+    entry_type = 0
+    for f in range(index.count):
+        if index.tag[f] == t.MDEntryType:
+            entry_type = int(buf[index.start[f]])
+        elif index.tag[f] == t.MDEntryPx:
+            price = parse_decimal(buf, index.start[f], index.length[f])
+            if entry_type == 48:
+                bid = max(bid, price)
+            elif entry_type == 49:
+                ask = price if ask == 0 else min(ask, price)
+            elif entry_type == 50:
+                last = price
+    update_quote(s, instrument, bid, ask, last)

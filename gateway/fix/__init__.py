@@ -1,0 +1,1 @@
+"""FIX bytes: dictionary tables, encoding and decoding."""

@@ -1,0 +1,84 @@
+"""Dictionary tables for the kernels, built from a FIX dictionary in XML (`fix_specs/`)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gateway.fix import validate as v
+from gateway.fix.dictionary import Dictionary, DictionaryError, Group
+from gateway.fix.index import MAX_TAG
+from gateway.fix.tags import message_type
+
+FORMATS = {
+    **dict.fromkeys(("INT", "SEQNUM", "LENGTH", "NUMINGROUP", "DAYOFMONTH"), v.INTEGER),
+    **dict.fromkeys(("PRICE", "QTY", "AMT", "FLOAT", "PERCENTAGE", "PRICEOFFSET"), v.DECIMAL),
+    **dict.fromkeys(("LOCALMKTDATE", "UTCDATE", "UTCDATEONLY"), v.DIGITS),
+    **dict.fromkeys(("MULTIPLEVALUESTRING", "MULTIPLESTRINGVALUE", "MULTIPLECHARVALUE"), v.MULTIPLE),
+    "CHAR": v.CHARACTER,
+    "BOOLEAN": v.BOOLEAN,
+    "UTCTIMESTAMP": v.TIMESTAMP,
+    "DATA": v.DATA,
+}
+
+
+def fill_dictionary_table(table: np.record, dictionary: Dictionary) -> None:
+    """Write `dictionary` into a DICTIONARY_TABLE record; raises DictionaryError where it does not fit."""
+    _fill_fields(table, dictionary)
+    if len(dictionary.messages) > v.MAX_MESSAGE_TYPES:
+        raise DictionaryError(f"{dictionary.begin_string}: more than {v.MAX_MESSAGE_TYPES} messages")
+    for row, message in enumerate(dictionary.messages.values()):
+        record = table.messages[row]
+        record.message_type = message_type(message.msgtype)
+        for members, role in ((dictionary.header, v.HEADER), (dictionary.trailer, v.TRAILER)):
+            for tag in members.fields:
+                record.role[tag] = role
+            for group in members.groups.values():
+                record.role[group.count_tag] = role
+        required = [tag for tag, needed in message.members.fields.items() if needed]
+        required += [group.count_tag for group in message.members.groups.values() if group.required]
+        if len(required) > v.MAX_REQUIRED:
+            raise DictionaryError(f"{message.name}: more than {v.MAX_REQUIRED} required fields")
+        record.required[: len(required)] = required
+        record.required_count = len(required)
+        for tag in message.members.fields:
+            record.role[tag] = v.BODY
+        for group in message.members.groups.values():
+            _fill_group(record, group, parent=-1, role=v.BODY)
+    table.message_count = len(dictionary.messages)
+
+
+def _fill_fields(table: np.record, dictionary: Dictionary) -> None:
+    used = 0
+    lengths = {f.name: f.tag for f in dictionary.fields.values() if f.type == "LENGTH"}
+    for field in dictionary.fields.values():
+        if field.tag >= MAX_TAG:
+            raise DictionaryError(f"{dictionary.begin_string}: field {field.tag}: tags must be below {MAX_TAG}")
+        table.format[field.tag] = FORMATS.get(field.type, v.TEXT)
+        values = [value.encode() for value in field.values if len(value.encode()) <= 8]
+        if used + len(values) > v.MAX_ENUM_VALUES:
+            raise DictionaryError(f"{dictionary.begin_string}: more than {v.MAX_ENUM_VALUES} enumerated values")
+        table.enum_start[field.tag] = used
+        table.enum_count[field.tag] = len(values)
+        table.enum_value[used : used + len(values)] = [int.from_bytes(value, "little") for value in values]
+        used += len(values)
+        if field.type == "DATA":
+            length_tag = lengths.get(field.name + "Length") or lengths.get(field.name + "Len")
+            if length_tag is None:
+                raise DictionaryError(f"{dictionary.begin_string}: data field {field.name} has no length field")
+            table.data_length_tag[field.tag] = length_tag
+
+
+def _fill_group(record: np.record, group: Group, parent: int, role: int) -> None:
+    number = int(record.group_count)
+    if number == v.MAX_GROUPS:
+        raise DictionaryError(f"group {group.count_tag}: more than {v.MAX_GROUPS} groups in a message")
+    record.group_count = number + 1
+    record.groups[number].count_tag = group.count_tag
+    record.groups[number].delimiter = group.delimiter_tag
+    record.groups[number].parent = parent
+    record.role[group.count_tag] = role
+    record.group_of[group.count_tag] = number + 1
+    for tag in group.fields:
+        record.role[tag] = v.GROUP + number
+    for nested in group.groups.values():
+        _fill_group(record, nested, parent=number, role=v.GROUP + number)

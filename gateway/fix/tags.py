@@ -1,0 +1,163 @@
+"""FIX tags, message types and enumerations by their names in the FIX 4.4 specification (4.2 where they differ)."""
+
+# Header and trailer
+BeginSeqNo = 7
+BeginString = 8
+BodyLength = 9
+CheckSum = 10
+MsgSeqNum = 34
+MsgType = 35
+PossDupFlag = 43
+SenderCompID = 49
+SenderSubID = 50
+SendingTime = 52
+TargetCompID = 56
+TargetSubID = 57
+PossResend = 97
+OrigSendingTime = 122
+
+# Body
+Account = 1
+AvgPx = 6
+ClOrdID = 11
+CumQty = 14
+ExecID = 17
+ExecRefID = 19
+ExecTransType = 20
+SecurityIDSource = 22
+LastPx = 31
+LastQty = 32
+OrderID = 37
+OrderQty = 38
+OrdStatus = 39
+OrdType = 40
+OrigClOrdID = 41
+Price = 44
+RefSeqNum = 45
+SecurityID = 48
+Side = 54
+Symbol = 55
+Text = 58
+TimeInForce = 59
+TransactTime = 60
+StopPx = 99
+ExDestination = 100
+CxlRejReason = 102
+OrdRejReason = 103
+NoRelatedSym = 146
+ExecType = 150
+LeavesQty = 151
+SecondaryOrderID = 198
+MDReqID = 262
+SubscriptionRequestType = 263
+MarketDepth = 264
+MDUpdateType = 265
+NoMDEntryTypes = 267
+NoMDEntries = 268
+MDEntryType = 269
+MDEntryPx = 270
+RefTagID = 371
+RefMsgType = 372
+SessionRejectReason = 373
+BusinessRejectRefID = 379
+BusinessRejectReason = 380
+ExecRestatementReason = 378
+CxlRejResponseTo = 434
+PartyID = 448
+PartyRole = 452
+NoPartyIDs = 453
+ClOrdLinkID = 583
+SecondaryClOrdID = 526
+SecondaryExecID = 527
+
+
+def message_type(name: str) -> int:
+    """A MsgType(35) of one or two characters as the integer that kernels compare: first byte + 256 x second."""
+    return int.from_bytes(name.encode("ascii"), "little")
+
+
+NEW_ORDER_SINGLE = message_type("D")
+ORDER_CANCEL_REPLACE_REQUEST = message_type("G")
+ORDER_CANCEL_REQUEST = message_type("F")
+EXECUTION_REPORT = message_type("8")
+ORDER_CANCEL_REJECT = message_type("9")
+REJECT = message_type("3")
+BUSINESS_MESSAGE_REJECT = message_type("j")
+MARKET_DATA_REQUEST = message_type("V")
+MARKET_DATA_SNAPSHOT = message_type("W")
+
+# One-byte values, as bytes lie in a message.
+BUY, SELL, SELL_SHORT = ord("1"), ord("2"), ord("5")
+MARKET, LIMIT, STOP, STOP_LIMIT = ord("1"), ord("2"), ord("3"), ord("4")
+DAY, GOOD_TILL_CANCEL, AT_THE_OPENING = ord("0"), ord("1"), ord("2")
+IMMEDIATE_OR_CANCEL, FILL_OR_KILL, GOOD_TILL_CROSSING = ord("3"), ord("4"), ord("5")
+GOOD_TILL_DATE, AT_THE_CLOSE = ord("6"), ord("7")
+
+# OrdStatus(39)
+STATUS_NEW = ord("0")
+STATUS_PARTIALLY_FILLED = ord("1")
+STATUS_FILLED = ord("2")
+STATUS_DONE_FOR_DAY = ord("3")
+STATUS_CANCELED = ord("4")
+STATUS_REPLACED_42 = ord("5")  # FIX 4.2 only
+STATUS_PENDING_CANCEL = ord("6")
+STATUS_STOPPED = ord("7")
+STATUS_REJECTED = ord("8")
+STATUS_SUSPENDED = ord("9")
+STATUS_PENDING_NEW = ord("A")
+STATUS_CALCULATED = ord("B")
+STATUS_EXPIRED = ord("C")
+STATUS_PENDING_REPLACE = ord("E")
+
+# ExecType(150)
+EXEC_NEW = ord("0")
+EXEC_PARTIAL_FILL_42 = ord("1")
+EXEC_FILL_42 = ord("2")
+EXEC_DONE_FOR_DAY = ord("3")
+EXEC_CANCELED = ord("4")
+EXEC_REPLACED = ord("5")
+EXEC_PENDING_CANCEL = ord("6")
+EXEC_STOPPED = ord("7")
+EXEC_REJECTED = ord("8")
+EXEC_SUSPENDED = ord("9")
+EXEC_PENDING_NEW = ord("A")
+EXEC_CALCULATED = ord("B")
+EXEC_EXPIRED = ord("C")
+EXEC_RESTATED = ord("D")
+EXEC_PENDING_REPLACE = ord("E")
+EXEC_TRADE = ord("F")
+EXEC_TRADE_CORRECT = ord("G")
+EXEC_TRADE_CANCEL = ord("H")
+EXEC_ORDER_STATUS = ord("I")
+
+# ExecTransType(20), FIX 4.2
+TRANS_NEW, TRANS_CANCEL, TRANS_CORRECT, TRANS_STATUS = ord("0"), ord("1"), ord("2"), ord("3")
+
+# SessionRejectReason(373)
+REJECT_INVALID_TAG = 0
+REJECT_REQUIRED_TAG_MISSING = 1
+REJECT_TAG_NOT_DEFINED_FOR_MESSAGE = 2
+REJECT_UNDEFINED_TAG = 3
+REJECT_TAG_WITHOUT_VALUE = 4
+REJECT_VALUE_INCORRECT = 5
+REJECT_INCORRECT_DATA_FORMAT = 6
+REJECT_REPEATED_TAG = 13  # FIX 4.4
+REJECT_GROUP_FIELDS_OUT_OF_ORDER = 15  # FIX 4.4
+REJECT_GROUP_COUNT = 16  # FIX 4.4
+
+# BusinessRejectReason(380)
+BUSINESS_OTHER, BUSINESS_UNSUPPORTED_MESSAGE, BUSINESS_APPLICATION_NOT_AVAILABLE = 0, 3, 4
+
+# OrdRejReason(103)
+ORDER_BROKER_OPTION = 0
+ORDER_UNKNOWN_SYMBOL = 1
+ORDER_EXCHANGE_CLOSED = 2
+ORDER_EXCEEDS_LIMIT = 3
+ORDER_DUPLICATE = 6
+ORDER_STALE = 8
+ORDER_UNSUPPORTED_CHARACTERISTIC = 11  # FIX 4.4
+
+# CxlRejReason(102) and CxlRejResponseTo(434)
+CANCEL_TOO_LATE, CANCEL_UNKNOWN_ORDER, CANCEL_BROKER_OPTION, CANCEL_ALREADY_PENDING = 0, 1, 2, 3
+CANCEL_DUPLICATE_CL_ORD_ID = 6  # FIX 4.4
+RESPONSE_TO_CANCEL, RESPONSE_TO_REPLACE = 1, 2

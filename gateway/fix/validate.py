@@ -1,0 +1,187 @@
+"""Is a message well formed by its dictionary? Table-driven; kernels only. `tables.py` builds the tables.
+
+The order of the tests and the SessionRejectReason(373) given are those of FIX 4.4 volume 2, "Reject".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gateway.fix import tags as t
+from gateway.fix.index import MAX_TAG, find
+from gateway.fix.values import MALFORMED, NO_TIME, parse_decimal, parse_int, parse_utc_timestamp
+from gateway.jit import kernel
+
+MAX_MESSAGE_TYPES = 32
+MAX_REQUIRED = 32
+MAX_GROUPS = 48
+MAX_ENUM_VALUES = 4096
+VALID = -1
+
+# Role of a tag in a message: where it may stand. GROUP + g: a member of group g of the message.
+ABSENT, HEADER, BODY, TRAILER, GROUP = 0, 1, 2, 3, 4
+
+# How a field's value is written.
+TEXT, INTEGER, DECIMAL, CHARACTER, BOOLEAN, TIMESTAMP, DIGITS, MULTIPLE, DATA = 1, 2, 3, 4, 5, 6, 7, 8, 9
+
+GROUP_TABLE = np.dtype([("count_tag", "i8"), ("delimiter", "i8"), ("parent", "i8")])  # parent: group number, -1 body
+
+MESSAGE_TABLE = np.dtype(
+    [
+        ("message_type", "i8"),
+        ("required_count", "i8"),
+        ("required", "i8", MAX_REQUIRED),
+        ("group_count", "i8"),
+        ("groups", np.dtype((np.record, GROUP_TABLE)), MAX_GROUPS),
+        ("role", "u1", MAX_TAG),
+        ("group_of", "u1", MAX_TAG),  # for the count tag of group g: g + 1
+    ]
+)
+
+DICTIONARY_TABLE = np.dtype(
+    [
+        ("message_count", "i8"),
+        ("messages", np.dtype((np.record, MESSAGE_TABLE)), MAX_MESSAGE_TYPES),
+        ("format", "u1", MAX_TAG),  # TEXT ... DATA; 0: not in the dictionary
+        ("enum_start", "i4", MAX_TAG),
+        ("enum_count", "i4", MAX_TAG),
+        ("enum_value", "u8", MAX_ENUM_VALUES),  # up to eight bytes, little-endian
+        ("data_length_tag", "i8", MAX_TAG),
+    ]
+)
+
+
+@kernel
+def find_message(dictionary, message_type):
+    """Row of the message type in the dictionary, or -1."""
+    for m in range(dictionary.message_count):
+        if dictionary.messages[m].message_type == message_type:
+            return m
+    return -1
+
+
+@kernel
+def _enum_holds(dictionary, tag, buf, start, length):
+    if length > 8:
+        return False
+    for e in range(dictionary.enum_start[tag], dictionary.enum_start[tag] + dictionary.enum_count[tag]):
+        value = dictionary.enum_value[e]
+        same = True
+        for k in range(8):
+            byte = (value >> np.uint64(8 * k)) & np.uint64(255)
+            if byte != np.uint64(buf[start + k] if k < length else 0):
+                same = False
+                break
+        if same:
+            return True
+    return False
+
+
+@kernel
+def _format_holds(form, buf, start, length):
+    if form == INTEGER or form == DIGITS:
+        first = start + 1 if form == INTEGER and buf[start] == 45 and length > 1 else start
+        for k in range(first, start + length):
+            if not 48 <= buf[k] <= 57:
+                return False
+        return True
+    if form == DECIMAL:
+        return parse_decimal(buf, start, length) != MALFORMED
+    if form == CHARACTER:
+        return length == 1
+    if form == BOOLEAN:
+        return length == 1 and (buf[start] == 89 or buf[start] == 78)
+    if form == TIMESTAMP:
+        return parse_utc_timestamp(buf, start, length) != NO_TIME
+    return True
+
+
+@kernel
+def _value_reason(dictionary, tag, buf, start, length):
+    """SessionRejectReason for a value of wrong form or outside its enumeration, else VALID."""
+    form = dictionary.format[tag]
+    if not _format_holds(form, buf, start, length):
+        return t.REJECT_INCORRECT_DATA_FORMAT
+    if dictionary.enum_count[tag] == 0:
+        return VALID
+    if form != MULTIPLE:
+        return VALID if _enum_holds(dictionary, tag, buf, start, length) else t.REJECT_VALUE_INCORRECT
+    token = start
+    for k in range(start, start + length + 1):
+        if k == start + length or buf[k] == 32:
+            if not _enum_holds(dictionary, tag, buf, token, k - token):
+                return t.REJECT_VALUE_INCORRECT
+            token = k + 1
+    return VALID
+
+
+@kernel
+def _descends(message, group, ancestor):
+    while group >= 0 and group != ancestor:
+        group = message.groups[group].parent
+    return group == ancestor
+
+
+@kernel
+def _group_instances(message, index, first, group):
+    """Instances of the group whose count field is number `first`; -1 when one does not begin with the delimiter."""
+    instances = 0
+    for i in range(first + 1, index.count):
+        tag = index.tag[i]
+        role = int(message.role[tag]) if tag < MAX_TAG else 0
+        if role < GROUP or not _descends(message, role - GROUP, group):
+            break
+        if role - GROUP == group and tag == message.groups[group].delimiter:
+            instances += 1
+        elif instances == 0:
+            return -1
+    return instances
+
+
+@kernel
+def _group_reason(message, index, buf, i, tag, role):
+    """SessionRejectReason for a group's count field or a member that stands outside its group, else VALID."""
+    group = int(message.group_of[tag]) - 1
+    if group >= 0:
+        instances = _group_instances(message, index, i, group)
+        if instances < 0:
+            return t.REJECT_GROUP_FIELDS_OUT_OF_ORDER
+        if parse_int(buf, index.start[i], index.length[i]) != instances:
+            return t.REJECT_GROUP_COUNT
+    if role >= GROUP:
+        before = index.tag[i - 1] if i > 0 else 0
+        if before >= MAX_TAG or (message.role[before] < GROUP and message.group_of[before] != role - GROUP + 1):
+            return t.REJECT_TAG_NOT_DEFINED_FOR_MESSAGE
+    return VALID
+
+
+@kernel
+def validate(dictionary, index, buf, message_row):
+    """First fault of an indexed message: (SessionRejectReason, tag), or (VALID, 0).
+
+    Tests each field (known, allowed here, form, enumeration, repeated outside groups), each group's count and first
+    field, then the required fields. Header fields are the session layer's and only tested for form.
+    """
+    message = dictionary.messages[message_row]
+    for i in range(index.count):
+        tag = index.tag[i]
+        form = dictionary.format[tag] if tag < MAX_TAG else 0
+        if form == 0:
+            return t.REJECT_INVALID_TAG, tag
+        role = int(message.role[tag])
+        if role == ABSENT:
+            return t.REJECT_TAG_NOT_DEFINED_FOR_MESSAGE, tag
+        start = index.start[i]
+        length = index.length[i]
+        reason = _value_reason(dictionary, tag, buf, start, length)
+        if reason != VALID:
+            return reason, tag
+        if role < GROUP and find(index, tag) != i:
+            return t.REJECT_REPEATED_TAG, tag
+        reason = _group_reason(message, index, buf, i, tag, role)
+        if reason != VALID:
+            return reason, tag
+    for r in range(message.required_count):
+        if find(index, message.required[r]) < 0:
+            return t.REJECT_REQUIRED_TAG_MISSING, message.required[r]
+    return VALID, 0

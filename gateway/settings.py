@@ -1,0 +1,452 @@
+"""The config files, read and validated: one-line errors that name file, key and the value wanted; unknown keys refused."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from gateway.core import layout as a
+from gateway.core.catalogue import LIMITS, PER_INSTRUMENT_SCOPES, Limit
+from gateway.fix.values import E8, MAX_WHOLE
+
+UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+NAME = re.compile(r"[A-Za-z0-9_.:/+-]{1,32}")
+
+
+class ConfigError(Exception):
+    """A config file cannot be used; the message is one line a fault, each with file, key and the value wanted."""
+
+
+def parse_duration_ns(value: object) -> int:
+    """Nanoseconds of a duration written as a number and ms, s, m or h."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", str(value).strip())
+    if match is None:
+        raise ValueError("want a duration such as 250ms, 5s or 1m")
+    return int(Decimal(match[1]) * UNITS_NS[match[2]])
+
+
+def parse_fixed(value: object, scale: int, what: str) -> int:
+    """An exact fixed-point integer of `value` in units of 1/scale; refuses what would be rounded."""
+    try:
+        number = Decimal(str(value)) * scale
+    except InvalidOperation:
+        raise ValueError(f"want {what}") from None
+    if isinstance(value, bool) or not number.is_finite() or number != int(number) or abs(number) > MAX_WHOLE * E8:
+        raise ValueError(f"want {what}")
+    return int(number)
+
+
+def _tag_or_party(value: object) -> int:
+    match = re.fullmatch(r"party:(\d{1,3})", str(value))
+    if match:
+        return a.PARTY_ROLE + int(match[1])
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10_000:
+        return value
+    raise ValueError("want a FIX tag below 10000, or party:ROLE for a PartyRole(452)")
+
+
+def _host_port(value: object) -> str:
+    if not re.fullmatch(r"[^:\s]+:\d{1,5}", str(value)):
+        raise ValueError("want host:port")
+    return str(value)
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ValueError("want a name of at most 32 letters, digits and _ . : / + -")
+    return value
+
+
+Duration = Annotated[int, BeforeValidator(parse_duration_ns)]
+IdentityTag = Annotated[int, BeforeValidator(_tag_or_party)]
+HostPort = Annotated[str, BeforeValidator(_host_port)]
+Name = Annotated[str, BeforeValidator(_name)]
+Tag = Annotated[int, Field(gt=0, lt=10_000)]
+
+
+class Model(BaseModel):
+    """Base of all config sections: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GatewaySection(Model):
+    """`gateway:` the process itself."""
+
+    name: Name
+    engine: Literal["quickfix"] = "quickfix"
+    state_dir: Path
+    capacity: Literal["small", "standard", "large"] = "standard"
+    currency: Name = "USD"
+    record: bool = Field(default=False, description="keep every event and output of a run in the state folder")
+
+
+class IdentitySection(Model):
+    """`identity:` which FIX tag names what."""
+
+    desk: IdentityTag | None = None
+    account: IdentityTag = 1
+    strategy: IdentityTag | None = None
+    trader: IdentityTag | None = None
+    flow: IdentityTag | None = None
+
+
+class Defaults(Model):
+    """Entities of messages that name none."""
+
+    desk: Name | None = None
+    account: Name | None = None
+    strategy: Name | None = None
+    trader: Name | None = None
+    flow: Name | None = None
+
+
+class SessionSection(Model):
+    """One of `sessions:`. An acceptor serves an EMS, an initiator connects to a venue."""
+
+    id: Name
+    role: Literal["acceptor", "initiator"]
+    begin_string: Literal["FIX.4.2", "FIX.4.4"]
+    sender_comp_id: Name
+    target_comp_id: Name
+    listen: HostPort | None = None
+    connect: HostPort | None = None
+    heartbeat: int = Field(default=30, ge=1, le=3600)
+    reconnect: int = Field(default=5, ge=1, le=3600)
+    reset_on_logon: bool = False
+    dictionary: Path | None = None
+    desks: list[Name] = []
+    accounts: list[Name] = []
+    strategies: list[Name] = []
+    traders: list[Name] = []
+    flows: list[Name] = []
+    defaults: Defaults = Defaults()
+    max_poss_dup_age: Duration = Field(default=10 * 10**9, validate_default=False)
+    market_data: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SessionSection:
+        if self.role == "acceptor" and (self.listen is None or self.connect is not None):
+            raise ValueError("an acceptor needs `listen: host:port` and no `connect`")
+        if self.role == "initiator" and (self.connect is None or self.listen is not None):
+            raise ValueError("an initiator needs `connect: host:port` and no `listen`")
+        if self.role == "acceptor" and not self.accounts:
+            raise ValueError("`accounts` must list what the session may trade for")
+        for scope, names in self.allowed().items():
+            default = getattr(self.defaults, a.SCOPE_NAMES[scope])
+            if default is not None and default not in names:
+                raise ValueError(f"default {a.SCOPE_NAMES[scope]} {default} is not in the session's list")
+        return self
+
+    def allowed(self) -> dict[int, list[str]]:
+        """Names that the session may use, by scope."""
+        return dict(
+            zip(
+                (a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW),
+                (self.desks, self.accounts, self.strategies, self.traders, self.flows),
+                strict=True,
+            )
+        )
+
+
+class RoutingSection(Model):
+    """`routing:` the venue of an instrument where the order names none."""
+
+    default: Name | None = None
+    instruments: dict[Name, Name] = {}
+
+
+class CarrySection(Model):
+    """`carry:` tags copied beside the standard ones, from orders to children and from reports to reports."""
+
+    orders: list[Tag] = []
+    reports: list[Tag] = []
+
+
+class CurrencyRate(Model):
+    """One of `rates:` money of the firm's currency for one of another."""
+
+    rate: Decimal = Field(gt=0)
+    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+
+
+class Config(Model):
+    """The main config file."""
+
+    gateway: GatewaySection
+    identity: IdentitySection = IdentitySection()
+    sessions: list[SessionSection] = Field(min_length=2)
+    instruments: Path
+    limits: Path
+    positions: Path | None = None
+    routing: RoutingSection = RoutingSection()
+    carry: CarrySection = CarrySection()
+    rates: dict[Name, CurrencyRate] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        ids = [s.id for s in self.sessions]
+        for name in {i for i in ids if ids.count(i) > 1}:
+            raise ValueError(f"sessions: id {name} is used twice")
+        venues = {s.id for s in self.sessions if s.role == "initiator"}
+        for where, venue in {"default": self.routing.default, **self.routing.instruments}.items():
+            if venue is not None and venue not in venues:
+                raise ValueError(f"routing.{where}: want the id of an initiator session, got {venue}")
+        peers = [(s.begin_string, s.sender_comp_id, s.target_comp_id) for s in self.sessions]
+        if len(set(peers)) < len(peers):
+            raise ValueError("sessions: two have the same begin_string, sender_comp_id and target_comp_id")
+        return self
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One row of the instruments file."""
+
+    symbol: str
+    security_id: str
+    lot_e8: int
+    tick_e8: int
+    multiplier_e8: int
+    currency: str
+    previous_close_e8: int
+
+
+@dataclass(frozen=True)
+class Position:
+    """One row of the opening positions file: signed quantity of an account (and strategy) in an instrument."""
+
+    account: str
+    strategy: str
+    symbol: str
+    quantity_e8: int
+
+
+LimitTable = dict[tuple[int, str, str], dict[int, int]]
+"""Limits by (scope, name, symbol of a pair or ""); name "default" stands for every entity of the scope."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a gateway is made of."""
+
+    config: Config
+    instruments: list[Instrument]
+    limits: LimitTable
+    positions: list[Position]
+
+
+def load_settings(path: Path) -> Settings:
+    """Read the main config and the files it names (paths are relative to it); raises ConfigError."""
+    config = _validated(path, _read_yaml(path))
+    folder = path.parent
+    instruments = _read_instruments(folder / config.instruments)
+    limits = _read_limits(folder / config.limits)
+    positions = _read_positions(folder / config.positions) if config.positions else []
+    settings = Settings(config, instruments, limits, positions)
+    _cross_check(path, folder, settings)
+    return settings
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+
+
+def _validated(path: Path, data: Any) -> Config:
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            key = ".".join(str(part) for part in fault["loc"]) or "(top level)"
+            got = "" if fault["type"] in ("missing", "extra_forbidden") else f", got {fault['input']!r:.80}"
+            wanted = {"missing": "is missing", "extra_forbidden": "is not a known key"}.get(fault["type"], fault["msg"])
+            lines.append(f"{path}: {key}: {wanted.removeprefix('Value error, ')}{got}")
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _rows(path: Path, required: set[str], optional: set[str]) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a CSV file with their line numbers; the header must hold known columns only."""
+    try:
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            if not required <= columns or not columns <= required | optional:
+                want = ", ".join(sorted(required)) + (f" and perhaps {', '.join(sorted(optional))}" if optional else "")
+                raise ConfigError(f"{path}: line 1: columns: want {want}, got {', '.join(reader.fieldnames or ())}")
+            rows = []
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ConfigError(f"{path}: line {reader.line_num}: want {len(columns)} values, as in the header")
+                rows.append((reader.line_num, {key: value.strip() for key, value in row.items()}))
+            return rows
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _number(path: Path, line: int, row: dict[str, str], key: str, default: str, positive: bool = True) -> int:
+    text = row.get(key) or default
+    try:
+        value = parse_fixed(text, E8, "a decimal of at most 8 places")
+    except ValueError as error:
+        raise ConfigError(f"{path}: line {line}: {key}: {error}, got {text!r}") from None
+    if positive and value <= 0:
+        raise ConfigError(f"{path}: line {line}: {key}: want more than zero, got {text!r}")
+    return value
+
+
+def _read_instruments(path: Path) -> list[Instrument]:
+    optional = {"security_id", "lot", "multiplier", "currency", "previous_close"}
+    instruments = []
+    seen: dict[str, int] = {}
+    for line, row in _rows(path, {"symbol", "tick"}, optional):
+        for key in ("symbol", "security_id"):
+            if row.get(key) and not NAME.fullmatch(row[key]):
+                raise ConfigError(f"{path}: line {line}: {key}: want at most 32 letters, digits and _ . : / + -")
+        if not row["symbol"]:
+            raise ConfigError(f"{path}: line {line}: symbol: is missing")
+        for name in {"symbol " + row["symbol"], "security_id " + row.get("security_id", "")}:
+            if name in seen and name != "security_id ":
+                raise ConfigError(f"{path}: line {line}: {name} is already on line {seen[name]}")
+            seen[name] = line
+        instruments.append(
+            Instrument(
+                row["symbol"],
+                row.get("security_id", ""),
+                _number(path, line, row, "lot", "1"),
+                _number(path, line, row, "tick", ""),
+                _number(path, line, row, "multiplier", "1"),
+                row.get("currency", ""),
+                _number(path, line, row, "previous_close", "0", positive=False),
+            )
+        )
+    return instruments
+
+
+def _read_positions(path: Path) -> list[Position]:
+    return [
+        Position(
+            row["account"],
+            row.get("strategy", ""),
+            row["symbol"],
+            _number(path, line, row, "quantity", "", positive=False),
+        )
+        for line, row in _rows(path, {"account", "symbol", "quantity"}, {"strategy"})
+    ]
+
+
+def _limit_value(limit: Limit, value: object) -> int:
+    if value == "unlimited" and limit.kind != "duration":
+        return a.UNLIMITED
+    if limit.kind == "duration":
+        duration = parse_duration_ns(value)
+        if limit.index == a.MESSAGE_WINDOW and not 10**6 <= duration <= 24 * 3600 * 10**9:
+            raise ValueError("want a duration of 1ms to 24h")
+        return duration
+    scale = {"quantity": E8, "money": 10_000, "bps": 1, "count": 1}[limit.kind]
+    what = {
+        "quantity": "a quantity of at most 8 decimals, or unlimited",
+        "money": "an amount of at most 4 decimals, or unlimited",
+        "bps": "whole basis points from 0 to 10000, or unlimited",
+        "count": "a whole number, or unlimited",
+    }[limit.kind]
+    number = parse_fixed(value, scale, what)
+    if number < 0 or (limit.kind == "bps" and number > 10_000):
+        raise ValueError(f"want {what}")
+    return number
+
+
+def _read_limits(path: Path) -> LimitTable:
+    data = _read_yaml(path)
+    by_key = {limit.key: limit for limit in LIMITS}
+    pair_scopes = {f"{a.SCOPE_NAMES[k]}*instrument": k for k in PER_INSTRUMENT_SCOPES if k != a.INSTRUMENT}
+    table: LimitTable = {}
+    faults = []
+    for scope_key, members in _mapping(path, "(top level)", data).items():
+        if scope_key not in a.SCOPE_NAMES and scope_key not in pair_scopes:
+            wanted = ", ".join([*a.SCOPE_NAMES, *pair_scopes])
+            faults.append(f"{path}: {scope_key}: is not a known scope, want one of {wanted}")
+            continue
+        paired = scope_key in pair_scopes
+        scope = pair_scopes[scope_key] if paired else a.SCOPE_NAMES.index(scope_key)
+        named = {"": members} if scope == a.FIRM and not paired else _mapping(path, scope_key, members)
+        for name, limits in named.items():
+            where = f"{scope_key}.{name}" if name else scope_key
+            entity, _, symbol = str(name).partition("*") if paired else (str(name), "", "")
+            if scope == a.FIRM and paired:
+                entity, symbol = "", str(name).removeprefix("*")
+            if paired and (not symbol or (scope != a.FIRM and not entity)):
+                faults.append(f"{path}: {where}: want NAME*SYMBOL as the key of a pair")
+                continue
+            row = table.setdefault((scope, entity, symbol), {})
+            for key, value in _mapping(path, where, limits).items():
+                limit = by_key.get(key)
+                if limit is None:
+                    faults.append(f"{path}: {where}.{key}: is not a known limit, want one of {', '.join(by_key)}")
+                elif scope not in limit.scopes or (paired and key in ("max_open_orders", "max_messages", "message_window")):
+                    faults.append(f"{path}: {where}.{key}: cannot stand at scope {scope_key}")
+                else:
+                    try:
+                        row[limit.index] = _limit_value(limit, value)
+                    except ValueError as error:
+                        faults.append(f"{path}: {where}.{key}: {error}, got {value!r}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return table
+
+
+def _mapping(path: Path, where: str, value: Any) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: {where}: want a mapping of keys to values, got {value!r:.80}")
+    return value
+
+
+def _cross_check(path: Path, folder: Path, settings: Settings) -> None:
+    """Names in one file that another must know."""
+    config = settings.config
+    symbols = {i.symbol for i in settings.instruments}
+    faults = [
+        f"{path}: routing.instruments.{symbol}: is not in the instruments file"
+        for symbol in config.routing.instruments
+        if symbol not in symbols
+    ]
+    known = known_entities(settings)
+    for scope, name, symbol in settings.limits:
+        where = f"{folder / config.limits}: {a.SCOPE_NAMES[scope]}{'*instrument' if symbol else ''}"
+        if name not in ("default", "") and (scope, name) not in known:
+            faults.append(f"{where}.{name}: no {a.SCOPE_NAMES[scope]} of that name in {path}")
+        if symbol and symbol not in symbols:
+            faults.append(f"{where}.{name}*{symbol}: {symbol} is not in the instruments file")
+    for position in settings.positions:
+        if (a.ACCOUNT, position.account) not in known:
+            faults.append(f"{folder / (config.positions or '')}: account {position.account}: no session may use it")
+        if position.strategy and (a.STRATEGY, position.strategy) not in known:
+            faults.append(f"{folder / (config.positions or '')}: strategy {position.strategy}: no session may use it")
+        if position.symbol not in symbols:
+            faults.append(f"{folder / (config.positions or '')}: symbol {position.symbol}: not in the instruments file")
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def known_entities(settings: Settings) -> set[tuple[int, str]]:
+    """Every (scope, name) that the config knows: what sessions may use, instruments, sessions and venues."""
+    known = {(a.FIRM, "")}
+    for session in settings.config.sessions:
+        known.add((a.VENUE if session.role == "initiator" else a.SESSION, session.id))
+        for scope, names in session.allowed().items():
+            known.update((scope, name) for name in names)
+    known.update((a.INSTRUMENT, i.symbol) for i in settings.instruments)
+    return known
+
+

@@ -1,0 +1,210 @@
+"""Make the state of a gateway: allocate or map the block and fill its tables from the settings."""
+
+from __future__ import annotations
+
+import os
+from decimal import ROUND_CEILING, Decimal
+from pathlib import Path
+
+import numpy as np
+
+from gateway import shipped
+from gateway.core import layout as a
+from gateway.core.layout import CAPACITIES, NONE, record_dtype, state_dtype
+from gateway.core.setup import add_entity, add_exposure, add_instrument
+from gateway.fix import tags as t
+from gateway.fix.dictionary import load_dictionary
+from gateway.fix.tables import fill_dictionary_table
+from gateway.fix.values import E8
+from gateway.settings import ConfigError, Instrument, SessionSection, Settings, known_entities
+
+BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44}
+EMPTY = np.zeros(a.NAME_BYTES, np.uint8)
+
+# Business terms of an order that go to the venue as they came. Identity and header tags do not.
+CARRIED_FROM_ORDERS = (
+    *(t.Account, 15, 18, 21, t.SecurityIDSource, t.OrderQty, t.OrdType, t.Price, 47, t.SecurityID, t.Side, t.Symbol),
+    *(t.TimeInForce, t.TransactTime, 63, 64, 77, t.StopPx, 106, 107, 110, 111, 114, 120, 126, 167, 168, 200, 201, 202),
+    *(203, 204, 205, 206, 207, 210, 211, 223, 231, 388, 389, 423, 432, 461, 528, 529, 541, 582),
+)
+CARRIED_FROM_REPORTS = (29, 30, 75, 851)
+LISTS = ("entity_head", "symbol_head", "security_head", "exposure_head", "fingerprint_head", "request_head")
+
+
+class State:
+    """The block of a gateway, and which row has which name. `record` is the block's one record."""
+
+    def __init__(self, block: np.ndarray) -> None:
+        """Take a block as it is; the names are read from its tables."""
+        self.block = block
+        self.record = block[0]
+        self.entities = {
+            (int(e.scope), bytes(e.name[: e.name_size]).decode()): row
+            for row, e in enumerate(self.record.entities[: self.record.entity_count])
+        }
+        self.instruments = {
+            bytes(i.symbol[: i.symbol_size]).decode(): row
+            for row, i in enumerate(self.record.instruments[: self.record.instrument_count])
+        }
+
+
+def new_block(capacity: str, path: Path | None = None) -> np.ndarray:
+    """An array of one zeroed record: the state. With `path` it is mapped from a file, whose room is reserved first:
+    a write to a mapped file on a full disk is SIGBUS, not an error.
+    """
+    dtype = record_dtype(state_dtype(CAPACITIES[capacity]))
+    if path is None:
+        return np.zeros(1, dtype)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
+        os.posix_fallocate(file.fileno(), 0, dtype.itemsize)
+    return np.asarray(np.memmap(path, dtype, "r+", shape=(1,)))
+
+
+def build_state(settings: Settings, run: int, path: Path | None = None) -> State:
+    """A fresh state from the settings; `run` numbers this start of the gateway. Raises ConfigError if it does not fit."""
+    block = new_block(settings.config.gateway.capacity, path)
+    s = block[0]
+    s.run = run
+    for name in (*LISTS, "execution_head"):
+        s[name][:] = NONE
+    s.request_free = NONE
+    _fill_dictionaries(s)
+    _fill_entities(block, settings)
+    state = State(block)
+    _fill_limits(state, settings)
+    _fill_sessions(state, settings)
+    _fill_instruments(state, settings)
+    state = State(block)
+    _fill_pairs(state, settings)
+    _fill_positions(state, settings)
+    s.identity_tag[:] = [getattr(settings.config.identity, name, None) or 0 for name in a.SCOPE_NAMES]
+    s.carry_order[[*CARRIED_FROM_ORDERS, *settings.config.carry.orders]] = 1
+    s.carry_report[[*CARRIED_FROM_REPORTS, *settings.config.carry.reports]] = 1
+    return state
+
+
+def _bytes(name: str) -> tuple[np.ndarray, int]:
+    array = EMPTY.copy()
+    raw = name.encode()
+    array[: len(raw)] = np.frombuffer(raw, np.uint8)
+    return array, len(raw)
+
+
+def _row(row: int, settings: Settings, table: str) -> int:
+    if row == NONE:
+        capacity = settings.config.gateway.capacity
+        raise ConfigError(f"gateway.capacity: {capacity}: has no room for all {table}, want a larger capacity")
+    return row
+
+
+def _fill_dictionaries(s: np.record) -> None:
+    for begin_string, version in BEGIN_STRINGS.items():
+        path = shipped("fix_specs") / (begin_string.replace(".", "") + ".xml")
+        fill_dictionary_table(s.dictionary[version], load_dictionary(path))
+
+
+def _fill_entities(block: np.ndarray, settings: Settings) -> None:
+    for scope, name in sorted(known_entities(settings)):
+        row = _row(add_entity(block, scope, *_bytes(name)), settings, "entities")
+        entity = block[0].entities[row]
+        entity.limit[:] = a.UNSET
+
+
+def _fill_limits(state: State, settings: Settings) -> None:
+    """Each entity has its own value of a limit, else its scope's default."""
+    for (scope, name), row in state.entities.items():
+        entity = state.record.entities[row]
+        for source in ("default", name):
+            for limit, value in settings.limits.get((scope, source, ""), {}).items():
+                entity.limit[limit] = value
+
+
+def _fill_sessions(state: State, settings: Settings) -> None:
+    s = state.record
+    sessions = settings.config.sessions
+    if len(sessions) > s.sessions.size:
+        _row(NONE, settings, "sessions")
+    for record, section in zip(s.sessions, sessions, strict=False):
+        venue = section.role == "initiator"
+        record.role = a.VENUE_ROLE if venue else a.EMS
+        record.version = BEGIN_STRINGS[section.begin_string]
+        record.entity = state.entities[a.VENUE if venue else a.SESSION, section.id]
+        record.market_data = section.market_data
+        record.max_poss_dup_age_ns = section.max_poss_dup_age
+        _fill_identity(state, record, section)
+    s.session_count = len(sessions)
+
+
+def _fill_identity(state: State, record: np.record, section: SessionSection) -> None:
+    record.default[:] = NONE
+    for scope, names in section.allowed().items():
+        for name in names:
+            record.may_use[state.entities[scope, name]] = 1
+        default = getattr(section.defaults, a.SCOPE_NAMES[scope])
+        if default is not None:
+            record.default[scope] = state.entities[scope, default]
+
+
+def _value_e8(instrument: Instrument, settings: Settings) -> int:
+    """Money of the firm's currency for one point of price, rounded up; 0 where the currency has no rate."""
+    currency = instrument.currency or settings.config.gateway.currency
+    if currency == settings.config.gateway.currency:
+        return instrument.multiplier_e8
+    if currency not in settings.config.rates:
+        return 0
+    exact = instrument.multiplier_e8 * settings.config.rates[currency].rate
+    return int(Decimal(exact).to_integral_value(ROUND_CEILING))
+
+
+def _fill_instruments(state: State, settings: Settings) -> None:
+    s = state.record
+    config = settings.config
+    venues = {section.id: row for row, section in enumerate(config.sessions)}
+    for instrument in settings.instruments:
+        row = add_instrument(state.block, *_bytes(instrument.symbol), *_bytes(instrument.security_id))
+        record = s.instruments[_row(row, settings, "instruments")]
+        venue = config.routing.instruments.get(instrument.symbol, config.routing.default)
+        record.entity = state.entities[a.INSTRUMENT, instrument.symbol]
+        record.venue = NONE if venue is None else venues[venue]
+        record.lot_e8 = instrument.lot_e8
+        record.tick_e8 = instrument.tick_e8
+        record.value_e8 = _value_e8(instrument, settings)
+        record.previous_close_e8 = instrument.previous_close_e8
+        record.quote_ns = NONE
+
+
+def _fill_pairs(state: State, settings: Settings) -> None:
+    """A pair's limits stand at the exposure of its entity in its instrument; `default` names every entity of a scope."""
+    s = state.record
+    merged: dict[tuple[int, int], dict[int, int]] = {}
+    ordered = sorted(settings.limits.items(), key=lambda item: item[0][1] != "default")
+    for (scope, name, symbol), limits in ordered:
+        if symbol:
+            for (entity_scope, entity_name), row in state.entities.items():
+                if entity_scope == scope and name in ("default", entity_name):
+                    merged.setdefault((row, state.instruments[symbol]), {}).update(limits)
+    if len(merged) > s.pairs.size:
+        _row(NONE, settings, "pairs of limits")
+    for pair, ((entity, instrument), limits) in enumerate(merged.items()):
+        s.pairs[pair].limit[:] = a.UNSET
+        for limit, value in limits.items():
+            s.pairs[pair].limit[limit] = value
+        _row(add_exposure(state.block, entity, instrument, 0, pair), settings, "exposures")
+    s.pair_count = len(merged)
+
+
+def _fill_positions(state: State, settings: Settings) -> None:
+    """Opening positions count for the account, its strategy if named, the firm and the instrument."""
+    for position in settings.positions:
+        entities = [(a.FIRM, ""), (a.ACCOUNT, position.account), (a.INSTRUMENT, position.symbol)]
+        if position.strategy:
+            entities.append((a.STRATEGY, position.strategy))
+        for key in entities:
+            row = add_exposure(
+                state.block, state.entities[key], state.instruments[position.symbol], position.quantity_e8, NONE
+            )
+            _row(row, settings, "exposures")
+
+

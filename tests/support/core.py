@@ -1,0 +1,191 @@
+"""A gateway core in a test: sessions by name, FIX messages as plain text, time in the test's hands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from gateway.core import layout as a
+from gateway.core.driver import Driver, Event, Output, clock_event
+from gateway.fix.values import E8
+from gateway.settings import load_settings
+from gateway.state import build_state
+
+WALL_NS = 1_783_771_200_000_000_000  # 2026-07-11 12:00:00 UTC
+START_NS = 10**12
+Fields = dict[int, str]
+
+BASE = {
+    "gateway": {"name": "TEST", "state_dir": "var", "capacity": "small"},
+    "identity": {"account": 1, "strategy": 847, "trader": 50},
+    "sessions": [
+        {
+            **{"id": "EMS1", "role": "acceptor", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
+            **{"target_comp_id": "EMS1", "listen": "127.0.0.1:1", "accounts": ["ACC1", "ACC2"]},
+            **{"strategies": ["MOMO", "ARB"], "traders": ["TOM"]},
+        },
+        {
+            **{"id": "XNAS", "role": "initiator", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
+            **{"target_comp_id": "XNAS", "connect": "127.0.0.1:1"},
+        },
+    ],
+    "instruments": "instruments.csv",
+    "limits": "limits.yaml",
+    "routing": {"default": "XNAS"},
+}
+INSTRUMENTS = """symbol,security_id,tick,lot,multiplier,previous_close
+AAPL,US0378331005,0.01,1,1,100
+MSFT,US5949181045,0.01,10,1,200
+ESZ6,,0.25,1,50,4500
+"""
+LIMITS = {
+    "account": {
+        "default": {
+            **{"max_order_qty": 1000, "max_order_notional": 10_000_000, "max_long": 5000, "max_short": 5000}
+        }
+    },
+    "instrument": {"default": {"collar_bps": 500, "reference_max_age": "5s"}},
+    "session": {"default": {"max_messages": 10_000, "message_window": "1s"}},
+}
+
+
+def fields_of(body: bytes) -> Fields:
+    """Fields of a body; of a repeated tag the last."""
+    return {int(tag): value for tag, _, value in (part.partition("=") for part in body.decode().split("\x01") if part)}
+
+
+def write_config(folder: Path, config: dict, limits: dict, instruments: str, positions: str | None = None) -> Path:
+    """Write the config files into a folder; returns the main one."""
+    config = dict(config)
+    if positions is not None:
+        (folder / "positions.csv").write_text(positions)
+        config["positions"] = "positions.csv"
+    (folder / "gateway.yaml").write_text(yaml.safe_dump(config))
+    (folder / "limits.yaml").write_text(yaml.safe_dump(limits))
+    (folder / "instruments.csv").write_text(instruments)
+    return folder / "gateway.yaml"
+
+
+class Core:
+    """The core under test. Messages sent by `ems` and `venue` get a header; replies come back as (session, type, fields)."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: dict = BASE,
+        limits: dict = LIMITS,
+        instruments: str = INSTRUMENTS,
+        positions: str | None = None,
+    ) -> None:
+        """Build the state from config files written to `folder`, log every session on, give AAPL a quote of 99.99 x 100.01."""
+        self.settings = load_settings(write_config(folder, config, limits, instruments, positions))
+        self.state = build_state(self.settings, run=1)
+        self.driver = Driver(self.state.block)
+        self.sessions = {s.id: row for row, s in enumerate(self.settings.config.sessions)}
+        self.begin_strings = {s.id: s.begin_string for s in self.settings.config.sessions}
+        self.time_ns = START_NS
+        self.log: list[tuple[Event, list[Output]]] = []
+        self._next_seq = 1
+        self.apply(clock_event(self.time_ns, WALL_NS))
+        for name in self.sessions:
+            self.logon(name)
+        self.quote("AAPL", 99.99, 100.01, 100)
+
+    @property
+    def record(self):
+        """The state's record, to look at."""
+        return self.state.record
+
+    def apply(self, event: Event) -> list[tuple[str, str, Fields]]:
+        """Apply an event; returns what is sent as (session id or "" for an alert, MsgType, fields)."""
+        outputs = self.driver.handle(event)
+        self.log.append((event, outputs))
+        names = {row: name for name, row in self.sessions.items()}
+        return [
+            (names.get(o.session, ""), o.message_type, fields_of(o.body) if o.message_type else {58: o.body.decode("latin-1")})
+            for o in outputs
+        ]
+
+    def message(self, session: str, msg_type: str, fields: Sequence[tuple[int, str]], poss_dup: bool = False):
+        """A message from the peer of a session, with a header."""
+        head = [(8, self.begin_strings[session]), (9, "0"), (35, msg_type), (34, str(self._next_seq)), (49, session)]
+        head += [(52, "20260711-12:00:00.000"), (56, "GW")]
+        if poss_dup:
+            head.append((43, "Y"))
+        data = b"".join(b"%d=%s\x01" % (tag, str(v).encode()) for tag, v in [*head, *fields, (10, "000")])
+        return self.raw(session, data, poss_dup)
+
+    def raw(self, session: str, data: bytes, poss_dup: bool = False):
+        """Bytes as they come from the peer of a session."""
+        self._next_seq += 1
+        row = self.sessions[session]
+        return self.apply(Event(a.MESSAGE, self.time_ns, row, self._next_seq - 1, poss_dup, data))
+
+    def new(self, cl_ord_id: str, side="1", qty="100", px="100", symbol="AAPL", session="EMS1", poss_dup=False, **more):
+        """NewOrderSingle: a limit order of ACC1 unless `more` (t40="1" for tag 40 ...; None leaves a field out) says else."""
+        fields = {1: "ACC1", 11: cl_ord_id, 21: "1", 38: qty, 40: "2", 44: px, 54: side, 55: symbol, 59: "0"}
+        return self._order(session, "D", fields, more, poss_dup)
+
+    def replace(self, cl_ord_id: str, orig: str, qty="100", px="100", side="1", symbol="AAPL", session="EMS1", **more):
+        """OrderCancelReplaceRequest of a limit order."""
+        fields = {1: "ACC1", 11: cl_ord_id, 21: "1", 38: qty, 40: "2", 41: orig, 44: px, 54: side, 55: symbol, 59: "0"}
+        return self._order(session, "G", fields, more, False)
+
+    def cancel(self, cl_ord_id: str, orig: str, qty="100", side="1", symbol="AAPL", session="EMS1", **more):
+        """OrderCancelRequest."""
+        return self._order(session, "F", {11: cl_ord_id, 38: qty, 41: orig, 54: side, 55: symbol}, more, False)
+
+    def _order(self, session, msg_type, fields, more, poss_dup):
+        fields[60] = "20260711-12:00:00.000"
+        for key, value in more.items():
+            fields[int(key[1:])] = value
+        present = sorted((tag, value) for tag, value in fields.items() if value is not None)
+        return self.message(session, msg_type, present, poss_dup)
+
+    def report(self, child: str, exec_id: str, exec_type: str, status: str, session="XNAS", **more):
+        """ExecutionReport from a venue on a child ClOrdID; `more` as in `new`."""
+        fields = {6: "0", 11: child, 14: "0", 17: exec_id, 37: "V" + child, 39: status, 54: "1", 55: "AAPL"}
+        fields |= {150: exec_type, 151: "0"}
+        if self.begin_strings[session] == "FIX.4.2":
+            fields[20] = "0"
+        for key, value in more.items():
+            fields[int(key[1:])] = value
+        return self.message(session, "8", sorted((t, v) for t, v in fields.items() if v is not None))
+
+    def cancel_reject(self, child: str, orig: str, response="1", reason="0", status="0", session="XNAS"):
+        """OrderCancelReject from a venue on a child request."""
+        fields = [(11, child), (37, "V1"), (39, status), (41, orig), (102, reason), (434, response)]
+        return self.message(session, "9", fields)
+
+    def quote(self, symbol: str, bid: float, ask: float, last: float = 0):
+        """A quote for an instrument, now."""
+        prices = (round(price * E8) for price in (bid, ask, last))
+        return self.apply(Event(a.QUOTE, self.time_ns, value=(self.state.instruments[symbol], *prices)))
+
+    def logon(self, session: str):
+        """A session logs on."""
+        return self.apply(Event(a.LOGON, self.time_ns, self.sessions[session]))
+
+    def logout(self, session: str):
+        """A session logs out or is lost."""
+        return self.apply(Event(a.LOGOUT, self.time_ns, self.sessions[session]))
+
+    def undelivered(self, child_message: Fields, session="XNAS"):
+        """The engine says that a child never reached its venue."""
+        data = b"".join(b"%d=%s\x01" % (tag, value.encode()) for tag, value in child_message.items())
+        return self.apply(Event(a.UNDELIVERED, self.time_ns, self.sessions[session], data=data))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.time_ns += round(seconds * 10**9)
+
+    def exposure(self, scope: int, name: str, symbol: str) -> tuple[int, int, int]:
+        """(position, open buys, open sells) of an entity in an instrument, in 10^-8."""
+        entity = self.state.entities[scope, name]
+        instrument = self.state.instruments[symbol]
+        for x in self.record.exposures[: self.record.exposure_count]:
+            if x.entity == entity and x.instrument == instrument:
+                return int(x.position_e8), int(x.open_buy_e8), int(x.open_sell_e8)
+        return 0, 0, 0

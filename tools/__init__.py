@@ -1,0 +1,1 @@
+"""Programs around the gateway: simulators, generators, benchmarks and builders."""
