@@ -40,7 +40,7 @@ numba.config.CACHE_DIR = str(cache_folder())
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a leaf: called from other kernels only, so it carries no Python wrapper (which would cost compile time)."""
+    """Compile a leaf: called from other kernels only, so it needs no Python wrapper (which would cost compile time)."""
     return njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 

@@ -1,10 +1,11 @@
-"""The config files, read and validated: one-line errors that name file, key and the value wanted; unknown keys refused."""
+"""The config files, read and validated: every error is one line with file, key and the value wanted."""
 
 from __future__ import annotations
 
 import csv
 import re
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -53,7 +54,7 @@ def _tag_or_party(value: object) -> int:
 
 
 def _host_port(value: object) -> str:
-    if not re.fullmatch(r"[^:\s]+:\d{1,5}", str(value)):
+    if not re.fullmatch(r"[^:\s]+:\d{1,5}", str(value)) or not 0 < int(str(value).rpartition(":")[2]) < 65_536:
         raise ValueError("want host:port")
     return str(value)
 
@@ -121,7 +122,6 @@ class SessionSection(Model):
     heartbeat: int = Field(default=30, ge=1, le=3600)
     reconnect: int = Field(default=5, ge=1, le=3600)
     reset_on_logon: bool = False
-    dictionary: Path | None = None
     desks: list[Name] = []
     accounts: list[Name] = []
     strategies: list[Name] = []
@@ -174,7 +174,7 @@ class CurrencyRate(Model):
     """One of `rates:` money of the firm's currency for one of another."""
 
     rate: Decimal = Field(gt=0)
-    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    date: date
 
 
 class Config(Model):
@@ -246,6 +246,8 @@ def load_settings(path: Path) -> Settings:
     """Read the main config and the files it names (paths are relative to it); raises ConfigError."""
     config = _validated(path, _read_yaml(path))
     folder = path.parent
+    section = config.gateway.model_copy(update={"state_dir": folder / config.gateway.state_dir})
+    config = config.model_copy(update={"gateway": section})
     instruments = _read_instruments(folder / config.instruments)
     limits = _read_limits(folder / config.limits)
     positions = _read_positions(folder / config.positions) if config.positions else []
@@ -254,11 +256,24 @@ def load_settings(path: Path) -> Settings:
     return settings
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key given twice is an error: of two blocks of limits one would be lost."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        return dict(super().construct_mapping(node, deep))
+
+
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.load(path.read_text("utf-8"), _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
 
@@ -279,10 +294,11 @@ def _validated(path: Path, data: Any) -> Config:
 def _rows(path: Path, required: set[str], optional: set[str]) -> list[tuple[int, dict[str, str]]]:
     """Rows of a CSV file with their line numbers; the header must hold known columns only."""
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
-            if not required <= columns or not columns <= required | optional:
+            twice = len(columns) < len(reader.fieldnames or ())
+            if twice or not required <= columns or not columns <= required | optional:
                 want = ", ".join(sorted(required)) + (f" and perhaps {', '.join(sorted(optional))}" if optional else "")
                 raise ConfigError(f"{path}: line 1: columns: want {want}, got {', '.join(reader.fieldnames or ())}")
             rows = []
@@ -293,16 +309,20 @@ def _rows(path: Path, required: set[str], optional: set[str]) -> list[tuple[int,
             return rows
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text") from None
 
 
-def _number(path: Path, line: int, row: dict[str, str], key: str, default: str, positive: bool = True) -> int:
+def _number(path: Path, line: int, row: dict[str, str], key: str, default: str, least: int | None = 1) -> int:
     text = row.get(key) or default
     try:
         value = parse_fixed(text, E8, "a decimal of at most 8 places")
     except ValueError as error:
         raise ConfigError(f"{path}: line {line}: {key}: {error}, got {text!r}") from None
-    if positive and value <= 0:
-        raise ConfigError(f"{path}: line {line}: {key}: want more than zero, got {text!r}")
+    if least is not None and value < least:
+        raise ConfigError(
+            f"{path}: line {line}: {key}: want {'more than zero' if least else 'zero or more'}, got {text!r}"
+        )
     return value
 
 
@@ -328,7 +348,7 @@ def _read_instruments(path: Path) -> list[Instrument]:
                 _number(path, line, row, "tick", ""),
                 _number(path, line, row, "multiplier", "1"),
                 row.get("currency", ""),
-                _number(path, line, row, "previous_close", "0", positive=False),
+                _number(path, line, row, "previous_close", "0", least=0),
             )
         )
     return instruments
@@ -340,7 +360,7 @@ def _read_positions(path: Path) -> list[Position]:
             row["account"],
             row.get("strategy", ""),
             row["symbol"],
-            _number(path, line, row, "quantity", "", positive=False),
+            _number(path, line, row, "quantity", "", least=None),
         )
         for line, row in _rows(path, {"account", "symbol", "quantity"}, {"strategy"})
     ]
@@ -394,7 +414,9 @@ def _read_limits(path: Path) -> LimitTable:
                 limit = by_key.get(key)
                 if limit is None:
                     faults.append(f"{path}: {where}.{key}: is not a known limit, want one of {', '.join(by_key)}")
-                elif scope not in limit.scopes or (paired and key in ("max_open_orders", "max_messages", "message_window")):
+                elif scope not in limit.scopes or (
+                    paired and key in ("max_open_orders", "max_messages", "message_window")
+                ):
                     faults.append(f"{path}: {where}.{key}: cannot stand at scope {scope_key}")
                 else:
                     try:
@@ -448,5 +470,3 @@ def known_entities(settings: Settings) -> set[tuple[int, str]]:
             known.update((scope, name) for name in names)
     known.update((a.INSTRUMENT, i.symbol) for i in settings.instruments)
     return known
-
-

@@ -14,8 +14,8 @@ from gateway.core.layout import CAPACITIES, NONE, record_dtype, state_dtype
 from gateway.core.setup import add_entity, add_exposure, add_instrument
 from gateway.fix import tags as t
 from gateway.fix.dictionary import load_dictionary
-from gateway.fix.tables import fill_dictionary_table
-from gateway.fix.values import E8
+from gateway.fix.index import MAX_TAG
+from gateway.fix.tables import allow_user_tags, fill_dictionary_table
 from gateway.settings import ConfigError, Instrument, SessionSection, Settings, known_entities
 
 BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44}
@@ -28,6 +28,26 @@ CARRIED_FROM_ORDERS = (
     *(203, 204, 205, 206, 207, 210, 211, 223, 231, 388, 389, 423, 432, 461, 528, 529, 541, 582),
 )
 CARRIED_FROM_REPORTS = (29, 30, 75, 851)
+
+# What the gateway writes itself is never carried.
+FRAMING = (
+    t.BeginString,
+    t.BodyLength,
+    t.MsgType,
+    t.MsgSeqNum,
+    t.SenderCompID,
+    t.TargetCompID,
+    t.SendingTime,
+    t.CheckSum,
+)
+OWN_IN_ORDERS = (*FRAMING, t.ClOrdID, t.OrderID, t.OrigClOrdID, t.SecondaryClOrdID)
+OWN_IN_CANCELS = (t.OrderQty, t.Side, t.Symbol, t.TransactTime, t.Price, t.OrdType, t.TimeInForce, t.StopPx)
+OWN_IN_REPORTS = (
+    *(*FRAMING, t.Account, t.AvgPx, t.ClOrdID, t.CumQty, t.ExecID, t.ExecRefID, t.ExecTransType, t.LastPx, t.LastQty),
+    *(t.OrderID, t.OrderQty, t.OrdStatus, t.OrdType, t.OrigClOrdID, t.Price, t.Side, t.Symbol, t.Text, t.TimeInForce),
+    *(t.TransactTime, t.StopPx, t.OrdRejReason, t.ExecType, t.LeavesQty, t.SecondaryOrderID, t.ExecRestatementReason),
+    t.SecondaryExecID,
+)
 LISTS = ("entity_head", "symbol_head", "security_head", "exposure_head", "fingerprint_head", "request_head")
 
 
@@ -63,14 +83,14 @@ def new_block(capacity: str, path: Path | None = None) -> np.ndarray:
 
 
 def build_state(settings: Settings, run: int, path: Path | None = None) -> State:
-    """A fresh state from the settings; `run` numbers this start of the gateway. Raises ConfigError if it does not fit."""
+    """A fresh state from the settings; `run` numbers this start. Raises ConfigError when the tables are too small."""
     block = new_block(settings.config.gateway.capacity, path)
     s = block[0]
     s.run = run
     for name in (*LISTS, "execution_head"):
         s[name][:] = NONE
     s.request_free = NONE
-    _fill_dictionaries(s)
+    _fill_dictionaries(s, settings)
     _fill_entities(block, settings)
     state = State(block)
     _fill_limits(state, settings)
@@ -81,7 +101,11 @@ def build_state(settings: Settings, run: int, path: Path | None = None) -> State
     _fill_positions(state, settings)
     s.identity_tag[:] = [getattr(settings.config.identity, name, None) or 0 for name in a.SCOPE_NAMES]
     s.carry_order[[*CARRIED_FROM_ORDERS, *settings.config.carry.orders]] = 1
+    s.carry_order[list(OWN_IN_ORDERS)] = 0
+    s.carry_cancel[:] = s.carry_order
+    s.carry_cancel[list(OWN_IN_CANCELS)] = 0
     s.carry_report[[*CARRIED_FROM_REPORTS, *settings.config.carry.reports]] = 1
+    s.carry_report[list(OWN_IN_REPORTS)] = 0
     return state
 
 
@@ -99,10 +123,15 @@ def _row(row: int, settings: Settings, table: str) -> int:
     return row
 
 
-def _fill_dictionaries(s: np.record) -> None:
+def _fill_dictionaries(s: np.record, settings: Settings) -> None:
+    """The shipped dictionaries, with the user-defined tags that the config names allowed in every message."""
+    config = settings.config
+    named = {*config.carry.orders, *config.carry.reports, *config.identity.model_dump().values()} - {None}
     for begin_string, version in BEGIN_STRINGS.items():
         path = shipped("fix_specs") / (begin_string.replace(".", "") + ".xml")
-        fill_dictionary_table(s.dictionary[version], load_dictionary(path))
+        table = s.dictionary[version]
+        fill_dictionary_table(table, load_dictionary(path))
+        allow_user_tags(table, sorted(tag for tag in named if 5_000 <= tag < MAX_TAG))
 
 
 def _fill_entities(block: np.ndarray, settings: Settings) -> None:
@@ -176,7 +205,7 @@ def _fill_instruments(state: State, settings: Settings) -> None:
 
 
 def _fill_pairs(state: State, settings: Settings) -> None:
-    """A pair's limits stand at the exposure of its entity in its instrument; `default` names every entity of a scope."""
+    """A pair's limits stand at the exposure of its entity in its instrument; `default` is every entity of a scope."""
     s = state.record
     merged: dict[tuple[int, int], dict[int, int]] = {}
     ordered = sorted(settings.limits.items(), key=lambda item: item[0][1] != "default")
@@ -208,3 +237,7 @@ def _fill_positions(state: State, settings: Settings) -> None:
             _row(row, settings, "exposures")
 
 
+def map_state(path: Path, capacity: str) -> State:
+    """The state of a running gateway, seen from outside and read only."""
+    dtype = record_dtype(state_dtype(CAPACITIES[capacity]))
+    return State(np.asarray(np.memmap(path, dtype, "r", shape=(1,))))

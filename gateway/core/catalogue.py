@@ -162,8 +162,12 @@ def _plain(check: int, name: str, reason: int, unit: int, compares: str, rules: 
 SIZE_RULES = "15c3-5(c)(1)(ii); RTS 6 Art. 15(1)"
 CHECKS = (
     _plain(FAULT, "FAULT", t.ORDER_BROKER_OPTION, NO_NUMBERS, "no invariant of the gateway is broken"),
-    _plain(WELL_FORMED, "WELL_FORMED", t.ORDER_BROKER_OPTION, NO_NUMBERS, "side, type, time in force, price and quantity"),
-    _plain(KNOWN_INSTRUMENT, "KNOWN_INSTRUMENT", t.ORDER_UNKNOWN_SYMBOL, NO_NUMBERS, "Symbol(55), SecurityID(48) is listed"),
+    _plain(
+        WELL_FORMED, "WELL_FORMED", t.ORDER_BROKER_OPTION, NO_NUMBERS, "side, type, time in force, price and quantity"
+    ),
+    _plain(
+        KNOWN_INSTRUMENT, "KNOWN_INSTRUMENT", t.ORDER_UNKNOWN_SYMBOL, NO_NUMBERS, "Symbol(55), SecurityID(48) is listed"
+    ),
     _plain(
         IDENTITY,
         "IDENTITY",
@@ -177,7 +181,9 @@ CHECKS = (
     _plain(CL_ORD_ID_REUSE, "CL_ORD_ID_REUSE", t.ORDER_DUPLICATE, NO_NUMBERS, "ClOrdID(11) is new in the session"),
     _plain(STALE_ORDER, "STALE_ORDER", t.ORDER_STALE, MILLISECONDS, "age of an order sent with PossDupFlag(43)"),
     _plain(CAPACITY, "CAPACITY", t.ORDER_BROKER_OPTION, NO_NUMBERS, "the tables have room for one more order"),
-    _plain(REPLACE_TERMS, "REPLACE_TERMS", t.ORDER_BROKER_OPTION, NO_NUMBERS, "a replace keeps instrument, side, account"),
+    _plain(
+        REPLACE_TERMS, "REPLACE_TERMS", t.ORDER_BROKER_OPTION, NO_NUMBERS, "a replace keeps instrument, side, account"
+    ),
     _plain(LOT, "LOT", t.ORDER_BROKER_OPTION, QUANTITY, "OrderQty(38) is a multiple of the lot"),
     _plain(TICK_SIZE, "TICK_SIZE", t.ORDER_BROKER_OPTION, PRICE, "Price(44), StopPx(99) are multiples of the tick"),
     _limited(

@@ -65,30 +65,32 @@ def exceeds(x, check, limit, value, bound):
 
 
 @kernel
-def gather_limits(s, x):
-    """Find the tightest of every limit over the candidate's scopes; a mandatory one that is missing is a breach."""
+def _tighten(x, limits, entity, paired):
     for limit in range(a.LIMITS):
-        best = UNSET
-        entity = NONE
-        paired = 0
-        for k in range(SCOPES):
-            if x.entities[k] != NONE:
-                value, pair = limit_here(s, x.entities[k], x.exposures[k] if k < a.POSITION_SCOPES else NONE, limit)
-                if tighter(limit, value, best):
-                    best = value
-                    entity = x.entities[k]
-                    paired = pair
-        x.limit[limit] = best
-        x.limit_entity[limit] = entity
-        x.limit_paired[limit] = paired
+        if tighter(limit, limits[limit], x.limit[limit]):
+            x.limit[limit] = limits[limit]
+            x.limit_entity[limit] = entity
+            x.limit_paired[limit] = paired
+
+
+@kernel
+def gather_limits(s, x):
+    """Find the tightest of every limit over the candidate's scopes."""
+    for limit in range(a.LIMITS):
+        x.limit[limit] = UNSET
+    for k in range(SCOPES):
+        entity = x.entities[k]
+        if entity == NONE:
+            continue
+        _tighten(x, s.entities[entity].limit, entity, 0)
+        if k < a.POSITION_SCOPES and x.exposures[k] != NONE and s.exposures[x.exposures[k]].pair != NONE:
+            _tighten(x, s.pairs[s.exposures[x.exposures[k]].pair].limit, entity, 1)
 
 
 @kernel
 def require(s, x, check, limit, scope):
     """Add a breach when a mandatory limit is not set at the scope where it must stand."""
-    value, _ = limit_here(
-        s, x.entities[scope], x.exposures[scope] if scope < a.POSITION_SCOPES else NONE, limit
-    )
+    value, _ = limit_here(s, x.entities[scope], x.exposures[scope] if scope < a.POSITION_SCOPES else NONE, limit)
     if value == UNSET:
         breach(x, check, NONE, NONE, x.entities[scope], 0, 0, UNSET)
 
@@ -130,7 +132,11 @@ def check_reference_price(s, x):
     age = s.now_ns - i.quote_ns
     x.collar_factor = 1
     x.reference_e8 = live
-    if live > 0 and i.quote_ns != NONE and (x.limit[a.REFERENCE_MAX_AGE] == UNSET or age <= x.limit[a.REFERENCE_MAX_AGE]):
+    if (
+        live > 0
+        and i.quote_ns != NONE
+        and (x.limit[a.REFERENCE_MAX_AGE] == UNSET or age <= x.limit[a.REFERENCE_MAX_AGE])
+    ):
         return
     if x.ord_type == t.LIMIT and _reduces(s, x) and (live > 0 or i.previous_close_e8 > 0):
         x.collar_factor = EXIT_COLLAR_FACTOR
@@ -145,7 +151,7 @@ def check_reference_price(s, x):
 
 @kernel
 def check_price_collar(s, x):
-    """PRICE_COLLAR: a limit beyond the reference price on its aggressive side; also finds the candidate's worst price."""
+    """PRICE_COLLAR: a limit beyond the reference price on its aggressive side; also finds the worst price."""
     require(s, x, c.PRICE_COLLAR, a.COLLAR_BPS, a.INSTRUMENT)
     collar = x.limit[a.COLLAR_BPS]
     i = s.instruments[x.instrument]
@@ -290,7 +296,7 @@ def _equal_order(x, o, r):
 
 @kernel
 def check_duplicate_order(s, x):
-    """DUPLICATE_ORDER: an equal new order accepted within the window; newest first, so the walk ends with the window."""
+    """DUPLICATE_ORDER: an equal new order accepted within the window; newest first, so the walk ends with it."""
     window = x.limit[a.DUPLICATE_WINDOW]
     if x.kind != t.NEW_ORDER_SINGLE or window == UNSET or window == 0:
         return

@@ -6,8 +6,6 @@ order. `buf` is always the buffer of the event in hand, read through the index.
 
 from __future__ import annotations
 
-import numpy as np
-
 from gateway.core import catalogue as c
 from gateway.core.layout import ACCOUNT, MAX_MESSAGE_BYTES, NONE, VERSION_42, VERSION_44
 from gateway.core.write import (
@@ -29,14 +27,6 @@ from gateway.jit import kernel
 CHILD_ID, ORDER_ID, EXEC_ID = ord("C"), ord("O"), ord("E")
 NONE_TEXT = c.phrase("NONE")
 UNKNOWN_TYPE = c.phrase("?")
-NO_TAGS = np.zeros(0, np.int64)
-IDS = np.array([t.ClOrdID, t.OrderID, t.OrigClOrdID, t.SecondaryClOrdID])
-CANCEL_TAGS = np.array(
-    [
-        *(t.ClOrdID, t.OrderID, t.OrigClOrdID, t.SecondaryClOrdID, t.OrderQty, t.Side, t.Symbol, t.TransactTime),
-        *(t.Price, t.OrdType, t.TimeInForce, t.StopPx),
-    ]
-)
 LOWEST_REASON_44 = 9  # OrdRejReason values from here on exist in 4.4 only
 SUBSCRIBE_AT_ONCE = 50  # instruments in one MarketDataRequest(V)
 
@@ -69,17 +59,12 @@ def copy_field(s, out, index, buf, tag):
 
 
 @kernel
-def copy_carried(s, out, index, buf, carry, own):
-    """Carry every field over whose tag is allowed and not among `own`, in the order of the message."""
+def copy_carried(s, out, index, buf, carry):
+    """Carry every field over whose tag is allowed, in the order of the message."""
     for f in range(index.count):
         tag = index.tag[f]
         if tag < MAX_TAG and carry[tag] == 1:
-            mine = False
-            for k in range(own.size):
-                if own[k] == tag:
-                    mine = True
-            if not mine:
-                put_bytes(s, out, tag, buf, index.start[f], index.length[f])
+            put_bytes(s, out, tag, buf, index.start[f], index.length[f])
 
 
 @kernel
@@ -135,12 +120,14 @@ def order_reject(s, out, work, buf, session, reason):
 
 
 @kernel
-def report(s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8, last_px_e8, exec_number, exec_ref, relay):
+def report(
+    s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8, last_px_e8, exec_number, exec_ref, relay
+):
     """ExecutionReport on an order, from its state.
 
     `cl_ord_id` and `orig` are requests (41 is left out when `orig` is NONE); 31 and 32 go out when `last_qty_e8` is not
-    negative; `exec_ref` is the number of the execution busted or corrected, or NONE. With `relay` the message in hand is
-    the venue's report: its Text, reasons, ExecID and the fields of the carry list go along; without, `work.text` does.
+    negative; `exec_ref` is the number of the execution busted or corrected, or NONE. With `relay` the message in hand
+    is the venue's: its Text, reasons, ExecID and the fields of the carry list go along; without, `work.text` does.
     """
     o = s.orders[row]
     work = s.work
@@ -202,7 +189,7 @@ def report(s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8
             f = find(index, t.ExecID)
             if f >= 0:
                 put_bytes(s, out, t.SecondaryExecID, buf, index.start[f], index.length[f])
-        copy_carried(s, out, index, buf, s.carry_report, NO_TAGS)
+        copy_carried(s, out, index, buf, s.carry_report)
     finish(out)
 
 
@@ -255,7 +242,7 @@ def child_order(s, out, buf, row, request, message_type, orig):
         put_id(out, t.OrigClOrdID, CHILD_ID, s.run, s.requests[orig].child)
     if s.sessions[o.venue].version == VERSION_44:
         put_cl_ord_id(s, out, t.SecondaryClOrdID, request)
-    copy_carried(s, out, index, buf, s.carry_order, IDS)
+    copy_carried(s, out, index, buf, s.carry_order)
     finish(out)
 
 
@@ -273,7 +260,7 @@ def child_cancel(s, out, buf, row, request, orig):
     put_char(out, t.Side, o.side)
     put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
     put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
-    copy_carried(s, out, index, buf, s.carry_order, CANCEL_TAGS)
+    copy_carried(s, out, index, buf, s.carry_cancel)
     finish(out)
 
 

@@ -6,7 +6,7 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.checks import fail, fingerprint_of, judge
 from gateway.core.compose import cancel_reject, child_cancel, child_order, order_reject
-from gateway.core.exposure import settle, terminal
+from gateway.core.exposure import settle
 from gateway.core.intake import (
     check_stale,
     clear_candidate,
@@ -25,6 +25,7 @@ from gateway.fix.index import find
 from gateway.jit import kernel
 
 MAX_PENDING_REPLACES = 16
+REUSE = 1 << c.CL_ORD_ID_REUSE  # told together with whatever else is wrong, so it does not end the pass
 UNKNOWN_ORDER = c.phrase("OrigClOrdID(41) names no order of this session")
 TOO_LATE = c.phrase("the order is closed")
 SUPERSEDED = c.phrase("OrigClOrdID(41) is no longer the order's ClOrdID")
@@ -77,7 +78,7 @@ def _prepare(s, x, index, buf, poss_dup):
         route(s, x, index, buf)
     if s.order_count == s.orders.size or requests_left(s) < s.open_order_count + 2:
         fail(x, c.CAPACITY, c.DETAIL_FULL, NONE)
-    if x.mask == 0:
+    if x.mask & ~REUSE == 0:
         find_exposures(s, x)
 
 
@@ -101,27 +102,27 @@ def new_order_single(s, out, buf, event):
     elif id_size > a.ID_BYTES:
         fail(x, c.WELL_FORMED, c.DETAIL_CL_ORD_ID, NONE)
     _prepare(s, x, index, buf, event.poss_dup)
-    if x.mask & ~(1 << c.CL_ORD_ID_REUSE) == 0:
+    if x.mask & ~REUSE == 0:
         x.added_e8 = x.qty_e8
         x.fingerprint = fingerprint_of(x)
         judge(s, x)
     if x.mask != 0:
-        _refuse(s, out, buf, x, seen, id_start, id_size)
+        _remember_refused(s, x, buf, id_start, id_size)
+        explain(s, work, buf)
+        order_reject(s, out, work, buf, x.session, _reason_of(x))
         return
     row = _place(s, x, buf, id_start, id_size)
     child_order(s, out, buf, row, s.orders[row].first, t.NEW_ORDER_SINGLE, NONE)
 
 
 @kernel
-def _refuse(s, out, buf, x, seen, id_start, id_size):
-    """Send the reject. Its ClOrdID stays used, unless a flood was refused for its rate or for lack of room."""
+def _remember_refused(s, x, buf, id_start, id_size):
+    """Count a refusal. Its ClOrdID stays used, unless a flood was refused for its rate or for lack of room."""
     _count_refusal(s, x)
-    forget = x.mask & (1 << c.MAX_MESSAGES | 1 << c.CAPACITY) != 0 or id_size > a.ID_BYTES
-    if seen == NONE and not forget and requests_left(s) > s.open_order_count + 1:
-        row = add_request(s, x.session, t.NEW_ORDER_SINGLE, buf, id_start, id_size)
+    forget = x.mask & (1 << c.CL_ORD_ID_REUSE | 1 << c.MAX_MESSAGES | 1 << c.CAPACITY) != 0 or id_size > a.ID_BYTES
+    if not forget and requests_left(s) > s.open_order_count + 1:
+        row = add_request(s, x.session, x.kind, buf, id_start, id_size)
         s.requests[row].state = a.REQUEST_REJECTED
-    explain(s, s.work, buf)
-    order_reject(s, out, s.work, buf, x.session, _reason_of(x))
 
 
 @kernel
@@ -194,7 +195,7 @@ def _target_of(s, out, buf, event, kind):
         _reject_change(s, out, buf, event.session, NONE, kind, t.CANCEL_UNKNOWN_ORDER, UNKNOWN_ORDER)
         return NONE
     row = s.requests[target].order
-    if terminal(s.orders[row].status):
+    if s.orders[row].counted_open == 0:
         _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_TOO_LATE, TOO_LATE)
         return NONE
     if index.length[id_field] > a.ID_BYTES:
@@ -227,7 +228,7 @@ def _add_pending(s, o, session, kind, buf, id_start, id_size):
 
 @kernel
 def order_cancel_request(s, out, buf, event):
-    """Pass an OrderCancelRequest(F) on: it is refused only when no order can be meant or the venue cannot be reached."""
+    """Pass an OrderCancelRequest(F) on: refused only when no order can be meant or the venue cannot be reached."""
     index = s.work.index
     target = _target_of(s, out, buf, event, t.ORDER_CANCEL_REQUEST)
     if target == NONE:
@@ -235,9 +236,7 @@ def order_cancel_request(s, out, buf, event):
     row = s.requests[target].order
     o = s.orders[row]
     if s.sessions[o.venue].up == 0:
-        _reject_change(
-            s, out, buf, event.session, row, t.ORDER_CANCEL_REQUEST, t.CANCEL_BROKER_OPTION, VENUE_DOWN
-        )
+        _reject_change(s, out, buf, event.session, row, t.ORDER_CANCEL_REQUEST, t.CANCEL_BROKER_OPTION, VENUE_DOWN)
         return
     # One request is kept free for each open order, so its first cancel always finds room.
     again = _count_pending(s, o, t.ORDER_CANCEL_REQUEST) > 0
@@ -301,14 +300,14 @@ def order_cancel_replace_request(s, out, buf, event):
     if x.mask == 0:
         x.added_e8 = max(x.qty_e8 - o.cum_e8 - o.reserved_e8, 0)
         judge(s, x)
+    f = find(index, t.ClOrdID)
     if x.mask != 0:
-        _count_refusal(s, x)
+        _remember_refused(s, x, buf, index.start[f], index.length[f])
         explain(s, s.work, buf)
         cancel_reject(
             s, out, buf, event.session, NONE, o.accepted, row, t.RESPONSE_TO_REPLACE, t.CANCEL_BROKER_OPTION, False
         )
         return
-    f = find(index, t.ClOrdID)
     request = _add_pending(s, o, event.session, kind, buf, index.start[f], index.length[f])
     _fill_request(s.requests[request], x, row)
     settle(s, o)

@@ -13,14 +13,8 @@ from gateway.jit import kernel
 
 @kernel
 def closed(status):
-    """Whether nothing of the order can trade any more, whatever is pending."""
+    """Whether the order has ended without being filled: nothing of it can trade, whatever is pending."""
     return status == t.STATUS_CANCELED or status == t.STATUS_REJECTED or status == t.STATUS_EXPIRED
-
-
-@kernel
-def terminal(status):
-    """Whether the status ends an order (FIX 4.4 Appendix D)."""
-    return closed(status) or status == t.STATUS_FILLED
 
 
 @kernel
@@ -68,7 +62,7 @@ def settle(s, o):
     if leaves != o.reserved_e8:
         _add_open(s, o, leaves - o.reserved_e8)
         o.reserved_e8 = leaves
-    is_open = 0 if terminal(o.status) and leaves == 0 else 1
+    is_open = 1 if leaves > 0 else 0
     if is_open != o.counted_open:
         for k in range(SCOPES):
             if o.entities[k] != NONE:

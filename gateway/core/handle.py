@@ -68,7 +68,8 @@ def _from_ems(s, out, buf, event):
     count_message(s.entities[FIRM_ROW], s.now_ns)
     index = s.work.index
     if event.length > MAX_MESSAGE_BYTES:
-        index.count = 0
+        # What was kept is indexed for MsgType(35); that it ends in the middle of a field is no news.
+        index_message(index, buf, event.start, MAX_MESSAGE_BYTES, s.dictionary[own.version].data_length_tag)
         _say(s, TOO_LONG)
         business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_OTHER)
         return
@@ -139,15 +140,16 @@ def _on_tick(s, out):
 
 
 @entry
-def handle(block, event_block, buf, out_block):
+def handle(block, event_block, buf_block, out_block):
     """Apply one event to the state.
 
-    block: array of one record of `layout.state_dtype`. event_block: one record of `layout.EVENT`; its message lies in
-    `buf` (uint8) from `event.start`, `event.length` bytes (cut at MAX_MESSAGE_BYTES). out_block: one record of
-    `layout.OUT`, overwritten with what to send. Never raises; a broken invariant sets `fault`, which blocks every order.
+    All arrays have one record: of `layout.state_dtype`; of `layout.EVENT`; of `layout.BUFFER`, which holds the event's
+    message from `event.start`, `event.length` bytes (cut at MAX_MESSAGE_BYTES); and of `layout.OUT`, overwritten with
+    what to send. Never raises: a broken invariant sets `fault`, which blocks every order.
     """
     s = block[0]
     event = event_block[0]
+    buf = buf_block[0].bytes
     out = out_block[0]
     out.count = 0
     out.used = 0

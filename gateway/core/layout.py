@@ -75,6 +75,9 @@ EVENT = np.dtype(
     ]
 )
 
+# A nested array has no reference count, which an array of its own would have touched in every kernel.
+BUFFER = np.dtype([("bytes", "u1", MAX_MESSAGE_BYTES)])
+
 OUTPUT = np.dtype(
     [
         ("session", "i8"),  # NONE: an alert for the log
@@ -130,17 +133,16 @@ INSTRUMENT_ROW = np.dtype(
     ]
 )
 
-SESSION_ROW = np.dtype(
-    [
-        ("role", "i8"),
-        ("version", "i8"),
-        ("entity", "i8"),  # scope SESSION for an EMS, VENUE for a venue
-        ("up", "i8"),
-        ("default", "i8", SCOPES),  # entity where the message names none; NONE: the message must name one
-        ("market_data", "i8"),  # 1: subscribe after logon
-        ("subscribed", "i8"),  # instruments before this one have been subscribed to
-        ("max_poss_dup_age_ns", "i8"),
-    ]
+SESSION_FIELDS = (
+    ("role", "i8"),
+    ("version", "i8"),
+    ("entity", "i8"),  # scope SESSION for an EMS, VENUE for a venue
+    ("up", "i8"),
+    ("default", "i8", SCOPES),  # entity where the message names none; NONE: the message must name one
+    ("market_data", "i8"),  # 1: subscribe after logon
+    ("subscribed", "i8"),  # instruments before this one have been subscribed to
+    ("max_poss_dup_age_ns", "i8"),
+    # and `may_use`, one byte for each row of `entities`: 1 where the session may name it
 )
 
 ORDER = np.dtype(
@@ -304,9 +306,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
     def heads(rows: int) -> tuple[str, int]:
         return "i4", capacity.buckets(rows)
 
-    session = np.dtype(
-        [*((name, SESSION_ROW.fields[name][0]) for name in SESSION_ROW.names), ("may_use", "u1", capacity.entities)]
-    )
+    session = np.dtype([*SESSION_FIELDS, ("may_use", "u1", capacity.entities)])
     return np.dtype(
         [
             ("fault", "i8"),  # a broken invariant; anything but 0 blocks every order
@@ -333,6 +333,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("check_fired", "i8", 64),  # by check
             ("identity_tag", "i8", SCOPES),  # tag that names the entity, 0: none; PARTY_ROLE + role: NoPartyIDs(453)
             ("carry_order", "u1", MAX_TAG),  # 1: copied from the order to the child order
+            ("carry_cancel", "u1", MAX_TAG),  # 1: copied from a cancel to the child cancel
             ("carry_report", "u1", MAX_TAG),  # 1: copied from the venue's report to ours
             ("sessions", *table(session, capacity.sessions)),
             ("entities", *table(ENTITY, capacity.entities)),

@@ -1,7 +1,7 @@
 """Messages per window: an exact upper bound of a sliding count in constant memory. Kernels only.
 
-A window is cut into 16 slices; the count is that of the slice being filled and the 16 before it, so every message of the
-last window is in it, and none older than 17/16 of a window.
+A window is cut into 16 slices; the count is that of the slice being filled and the 16 before it, so every message of
+the last window is in it, and none older than 17/16 of a window.
 """
 
 from __future__ import annotations

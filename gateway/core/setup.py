@@ -1,4 +1,4 @@
-"""Fill the tables before the first event: entities, instruments, exposures. Kernels only; `gateway.state` calls them."""
+"""Fill the tables before the first event: entities, instruments, exposures. Kernels only, for `gateway.state`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def add_instrument(block, symbol, symbol_size, security, security_size):
 
 @entry
 def add_exposure(block, entity, instrument, position_e8, pair):
-    """Add to a position and set the pair's row of limits (NONE: leave); returns the row, NONE when the table is full."""
+    """Add to a position and set the pair's limits (NONE: leave); returns the row, NONE when the table is full."""
     s = block[0]
     row = exposure_row(s, entity, instrument)
     if row != NONE:

@@ -1,4 +1,4 @@
-"""Messages from a venue: ExecutionReport, OrderCancelReject, market data; and children that never arrived. Kernels only.
+"""Messages from a venue: ExecutionReport, OrderCancelReject, market data; children that never arrived. Kernels only.
 
 Reports on our orders are never refused. Each is applied once (by ExecID and venue), changes the order by FIX 4.4
 Appendix D, and goes on to the EMS in terms of the EMS's own ids.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert, cancel_reject, report
-from gateway.core.exposure import closed, settle, terminal
+from gateway.core.exposure import closed, settle
 from gateway.core.intake import FIRM_ROW, char_of, decimal_of
 from gateway.core.layout import NONE
 from gateway.core.lookup import (
@@ -83,6 +83,8 @@ def _action_of(version, index, buf):
 @kernel
 def _rank(status):
     """Precedence of OrdStatus in FIX 4.4 Appendix D, without the pending states: higher stands."""
+    if closed(status):
+        return 10
     if status == t.STATUS_DONE_FOR_DAY:
         return 9
     if status == t.STATUS_CALCULATED:
@@ -112,12 +114,10 @@ def _trade_status(o):
 def _refresh_status(s, o):
     """Bring status and exposure in step after a quantity changed; a closed order stays closed."""
     settle(s, o)
-    if not closed(o.status):
-        traded = _trade_status(o)
-        held = o.status == t.STATUS_FILLED or o.status == t.STATUS_PARTIALLY_FILLED or _rank(o.status) < _rank(traded)
-        if held:
-            o.status = traded
-        settle(s, o)
+    traded = _trade_status(o)
+    by_quantity = o.status == t.STATUS_FILLED or o.status == t.STATUS_PARTIALLY_FILLED or o.status == t.STATUS_NEW
+    if by_quantity or (o.cum_e8 > 0 and _rank(o.status) < _rank(traded)):
+        o.status = traded
 
 
 @kernel
@@ -142,7 +142,8 @@ def _learn_cum(o, index, buf):
 @kernel
 def _apply_bust(s, o, x, index, buf, qty_e8):
     """Replace the quantity of an execution: 0 for a bust, another for a correction."""
-    o.venue_cum_e8 = max(o.venue_cum_e8 + qty_e8 - x.qty_e8, 0)
+    told = decimal_of(index, buf, t.CumQty)
+    o.venue_cum_e8 = max(o.venue_cum_e8 + qty_e8 - x.qty_e8, max(told, 0))
     o.fills_e8 += qty_e8 - x.qty_e8
     x.qty_e8 = qty_e8
     average = decimal_of(index, buf, t.AvgPx)
@@ -177,6 +178,15 @@ def _accept_replace(s, o, request, index, buf):
 
 
 @kernel
+def _says_working(index, buf):
+    """Whether the venue's report says that something can still trade: LeavesQty(151), or without it OrdStatus(39)."""
+    if find(index, t.LeavesQty) >= 0:
+        return decimal_of(index, buf, t.LeavesQty) > 0
+    status = char_of(index, buf, t.OrdStatus, 0)
+    return status == t.STATUS_NEW or status == t.STATUS_PARTIALLY_FILLED
+
+
+@kernel
 def _apply_change(s, o, request, exec_type, index, buf):
     """Every report that is not about an execution."""
     r = s.requests[request]
@@ -190,22 +200,20 @@ def _apply_change(s, o, request, exec_type, index, buf):
             unlink_pending(s, o, request)
             r.state = a.REQUEST_ACCEPTED
         o.status = exec_type
-    elif exec_type == t.EXEC_RESTATED:
+    elif exec_type == t.EXEC_RESTATED or exec_type == t.EXEC_NEW:
         told = decimal_of(index, buf, t.OrderQty)
-        if told > 0:
+        if exec_type == t.EXEC_RESTATED and told > 0:
             o.qty_e8 = told
-    elif exec_type == t.EXEC_NEW or exec_type == t.EXEC_PENDING_NEW:
-        if _rank(o.status) < _rank(exec_type):
-            o.status = exec_type
-    elif exec_type == t.EXEC_STOPPED or exec_type == t.EXEC_SUSPENDED or exec_type == t.EXEC_CALCULATED:
-        if not terminal(o.status) and _rank(o.status) < _rank(exec_type):
-            o.status = exec_type
-    elif exec_type == t.EXEC_DONE_FOR_DAY and not closed(o.status):
+        # A venue that says the order works is believed, whatever was said before: a GT order's next day, say.
+        if _says_working(index, buf) and _rank(o.status) > _rank(t.STATUS_FILLED):
+            o.status = t.STATUS_NEW
+        if o.status == t.STATUS_PENDING_NEW:
+            o.status = t.STATUS_NEW
+    elif _rank(o.status) < _rank(exec_type):
+        # Pending New, Stopped, Suspended, Calculated, Done for Day; anything else ranks lowest.
         o.status = exec_type
     _learn_cum(o, index, buf)
-    if exec_type == t.EXEC_RESTATED or o.venue_cum_e8 > o.cum_e8:
-        _refresh_status(s, o)
-    settle(s, o)
+    _refresh_status(s, o)
 
 
 @kernel
@@ -406,21 +414,17 @@ def undelivered(s, out, buf, event):
     add_bytes(s.work, NOT_DELIVERED, 0, NOT_DELIVERED.size)
     if r.kind == t.NEW_ORDER_SINGLE:
         if o.status != t.STATUS_PENDING_NEW or o.venue_order_id_size > 0:
-            if not terminal(o.status):
+            if o.counted_open == 1:
                 alert(s, out, LATE_UNDELIVERED, buf, event.start, event.length)
             return
         o.status = t.STATUS_REJECTED
         settle(s, o)
         s.next_exec += 1
-        report(
-            s, out, buf, row, o.accepted, NONE, t.EXEC_REJECTED, t.TRANS_NEW, -1, 0, s.next_exec, NONE, False
-        )
+        report(s, out, buf, row, o.accepted, NONE, t.EXEC_REJECTED, t.TRANS_NEW, -1, 0, s.next_exec, NONE, False)
     elif r.state == a.REQUEST_PENDING:
         unlink_pending(s, o, request)
         response = t.RESPONSE_TO_CANCEL if r.kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
-        cancel_reject(
-            s, out, buf, o.session, request, o.accepted, row, response, t.CANCEL_BROKER_OPTION, False
-        )
+        cancel_reject(s, out, buf, o.session, request, o.accepted, row, response, t.CANCEL_BROKER_OPTION, False)
         _close_request(s, o, request)
 
 

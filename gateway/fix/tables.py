@@ -33,7 +33,7 @@ def fill_dictionary_table(table: np.record, dictionary: Dictionary) -> None:
             for tag in members.fields:
                 record.role[tag] = role
             for group in members.groups.values():
-                record.role[group.count_tag] = role
+                _fill_group(record, group, parent=-1, role=role)
         required = [tag for tag, needed in message.members.fields.items() if needed]
         required += [group.count_tag for group in message.members.groups.values() if group.required]
         if len(required) > v.MAX_REQUIRED:
@@ -45,6 +45,16 @@ def fill_dictionary_table(table: np.record, dictionary: Dictionary) -> None:
         for group in message.members.groups.values():
             _fill_group(record, group, parent=-1, role=v.BODY)
     table.message_count = len(dictionary.messages)
+
+
+def allow_user_tags(table: np.record, user_tags: list[int]) -> None:
+    """Allow user-defined tags (5000 to 9999), as text, in every message of a filled table."""
+    for tag in user_tags:
+        if table.format[tag] == 0:
+            table.format[tag] = v.TEXT
+        for record in table.messages[: table.message_count]:
+            if record.role[tag] == v.ABSENT:
+                record.role[tag] = v.BODY
 
 
 def _fill_fields(table: np.record, dictionary: Dictionary) -> None:

@@ -139,8 +139,23 @@ def _group_instances(message, index, first, group):
 
 
 @kernel
+def _member_reason(message, index, i, tag, group):
+    """SessionRejectReason for a member of a group that stands outside it or twice in one of its entries, else VALID."""
+    for k in range(i - 1, -1, -1):
+        before = index.tag[k]
+        if before == message.groups[group].count_tag or before == message.groups[group].delimiter:
+            return VALID
+        if before == tag:
+            return t.REJECT_REPEATED_TAG
+        role = int(message.role[before]) if before < MAX_TAG else 0
+        if role < GROUP or not _descends(message, role - GROUP, group):
+            return t.REJECT_TAG_NOT_DEFINED_FOR_MESSAGE
+    return t.REJECT_TAG_NOT_DEFINED_FOR_MESSAGE
+
+
+@kernel
 def _group_reason(message, index, buf, i, tag, role):
-    """SessionRejectReason for a group's count field or a member that stands outside its group, else VALID."""
+    """SessionRejectReason for a group's count field or a member of one, else VALID."""
     group = int(message.group_of[tag]) - 1
     if group >= 0:
         instances = _group_instances(message, index, i, group)
@@ -149,9 +164,7 @@ def _group_reason(message, index, buf, i, tag, role):
         if parse_int(buf, index.start[i], index.length[i]) != instances:
             return t.REJECT_GROUP_COUNT
     if role >= GROUP:
-        before = index.tag[i - 1] if i > 0 else 0
-        if before >= MAX_TAG or (message.role[before] < GROUP and message.group_of[before] != role - GROUP + 1):
-            return t.REJECT_TAG_NOT_DEFINED_FOR_MESSAGE
+        return _member_reason(message, index, i, tag, role - GROUP)
     return VALID
 
 
@@ -173,14 +186,16 @@ def validate(dictionary, index, buf, message_row):
             return t.REJECT_TAG_NOT_DEFINED_FOR_MESSAGE, tag
         start = index.start[i]
         length = index.length[i]
-        reason = _value_reason(dictionary, tag, buf, start, length)
-        if reason != VALID:
-            return reason, tag
+        if form != TEXT or dictionary.enum_count[tag] > 0:
+            reason = _value_reason(dictionary, tag, buf, start, length)
+            if reason != VALID:
+                return reason, tag
         if role < GROUP and find(index, tag) != i:
             return t.REJECT_REPEATED_TAG, tag
-        reason = _group_reason(message, index, buf, i, tag, role)
-        if reason != VALID:
-            return reason, tag
+        if role >= GROUP or message.group_of[tag] != 0:
+            reason = _group_reason(message, index, buf, i, tag, role)
+            if reason != VALID:
+                return reason, tag
     for r in range(message.required_count):
         if find(index, message.required[r]) < 0:
             return t.REJECT_REQUIRED_TAG_MISSING, message.required[r]

@@ -84,6 +84,13 @@ def days_from_civil(year, month, day):
 
 
 @kernel
+def _days_in_month(year, month):
+    if month == 2:
+        return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
+    return 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31
+
+
+@kernel
 def parse_utc_timestamp(buf, start, length):
     """Nanoseconds since 1970 of a UTCTimestamp (YYYYMMDD-HH:MM:SS with 0, 3, 6 or 9 decimals), or NO_TIME."""
     if length != 17 and length != 21 and length != 24 and length != 27:
@@ -104,7 +111,9 @@ def parse_utc_timestamp(buf, start, length):
     hour = _two_digits(buf, start + 9)
     minute = _two_digits(buf, start + 12)
     second = _two_digits(buf, start + 15)
-    if not (1970 <= year <= 2200 and 1 <= month <= 12 and 1 <= day <= 31 and hour <= 23 and minute <= 59 and second <= 60):
+    if not (1970 <= year <= 2200 and 1 <= month <= 12 and 1 <= day <= _days_in_month(year, month)):
+        return NO_TIME
+    if hour > 23 or minute > 59 or second > 60:
         return NO_TIME
     nanos = 0
     if length > 17:

@@ -1,0 +1,123 @@
+"""The `tidegate` command."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from gateway import __version__
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Inline FIX pre-trade risk gateway.")
+limits_app = typer.Typer(no_args_is_help=True, help="Look at limits.")
+app.add_typer(limits_app, name="limits")
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="main config file (YAML)")]
+CONFIG_FAULT = 2
+
+
+def _configure_log() -> None:
+    """JSON lines, or readable ones at a terminal."""
+    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+@app.command()
+def run(config: ConfigOption) -> None:
+    """Run the gateway until SIGTERM or SIGINT."""
+    from gateway.service import Service
+    from gateway.settings import ConfigError, load_settings
+    from gateway.warmup import warm_up
+
+    _configure_log()
+    log = structlog.get_logger()
+    try:
+        settings = load_settings(config)
+        warm_up(settings.config.gateway.capacity)
+        service = Service(settings)
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(CONFIG_FAULT) from None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop())
+    try:
+        service.run()
+    except Exception:
+        log.critical("the gateway ends: unexpected error", exc_info=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def warmup(
+    capacity: Annotated[str, typer.Option(help="small, standard or large")] = "standard",
+) -> None:
+    """Compile the kernels for a capacity, so that the first start is quick."""
+    from gateway.core.layout import CAPACITIES
+    from gateway.warmup import warm_up
+
+    if capacity not in CAPACITIES:
+        typer.echo(f"--capacity: want one of {', '.join(CAPACITIES)}, got {capacity}", err=True)
+        raise typer.Exit(CONFIG_FAULT)
+    seconds = warm_up(capacity)
+    typer.echo(f"kernels for capacity {capacity} are ready ({seconds:.1f} s)")
+
+
+@limits_app.command()
+def check(config: ConfigOption) -> None:
+    """List who could not trade for want of a mandatory limit, and the key to set."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from gateway.limits import missing_limits
+    from gateway.settings import ConfigError, load_settings
+
+    try:
+        missing = missing_limits(load_settings(config))
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(CONFIG_FAULT) from None
+    if not missing:
+        typer.echo("every mandatory limit is set")
+        return
+    table = Table("blocked", "because this is not set")
+    for who, key in missing:
+        table.add_row(who, key)
+    Console().print(table)
+    raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    serve: Annotated[bool, typer.Option(help="keep everything up afterwards, for a person to connect")] = False,
+) -> None:
+    """Two venues, the gateway, two EMS sessions: orders pass and are refused before your eyes, and are counted."""
+    from tools.demo import run_demo
+
+    raise typer.Exit(run_demo(serve))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Entry point of the `tidegate` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

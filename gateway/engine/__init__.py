@@ -1,0 +1,1 @@
+"""Engines carry messages between FIX sessions and the core."""

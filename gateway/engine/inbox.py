@@ -1,0 +1,50 @@
+"""The queue between an engine's threads and the core's thread: bounded, and loud when the core does not keep up."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+from gateway.core.driver import Event
+
+MAX_MESSAGES = 10_000
+PUT_TIMEOUT_S = 5.0
+
+
+class Overload(Exception):
+    """The core did not take messages for PUT_TIMEOUT_S."""
+
+
+class Inbox:
+    """Events for the core, first in first out.
+
+    Application messages wait for room, which holds back the session they came from; the few other events (logon,
+    logout, undelivered) never wait: QuickFIX gives them under a lock that the core's thread may need to send.
+    """
+
+    def __init__(self) -> None:
+        """An empty queue."""
+        self._queue: queue.SimpleQueue[tuple[Event | BaseException, bool]] = queue.SimpleQueue()
+        self._room = threading.BoundedSemaphore(MAX_MESSAGES)
+
+    def put_message(self, event: Event) -> None:
+        """Append an application message; raises Overload when there is no room for PUT_TIMEOUT_S."""
+        if not self._room.acquire(timeout=PUT_TIMEOUT_S):
+            raise Overload(f"the core took no message for {PUT_TIMEOUT_S:.0f} s, {MAX_MESSAGES} are waiting")
+        self._queue.put((event, True))
+
+    def put(self, event: Event | BaseException) -> None:
+        """Append a session event, or an error that `get` is to raise."""
+        self._queue.put((event, False))
+
+    def get(self, timeout_s: float) -> Event | None:
+        """The next event, None after `timeout_s` without one; raises an error that was put."""
+        try:
+            event, counted = self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if counted:
+            self._room.release()
+        if isinstance(event, BaseException):
+            raise event
+        return event

@@ -1,0 +1,214 @@
+"""FIX sessions on QuickFIX. Callbacks only put events into the inbox; the core's thread does the rest and sends.
+
+What QuickFIX would do wrong for a risk gateway, and what stands against it here:
+
+- an exception that leaves a callback makes a process that serves nothing: every callback is guarded, and the first
+  error ends the process;
+- a message object dangles after its callback: its text is taken at once;
+- onLogout runs under the session's lock, so sending from it can deadlock: no callback sends;
+- a message sent while logged off is stored and goes out after the next logon, and orders are sent again on a
+  ResendRequest: `toApp` forbids both for everything a venue could trade on, and tells the core.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import quickfix as fix
+
+from gateway import shipped
+from gateway.core import layout as a
+from gateway.core.driver import Event
+from gateway.engine.inbox import Inbox
+from gateway.fix.dictionary import widen
+from gateway.settings import SessionSection
+
+NEVER_LATE = ("D", "F", "G")  # what must reach a venue now or not at all
+SOH = "\x01"
+
+
+def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
+    """A callback whose error reaches the core's thread, which ends the process, instead of QuickFIX's."""
+
+    @functools.wraps(callback)
+    def guard(self: _Application, *args: Any) -> None:
+        try:
+            callback(self, *args)
+        except fix.DoNotSend:
+            raise
+        except Exception as error:
+            self.inbox.put(error)
+
+    return guard
+
+
+class _Application(fix.Application):
+    """QuickFIX's callbacks."""
+
+    def __init__(self, inbox: Inbox, sessions: list[SessionSection]) -> None:
+        super().__init__()
+        self.inbox = inbox
+        self.rows = {_session_id(s).toString(): row for row, s in enumerate(sessions)}
+        self.venues = {row for row, s in enumerate(sessions) if s.role == "initiator"}
+        self.logged_on: set[int] = set()
+
+    @_guarded
+    def onCreate(self, session_id: fix.SessionID) -> None:
+        """Nothing to do: sessions are known from the config."""
+
+    @_guarded
+    def onLogon(self, session_id: fix.SessionID) -> None:
+        """The session is up."""
+        row = self.rows[session_id.toString()]
+        self.logged_on.add(row)
+        self.inbox.put(Event(a.LOGON, 0, row))
+
+    @_guarded
+    def onLogout(self, session_id: fix.SessionID) -> None:
+        """The session is down, by Logout or by loss of the connection; also called for a failed logon."""
+        row = self.rows[session_id.toString()]
+        if row in self.logged_on:
+            self.logged_on.discard(row)
+            self.inbox.put(Event(a.LOGOUT, 0, row))
+
+    @_guarded
+    def toAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
+        """Session messages go out as QuickFIX makes them."""
+
+    @_guarded
+    def fromAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
+        """Session messages are QuickFIX's business."""
+
+    @_guarded
+    def toApp(self, message: fix.Message, session_id: fix.SessionID) -> None:
+        """The last word before an application message is stored and sent: no order late, no order twice."""
+        row = self.rows[session_id.toString()]
+        if row not in self.venues:
+            return
+        header = message.getHeader()
+        if header.getField(35) not in NEVER_LATE:
+            return
+        again = header.isSetField(43) and header.getField(43) == "Y"
+        if again or row not in self.logged_on:
+            self.inbox.put(Event(a.UNDELIVERED, 0, row, data=_bytes_of(message)))
+            raise fix.DoNotSend
+
+    @_guarded
+    def fromApp(self, message: fix.Message, session_id: fix.SessionID) -> None:
+        """An application message: its bytes, for the core."""
+        header = message.getHeader()
+        poss_dup = header.isSetField(43) and header.getField(43) == "Y"
+        row = self.rows[session_id.toString()]
+        seq = int(header.getField(34))
+        self.inbox.put_message(Event(a.MESSAGE, 0, row, seq, poss_dup, _bytes_of(message)))
+
+
+def _bytes_of(message: fix.Message) -> bytes:
+    # The wrapper decodes as UTF-8 with surrogate escapes; this gives the bytes of the wire back.
+    return bytes(message.toString().encode("utf-8", "surrogateescape"))
+
+
+def _session_id(section: SessionSection) -> fix.SessionID:
+    return fix.SessionID(section.begin_string, section.sender_comp_id, section.target_comp_id)
+
+
+class QuickFixEngine:
+    """The gateway's sessions: one acceptor for every EMS of a listening address, one initiator for each venue."""
+
+    def __init__(self, sessions: list[SessionSection], folder: Path, inbox: Inbox) -> None:
+        """Sessions of the config in their order; stores and logs go to `folder`."""
+        self._sessions = sessions
+        self._folder = folder
+        self._application = _Application(inbox, sessions)
+        self._ids = [_session_id(s) for s in sessions]
+        self._dictionaries: dict[Path, fix.DataDictionary] = {}
+        self._factories: list[Any] = []
+        self._movers: list[Any] = []
+
+    def start(self) -> None:
+        """Listen and connect; raises RuntimeError with QuickFIX's reason when a setting or a port cannot be used."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        listening: dict[str, list[SessionSection]] = {}
+        for section in self._sessions:
+            if section.listen is not None:
+                listening.setdefault(section.listen, []).append(section)
+        groups = [(fix.SocketAcceptor, group) for group in listening.values()]
+        # Initiators share nothing: a venue that is slow to connect holds up no other.
+        groups += [(fix.SocketInitiator, [s]) for s in self._sessions if s.role == "initiator"]
+        for kind, group in groups:
+            try:
+                self._movers.append(self._make(kind, group))
+                self._movers[-1].start()
+            except (fix.ConfigError, fix.RuntimeError) as error:
+                self.stop()
+                raise RuntimeError(f"session {group[0].id}: {error}") from error
+
+    def stop(self) -> None:
+        """Log every session out and close it. `send` stores reports until the engine is dropped: an EMS gets them when
+        it is back. Venues are closed first, so that what they still say finds its EMS there.
+        """
+        for mover in reversed(self._movers):
+            mover.stop()
+
+    def send(self, session: int, message_type: str, body: bytes) -> None:
+        """Send a message: `body` is its fields after the header; QuickFIX adds header and trailer."""
+        section = self._sessions[session]
+        fields = body.decode("utf-8", "replace")
+        text = f"8={section.begin_string}{SOH}9=0{SOH}35={message_type}{SOH}{fields}10=000{SOH}"
+        message = fix.Message(text, self._dictionaries[self._dictionary_path(section)], False)
+        fix.Session.sendToTarget(message, self._ids[session])
+
+    def _make(self, kind: Any, group: list[SessionSection]) -> Any:
+        settings = fix.SessionSettings()
+        for section in group:
+            path = self._dictionary_path(section)
+            if path not in self._dictionaries:
+                self._dictionaries[path] = fix.DataDictionary(str(path))
+            dictionary = fix.Dictionary()
+            for key, value in self._keys(section, path).items():
+                dictionary.setString(key, value)
+            settings.set(_session_id(section), dictionary)
+        store = fix.FileStoreFactory(str(self._folder / "store"))
+        log = fix.FileLogFactory(str(self._folder / "log"))
+        self._factories += [settings, store, log]
+        return kind(self._application, store, settings, log)
+
+    def _dictionary_path(self, section: SessionSection) -> Path:
+        """The strict dictionary for an EMS; for a venue a wide one, so that an odd fill reaches the core."""
+        name = section.begin_string.replace(".", "") + ".xml"
+        strict = shipped("fix_specs") / name
+        if section.role == "acceptor":
+            return strict
+        wide = self._folder / f"wide-{name}"
+        if not wide.exists():
+            widen(strict, wide)
+        return wide
+
+    def _keys(self, section: SessionSection, dictionary: Path) -> dict[str, str]:
+        venue = section.role == "initiator"
+        host, _, port = (section.connect or section.listen or "").rpartition(":")
+        keys = {
+            "ConnectionType": section.role,
+            "NonStopSession": "Y",
+            "HeartBtInt": str(section.heartbeat),
+            "ResetOnLogon": "Y" if section.reset_on_logon else "N",
+            "UseDataDictionary": "Y",
+            "DataDictionary": str(dictionary),
+            "PreserveMessageFieldsOrder": "N",
+            "ValidateUserDefinedFields": "N",
+            "ValidateFieldsOutOfOrder": "N" if venue else "Y",
+            "ValidateFieldsHaveValues": "N" if venue else "Y",
+            "AllowUnknownMsgFields": "Y" if venue else "N",
+            "TimestampPrecision": "3",
+            "SocketNodelay": "Y",
+            "LogonTimeout": "5",
+            "LogoutTimeout": "2",
+        }
+        if venue:
+            keys |= {"SocketConnectHost": host, "SocketConnectPort": port, "ReconnectInterval": str(section.reconnect)}
+        else:
+            keys |= {"SocketAcceptPort": port, "SocketReuseAddress": "Y"}
+        return keys

@@ -1,0 +1,128 @@
+"""Topologies: venue simulators, a gateway process between, EMS simulators; all over TCP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateway.state import State, map_state
+from tests.support.core import write_config
+from tests.support.gateway_process import GatewayProcess
+from tools.ems import Ems, EmsConfig
+from tools.quickfix_peer import SessionConfig, free_port
+from tools.venue import Liquidity, Venue, VenueConfig
+
+INSTRUMENTS = """symbol,security_id,tick,lot,previous_close
+AAPL,US0378331005,0.01,1,100
+MSFT,US5949181045,0.01,1,200
+"""
+LIMITS = {
+    "account": {
+        "default": {**{"max_order_qty": 1000, "max_order_notional": 1_000_000, "max_long": 5000, "max_short": 5000}}
+    },
+    "instrument": {"default": {"collar_bps": 1000, "reference_max_age": "10s"}},
+    "session": {"default": {"max_messages": 1000}},
+}
+QUOTES = ("AAPL:99.9:200:100.1:200", "MSFT:199.9:200:200.1:200")
+
+
+@dataclass
+class Topology:
+    """A running gateway and its counterparties."""
+
+    gateway: GatewayProcess
+    venues: dict[str, Venue]
+    ems: dict[str, Ems]
+    config: Path
+    port: int
+
+    def wait_ready(self) -> None:
+        """Every session logged on, and a price for every instrument that the venues quote."""
+        for venue in self.venues.values():
+            venue.wait_for(lambda: all(i.quote_ns > 0 for i in self.instruments()), 15, "prices in the gateway")
+        for ems in self.ems.values():
+            ems.wait_logged_on(15)
+
+    def instruments(self) -> np.ndarray:
+        """The gateway's instrument rows, looked at from outside."""
+        s = self.state.record
+        return s.instruments[: s.instrument_count]
+
+    @property
+    def state(self) -> State:
+        """The gateway's state, looked at from outside."""
+        return map_state(self.config.parent / "var" / "state.bin", "small")
+
+
+@pytest.fixture(params=["FIX.4.4", "FIX.4.2"])
+def version(request: pytest.FixtureRequest) -> str:
+    """FIX version of both sides."""
+    return request.param
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
+    """Start a topology; everything is stopped after the test, and no side may have sent a session reject."""
+    with ExitStack() as stack:
+        topologies: list[Topology] = []
+
+        def run(
+            version: str = "FIX.4.4",
+            ems: tuple[str, ...] = ("EMS1",),
+            venues: tuple[str, ...] = ("XNAS",),
+            raw: tuple[str, ...] = (),
+            limits: dict = LIMITS,
+            venue_options: dict | None = None,
+            **more,
+        ) -> Topology:
+            sims = {}
+            for name in venues:
+                session = SessionConfig(version, name, "GW")
+                options = {"liquidity": [Liquidity.parse(q) for q in QUOTES], "replenish_s": 0, "md_interval_s": 0.2}
+                options["store_dir"] = tmp_path / name
+                options |= venue_options or {}
+                sims[name] = stack.enter_context(Venue(VenueConfig(sessions=[session], **options)))
+            port = free_port()
+            base = {"begin_string": version, "sender_comp_id": "GW", "heartbeat": 30}
+            sessions = [
+                {**base, "id": name, "role": "acceptor", "target_comp_id": name, "listen": f"127.0.0.1:{port}"}
+                | {"accounts": ["ACC1", "ACC2"]}
+                for name in (*ems, *raw)
+            ] + [
+                {**base, "id": name, "role": "initiator", "target_comp_id": name, "reconnect": 1, "market_data": True}
+                | {"connect": f"127.0.0.1:{venue.port}"}
+                for name, venue in sims.items()
+            ]
+            config = {
+                "gateway": {"name": "E2E", "state_dir": "var", "capacity": "small", "record": True},
+                "sessions": sessions,
+                "instruments": "instruments.csv",
+                "limits": "limits.yaml",
+                "routing": {"default": venues[0]},
+            } | more
+            path = write_config(tmp_path, config, limits, INSTRUMENTS)
+            gateway = stack.enter_context(GatewayProcess(path))
+            clients = {}
+            for name in ems:
+                session = SessionConfig(version, name, "GW", reset_on_logon=False)
+                settings = EmsConfig(
+                    sessions=[session],
+                    connect=("127.0.0.1", port),
+                    extra_fields=[(1, "ACC1")],
+                    store_dir=tmp_path / f"{name}-store",
+                )
+                clients[name] = stack.enter_context(Ems(settings))
+            topology = Topology(gateway, sims, clients, path, port)
+            topologies.append(topology)
+            topology.wait_ready()
+            return topology
+
+        yield run
+        for topology in topologies:
+            for peer in [*topology.venues.values(), *topology.ems.values()]:
+                assert peer.session_rejects == []

@@ -1,0 +1,87 @@
+"""A gateway in a process of its own, between real FIX counterparties."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Self
+
+STOP_TIMEOUT_S = 15
+
+
+class GatewayProcess:
+    """`tidegate run` with a config file; its log lines are collected and can be waited for."""
+
+    def __init__(self, config: Path) -> None:
+        """Not started yet: use as a context manager, or call `start`."""
+        self.config = config
+        self.log: list[dict] = []
+        self._changed = threading.Condition()
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start and wait until it is up."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "gateway.cli", "run", "--config", str(self.config)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"NO_COLOR": "1"},
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.wait_log("gateway is up", 120)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Stop with a signal; returns the exit status."""
+        assert self._process is not None and self._reader is not None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        status = self._process.wait(STOP_TIMEOUT_S)
+        self._reader.join(STOP_TIMEOUT_S)
+        return status
+
+    def wait_exit(self, timeout_s: float) -> int:
+        """Wait for the process to end by itself; returns the exit status."""
+        assert self._process is not None
+        return self._process.wait(timeout_s)
+
+    def wait_log(self, event: str, timeout_s: float = 10, **match: object) -> dict:
+        """Wait for a log line with this event and these keys."""
+
+        def found() -> dict | None:
+            lines = (line for line in list(self.log) if line.get("event") == event)
+            return next((line for line in lines if match.items() <= line.items()), None)
+
+        with self._changed:
+            if not self._changed.wait_for(lambda: found() or self._ended(), timeout_s) or found() is None:
+                raise AssertionError(f"no log line {event!r} {match}; the log: {self.log}")
+            line = found()
+            assert line is not None
+            return line
+
+    def _ended(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is not None
+
+    def _read(self) -> None:
+        assert self._process is not None and self._process.stderr is not None
+        for text in self._process.stderr:
+            line = json.loads(text) if text.startswith("{") else {"event": text.rstrip("\n")}
+            with self._changed:
+                self.log.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
