@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -52,11 +53,16 @@ def run(config: ConfigOption) -> None:
         raise typer.Exit(CONFIG_FAULT) from None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
+    status = 0
     try:
         service.run()
     except Exception:
         log.critical("the gateway ends: unexpected error", exc_info=True)
-        raise typer.Exit(1) from None
+        status = 1
+    # QuickFIX's threads run to the end, and destroying its objects under them would crash: no ordinary exit.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @app.command()

@@ -13,6 +13,7 @@ What QuickFIX would do wrong for a risk gateway, and what stands against it here
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from gateway.engine.inbox import Inbox
 from gateway.fix.dictionary import widen
 from gateway.settings import SessionSection
 
+LOGOUT_WAIT_S = 4.0  # more than LogoutTimeout and a turn of QuickFIX's loop, 1 s
 NEVER_LATE = ("D", "F", "G")  # what must reach a venue now or not at all
 SOH = "\x01"
 
@@ -147,11 +149,21 @@ class QuickFixEngine:
                 raise RuntimeError(f"session {group[0].id}: {error}") from error
 
     def stop(self) -> None:
-        """Log every session out and close it. `send` stores reports until the engine is dropped: an EMS gets them when
-        it is back. Venues are closed first, so that what they still say finds its EMS there.
+        """Log every session out for good. QuickFIX's threads go on, so the process must end by `os._exit` (`cli.run`):
+        its own stop frees the acceptor's server in two threads at once, which now and then crashes.
+
+        Venues are logged out first, so that what they still say finds its EMS there; `send` stores it for an EMS that is
+        gone.
         """
-        for mover in reversed(self._movers):
-            mover.stop()
+        for role in ("initiator", "acceptor"):
+            rows = {row for row, section in enumerate(self._sessions) if section.role == role}
+            for row in rows:
+                session = fix.Session.lookupSession(self._ids[row])
+                if session is not None:  # None: `start` did not get that far
+                    session.logout()
+            deadline = time.monotonic() + LOGOUT_WAIT_S
+            while not rows.isdisjoint(self._application.logged_on) and time.monotonic() < deadline:
+                time.sleep(0.01)
 
     def send(self, session: int, message_type: str, body: bytes) -> None:
         """Send a message: `body` is its fields after the header; QuickFIX adds header and trailer."""

@@ -97,7 +97,9 @@ class Matrix:
     def pick(self, value: str) -> str:
         return value.split("/")[self.column] if "/" in value else value
 
-    def compare(self, line: str, words: list[str], want: list[str], session: str, msg_type: str, fields: Fields) -> None:
+    def compare(
+        self, line: str, words: list[str], want: list[str], session: str, msg_type: str, fields: Fields
+    ) -> None:
         if want[0] == "!":
             assert (session, msg_type) == ("", ""), f"{line}\ngot {msg_type} {fields}"
             return

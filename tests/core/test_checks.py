@@ -80,7 +80,14 @@ def refused(reply: Reply, name: str, reason: int | None = None) -> Fields:
     if reply[0][1] == "8":
         wanted = next(c.reason for c in CHECKS if c.name == name) if reason is None else reason
         assert int(fields[103]) == wanted
-        assert {t: fields[t] for t in (150, 39, 37, 14, 151, 6)} == {150: "8", 39: "8", 37: "NONE", 14: "0", 151: "0", 6: "0"}
+        assert {t: fields[t] for t in (150, 39, 37, 14, 151, 6)} == {
+            150: "8",
+            39: "8",
+            37: "NONE",
+            14: "0",
+            151: "0",
+            6: "0",
+        }
     return fields
 
 
@@ -99,7 +106,9 @@ def make(tmp_path: Path) -> Make:
 
     def made(changes: dict[str, dict[str, Any]] | None = None, **more: Any) -> Core:
         account = more.pop("account", None)
-        return Core(tmp_path, **{"config": config_with_everyone(), "limits": limits_with(changes or {}, account)} | more)
+        return Core(
+            tmp_path, **{"config": config_with_everyone(), "limits": limits_with(changes or {}, account)} | more
+        )
 
     return made
 
@@ -153,14 +162,22 @@ def test_well_formed_stop(make: Make, ord_type: str, stop: str | None) -> None:
 
 
 @pytest.mark.parametrize("side", ["1", "2", "5"])
-@pytest.mark.parametrize(("ord_type", "price", "stop"), [("1", None, None), ("2", "100", None), ("3", None, "100"), ("4", "100", "100")])
+@pytest.mark.parametrize(
+    ("ord_type", "price", "stop"), [("1", None, None), ("2", "100", None), ("3", None, "100"), ("4", "100", "100")]
+)
 @pytest.mark.parametrize("time_in_force", [None, "0", "7"])
 def test_well_formed_orders_pass(
     make: Make, side: str, ord_type: str, price: str | None, stop: str | None, time_in_force: str | None
 ) -> None:
     more = {"t114": "N"} if side == "5" else {}
     child = passed(make().new("A" * 64, side=side, px=price, t40=ord_type, t99=stop, t59=time_in_force, **more))
-    assert (child[54], child[40], child.get(44), child.get(99), child.get(59)) == (side, ord_type, price, stop, time_in_force)
+    assert (child[54], child[40], child.get(44), child.get(99), child.get(59)) == (
+        side,
+        ord_type,
+        price,
+        stop,
+        time_in_force,
+    )
 
 
 def test_known_instrument(make: Make) -> None:
@@ -216,7 +233,10 @@ def parties(*members: tuple[int, str]) -> bytes:
 
 def party_order(cl_ord_id: str, group: bytes) -> bytes:
     head = b"8=FIX.4.4\x019=0\x0135=D\x0134=9\x0149=EMS1\x0152=20260711-12:00:00.000\x0156=GW\x01"
-    body = b"11=%s\x0121=1\x0138=11\x0140=2\x0144=100\x0154=1\x0155=AAPL\x0160=20260711-12:00:00.000\x01" % cl_ord_id.encode()
+    body = (
+        b"11=%s\x0121=1\x0138=11\x0140=2\x0144=100\x0154=1\x0155=AAPL\x0160=20260711-12:00:00.000\x01"
+        % cl_ord_id.encode()
+    )
     return head + body + group + b"10=000\x01"
 
 
@@ -364,7 +384,9 @@ def test_lot(make: Make) -> None:
         refused(core.new("A" + quantity, symbol="MSFT", qty=quantity), "LOT")
 
 
-@pytest.mark.parametrize(("ord_type", "price", "stop"), [("2", "{}", None), ("3", None, "{}"), ("4", "{}", "100"), ("4", "100", "{}")])
+@pytest.mark.parametrize(
+    ("ord_type", "price", "stop"), [("2", "{}", None), ("3", None, "{}"), ("4", "{}", "100"), ("4", "100", "{}")]
+)
 def test_tick_size(make: Make, ord_type: str, price: str | None, stop: str | None) -> None:
     core = make()
     for value, fine in (("99.99", True), ("99.98999999", False), ("99.99000001", False), ("99.9900000000", True)):
@@ -413,7 +435,9 @@ def test_default_stands_for_every_entity_without_a_value_of_its_own(make: Make, 
     core = make({at(scope, "default"): {"max_order_qty": 50}, at(scope): {"max_order_qty": 60}})
     passed(core.new("A", qty="60", **WHO))
     refused(core.new("B", qty="61", **WHO), "MAX_ORDER_QTY")
-    passed(make({at(scope, "default"): {"max_order_qty": 50}, at(scope): {"max_order_qty": "unlimited"}}).new("A", **WHO))
+    passed(
+        make({at(scope, "default"): {"max_order_qty": 50}, at(scope): {"max_order_qty": "unlimited"}}).new("A", **WHO)
+    )
 
 
 def test_the_tightest_of_all_scopes_wins(make: Make) -> None:
@@ -441,7 +465,9 @@ def test_limits_of_a_pair(make: Make, scope: int, key: str) -> None:
     passed(core.new("D", qty="100", side=side, **WHO))
 
 
-@pytest.mark.parametrize(("entity", "pair", "tighter"), [(50, 100, 50), (100, 50, 50), ("unlimited", 70, 70), (70, "unlimited", 70)])
+@pytest.mark.parametrize(
+    ("entity", "pair", "tighter"), [(50, 100, 50), (100, 50, 50), ("unlimited", 70, 70), (70, "unlimited", 70)]
+)
 @pytest.mark.parametrize("key", ["max_order_qty", "max_long"])
 def test_the_tighter_of_entity_and_pair_wins(make: Make, entity: Any, pair: Any, tighter: int, key: str) -> None:
     core = make({"account.ACC1": {key: entity}, "account*instrument.ACC1*AAPL": {key: pair}})
@@ -450,7 +476,12 @@ def test_the_tighter_of_entity_and_pair_wins(make: Make, entity: Any, pair: Any,
 
 
 def test_default_pair(make: Make) -> None:
-    core = make({"account*instrument.default*AAPL": {"max_order_qty": 50}, "account*instrument.ACC2*AAPL": {"max_order_qty": 60}})
+    core = make(
+        {
+            "account*instrument.default*AAPL": {"max_order_qty": 50},
+            "account*instrument.ACC2*AAPL": {"max_order_qty": 60},
+        }
+    )
     refused(core.new("A", qty="51"), "MAX_ORDER_QTY")
     passed(core.new("B", qty="60", t1="ACC2"))
     refused(core.new("C", qty="61", t1="ACC2"), "MAX_ORDER_QTY")
@@ -485,7 +516,9 @@ def test_a_limit_elsewhere_does_not_stand_in_for_a_mandatory_one(make: Make) -> 
 
 
 def test_several_checks_are_told_in_one_text(make: Make) -> None:
-    core = make({"account.ACC1": {"max_order_qty": 10, "max_long": 20, "max_order_notional": 30}, "firm": {"max_long": 15}})
+    core = make(
+        {"account.ACC1": {"max_order_qty": 10, "max_long": 20, "max_order_notional": 30}, "firm": {"max_long": 15}}
+    )
     reply = core.new("A", qty="100.5", px="100.001")
     text = reply[0][2][58]
     assert re.split(r"; ", text)[0].startswith("LOT ")
@@ -524,16 +557,22 @@ def test_reference_price_none_known(make: Make) -> None:
         ((0, 101, 102), "102"),
     ],
 )
-def test_reference_price_is_the_last_trade_inside_the_quote(make: Make, quote: tuple[float, float, float], reference: str) -> None:
+def test_reference_price_is_the_last_trade_inside_the_quote(
+    make: Make, quote: tuple[float, float, float], reference: str
+) -> None:
     core = make({"instrument.MSFT": {"collar_bps": 0}}, instruments=INSTRUMENTS.replace("0.01,10,1,200", "0.01,1,1,"))
     core.quote("MSFT", *quote)
     passed(core.new("A", symbol="MSFT", px=reference))
     above = f"{float(reference) + 0.01:.2f}"
-    assert refused(core.new("B", symbol="MSFT", px=above), "PRICE_COLLAR")[58].startswith(f"PRICE_COLLAR {above} > {reference} ")
+    assert refused(core.new("B", symbol="MSFT", px=above), "PRICE_COLLAR")[58].startswith(
+        f"PRICE_COLLAR {above} > {reference} "
+    )
 
 
 def test_reference_price_is_the_middle_where_nothing_traded(make: Make) -> None:
-    core = make({"instrument.MSFT": {"collar_bps": 0}}, instruments=INSTRUMENTS.replace("0.01,10,1,200", "0.00000001,1,1,"))
+    core = make(
+        {"instrument.MSFT": {"collar_bps": 0}}, instruments=INSTRUMENTS.replace("0.01,10,1,200", "0.00000001,1,1,")
+    )
     core.quote("MSFT", 99.99999998, 100.00000001)
     passed(core.new("A", symbol="MSFT", px="99.99999999"))
     refused(core.new("B", symbol="MSFT", px="100"), "PRICE_COLLAR")
@@ -551,7 +590,11 @@ def test_reference_price_ignores_crossed_quotes(make: Make) -> None:
 def test_price_collar(make: Make, scope: int) -> None:
     limits = limits_with({at(scope): {"collar_bps": 100}})
     core = make(limits=limits)
-    for side, at_limit, inside, beyond in (("1", "101", "50", "101.01"), ("2", "99", "150", "98.99"), ("5", "99", "150", "98.99")):
+    for side, at_limit, inside, beyond in (
+        ("1", "101", "50", "101.01"),
+        ("2", "99", "150", "98.99"),
+        ("5", "99", "150", "98.99"),
+    ):
         more = {"t114": "N"} if side == "5" else {}
         passed(core.new(f"A{side}", side=side, px=at_limit, **WHO, **more))
         passed(core.new(f"B{side}", side=side, px=inside, **WHO, **more))
@@ -580,7 +623,9 @@ LONG_100 = "account,symbol,quantity\nACC1,AAPL,100\n"
 SHORT_100 = "account,symbol,quantity\nACC1,AAPL,-100\n"
 
 
-@pytest.mark.parametrize(("positions", "side", "at_limit", "beyond"), [(LONG_100, "2", "90", "89.99"), (SHORT_100, "1", "110", "110.01")])
+@pytest.mark.parametrize(
+    ("positions", "side", "at_limit", "beyond"), [(LONG_100, "2", "90", "89.99"), (SHORT_100, "1", "110", "110.01")]
+)
 def test_exit_may_use_an_old_reference_with_twice_the_collar(
     make: Make, positions: str, side: str, at_limit: str, beyond: str
 ) -> None:

@@ -159,7 +159,10 @@ COUNT = iter(range(10**6))
 
 def order() -> bytes:
     number = next(COUNT)
-    return b"1=ACC1\x0111=I%d\x0121=1\x0138=1\x0140=2\x0144=100\x0154=1\x0155=AAPL\x0160=20260711-12:00:00.000\x01" % number
+    return (
+        b"1=ACC1\x0111=I%d\x0121=1\x0138=1\x0140=2\x0144=100\x0154=1\x0155=AAPL\x0160=20260711-12:00:00.000\x01"
+        % number
+    )
 
 
 def answer(core: Core, data: bytes) -> tuple[str, str, Fields]:

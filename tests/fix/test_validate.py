@@ -11,13 +11,28 @@ from tests.support.core import BASE, LIMITS, Core, Fields
 
 NUMBERS = itertools.count()
 STAMP = "20260711-12:00:00.000"
-INVALID_TAG, MISSING, NOT_FOR_THIS_MESSAGE, UNDEFINED, NO_VALUE, WRONG_VALUE, WRONG_FORMAT = "0", "1", "2", "3", "4", "5", "6"
+INVALID_TAG, MISSING, NOT_FOR_THIS_MESSAGE, UNDEFINED, NO_VALUE, WRONG_VALUE, WRONG_FORMAT = (
+    "0",
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+)
 REPEATED, GROUP_ORDER, GROUP_COUNT = "13", "15", "16"
 
 
 def order(begin_string: str, extra: str = "", **changes: str | None) -> bytes:
     """An order as bytes: `extra` (| for SOH) stands before the checksum, changes replace or drop fields by tag."""
-    fields: dict[str, str | None] = {"1": "ACC1", "11": f"V{next(NUMBERS)}", "21": "1", "38": "1", "40": "2", "44": "100"}
+    fields: dict[str, str | None] = {
+        "1": "ACC1",
+        "11": f"V{next(NUMBERS)}",
+        "21": "1",
+        "38": "1",
+        "40": "2",
+        "44": "100",
+    }
     fields |= {"54": "1", "55": "AAPL", "59": "0", "60": STAMP}
     fields |= {tag.removeprefix("t"): value for tag, value in changes.items()}
     body = "".join(f"{tag}={value}|" for tag, value in fields.items() if value is not None)
@@ -102,7 +117,10 @@ def test_tag_of_another_message(core: Core, field: str) -> None:
         *(("t38", v) for v in ("x", "1e3", "+1", "1.2.3", "-", ".", "1,5", " 1", "0x1", "NaN", "--1")),
         *(("t44", v) for v in ("x", "1e2", "1 0", "$1")),
         *(("t60", v) for v in ("now", "20260711", "2026-07-11-12:00:00", "20260711-25:00:00", "20261311-12:00:00")),
-        *(("t60", v) for v in ("20260711-12:00:00.", "20260711-12:00:00.12x", "20260711 12:00:00", "20260711-12:60:00")),
+        *(
+            ("t60", v)
+            for v in ("20260711-12:00:00.", "20260711-12:00:00.12x", "20260711 12:00:00", "20260711-12:60:00")
+        ),
         ("t54", "11"),
         ("t40", "22"),
         ("t59", "00"),
@@ -147,7 +165,9 @@ def test_days_that_the_calendar_does_not_have(core: Core, value: str) -> None:
     rejected(core, WRONG_FORMAT, "60", t60=value)
 
 
-@pytest.mark.parametrize("field", ["11=OTHER", "38=2", "44=100", "54=1", "55=AAPL", "1=ACC2", "60=" + STAMP, "58=a|58=b"])
+@pytest.mark.parametrize(
+    "field", ["11=OTHER", "38=2", "44=100", "54=1", "55=AAPL", "1=ACC2", "60=" + STAMP, "58=a|58=b"]
+)
 def test_repeated_tag(core: Core, field: str) -> None:
     tag = field.split("=")[0]
     session, msg_type, fields = answer(core, field + "|")
@@ -203,7 +223,9 @@ def test_group_with_a_wrong_count(core44: Core, group: str, tag: str) -> None:
     rejected(core44, GROUP_COUNT, tag, group)
 
 
-@pytest.mark.parametrize("group", ["453=1|447=D|448=P|452=1|", "453=1|452=1|448=P|447=D|", "453=1|448=P|802=1|803=1|523=S|"])
+@pytest.mark.parametrize(
+    "group", ["453=1|447=D|448=P|452=1|", "453=1|452=1|448=P|447=D|", "453=1|448=P|802=1|803=1|523=S|"]
+)
 def test_group_that_does_not_begin_with_its_first_field(core44: Core, group: str) -> None:
     rejected(core44, GROUP_ORDER, "802" if "802=" in group else "453", group)
 
@@ -247,12 +269,16 @@ def test_group_of_no_entries(core44: Core, group: str) -> None:
 
 def test_group_in_the_header(core44: Core) -> None:
     """NoHops(627) stands in the header of any 4.4 message that passed through a third party."""
-    data = order("FIX.4.4").replace(b"\x0156=GW\x01", b"\x0156=GW\x01627=1\x01628=HUB\x01629=%s\x01630=5\x01" % STAMP.encode())
+    data = order("FIX.4.4").replace(
+        b"\x0156=GW\x01", b"\x0156=GW\x01627=1\x01628=HUB\x01629=%s\x01630=5\x01" % STAMP.encode()
+    )
     (reply,) = core44.raw("EMS1", data)
     assert reply[:2] == ("XNAS", "D"), reply
 
 
-@pytest.mark.parametrize("field", ["50=TOM", "57=X", "115=FIRM", "116=TOM", "128=Y", "129=Z", "142=NY", "369=5", "97=Y"])
+@pytest.mark.parametrize(
+    "field", ["50=TOM", "57=X", "115=FIRM", "116=TOM", "128=Y", "129=Z", "142=NY", "369=5", "97=Y"]
+)
 def test_header_fields_pass(core: Core, field: str) -> None:
     data = order(core.begin_strings["EMS1"]).replace(b"\x0156=GW\x01", b"\x0156=GW\x01" + field.encode() + b"\x01")
     (reply,) = core.raw("EMS1", data)
@@ -278,7 +304,9 @@ def test_other_application_messages_are_unsupported(core: Core, msg_type: str) -
         ("G", [(41, "X"), (11, "C"), (21, "1"), (38, "1"), (54, "1"), (55, "AAPL"), (60, STAMP)], "40"),
     ],
 )
-def test_cancels_and_replaces_are_held_to_the_dictionary(core: Core, msg_type: str, fields: list[tuple[int, str]], tag: str) -> None:
+def test_cancels_and_replaces_are_held_to_the_dictionary(
+    core: Core, msg_type: str, fields: list[tuple[int, str]], tag: str
+) -> None:
     (reply,) = core.message("EMS1", msg_type, fields)
     assert reply[:2] == ("EMS1", "3"), reply
     assert (reply[2][371], reply[2][372], reply[2][373]) == (tag, msg_type, MISSING)
