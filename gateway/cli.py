@@ -106,12 +106,13 @@ def check(config: ConfigOption) -> None:
 
 @app.command()
 def demo(
-    serve: Annotated[bool, typer.Option(help="keep everything up afterwards, for a person to connect")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="keep everything up afterwards, for you to connect")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="leave out the pauses that let a person follow")] = False,
 ) -> None:
-    """Two venues, the gateway, two EMS sessions: orders pass and are refused before your eyes, and are counted."""
+    """Three venues, the gateway, three EMS sessions: orders pass and are refused before your eyes, and are counted."""
     from tools.demo import run_demo
 
-    raise typer.Exit(run_demo(serve))
+    raise typer.Exit(run_demo(serve, fast))
 
 
 @app.command()

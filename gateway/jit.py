@@ -1,15 +1,17 @@
 """How kernels are compiled: one decorator for leaves, one for entry points, one cache for all.
 
 Numba's cache looks only at the file that holds a function, so a changed callee in another file would leave a stale
-caller behind. The cache folder is therefore named after a hash of every kernel source and of the compiler's version:
-any edit compiles anew, and switching back finds the old build.
+caller behind. The cache folder of a module's kernels is therefore named after a hash of that module and of every module
+of ours that it imports, directly or not: an edit compiles anew what depends on it, and only that.
 
-Environment: ``GATEWAY_CACHE_DIR`` (default: a per-user cache folder) holds the builds; ``NUMBA_DISABLE_JIT=1`` runs
-the same kernels as plain Python; ``NUMBA_BOUNDSCHECK=1`` checks every index.
+Environment: `GATEWAY_CACHE_DIR` (default: a per-user cache folder) holds the builds; `NUMBA_DISABLE_JIT=1` runs the
+same kernels as plain Python; `NUMBA_BOUNDSCHECK=1` checks every index.
 """
 
 from __future__ import annotations
 
+import ast
+import functools
 import hashlib
 import os
 import platform
@@ -17,33 +19,62 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
-import numpy
-from numba import njit
+# Level 3 compiles half as long again and the kernels run no faster; numba reads this when it is imported.
+os.environ.setdefault("NUMBA_OPT", "2")
 
-KERNEL_FOLDERS = ("core", "fix")
+import numba  # noqa: E402
+import numpy  # noqa: E402
+from numba import njit  # noqa: E402
 
-
-def cache_folder() -> Path:
-    """Folder of the compiled kernels that belong to the sources as they are now."""
-    digest = hashlib.sha256()
-    here = Path(__file__).parent
-    for path in [Path(__file__), *(p for folder in KERNEL_FOLDERS for p in sorted((here / folder).glob("*.py")))]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    versions = (numba.__version__, numpy.__version__, platform.python_version(), os.environ.get("NUMBA_BOUNDSCHECK"))
-    digest.update(repr(versions).encode())
-    root = os.environ.get("GATEWAY_CACHE_DIR") or Path.home() / ".cache" / "tidegate"
-    return Path(root) / digest.hexdigest()[:16]
+PACKAGE = Path(__file__).parent
+OPTIONS = ("NUMBA_OPT", "NUMBA_BOUNDSCHECK", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 
 
-numba.config.CACHE_DIR = str(cache_folder())
+def cache_root() -> Path:
+    """Folder of all compiled kernels."""
+    return Path(os.environ.get("GATEWAY_CACHE_DIR") or Path.home() / ".cache" / "tidegate")
+
+
+@functools.cache
+def _source(path: Path) -> tuple[bytes, frozenset[Path]]:
+    """Source of a module, and the files of the modules of ours that it imports."""
+    source = path.read_bytes()
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGE.name):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    paths = (PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names)
+    return source, frozenset(path for path in paths if path.exists())
+
+
+@functools.cache
+def cache_folder(path: Path) -> str:
+    """Folder of the compiled kernels of a module, as its sources are now."""
+    seen: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        source_file = waiting.pop()
+        if source_file not in seen:
+            seen.add(source_file)
+            waiting += _source(source_file)[1]
+    digest = hashlib.sha256(repr([os.environ.get(option) for option in OPTIONS]).encode())
+    digest.update(repr((numba.__version__, numpy.__version__, platform.python_version())).encode())
+    for source_file in sorted(seen):
+        digest.update(source_file.name.encode() + b"\0" + _source(source_file)[0])
+    return str(cache_root() / f"{path.stem}-{digest.hexdigest()[:16]}")
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
+    # A dispatcher takes its cache folder from this setting when it is made.
+    numba.config.CACHE_DIR = cache_folder(Path(function.__code__.co_filename))
+    return njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a leaf: called from other kernels only, so it needs no Python wrapper (which would cost compile time)."""
-    return njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    return _compile(function, no_cpython_wrapper=True)
 
 
 def entry(function: Callable[..., Any]) -> Any:
     """Compile an entry point: callable from Python, runs without the GIL."""
-    return njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    return _compile(function)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
@@ -16,6 +17,7 @@ from gateway.fix import tags as t
 from gateway.fix.dictionary import load_dictionary
 from gateway.fix.index import MAX_TAG
 from gateway.fix.tables import allow_user_tags, fill_dictionary_table
+from gateway.fix.validate import DICTIONARY_TABLE
 from gateway.settings import ConfigError, Instrument, SessionSection, Settings, known_entities
 
 BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44}
@@ -123,14 +125,22 @@ def _row(row: int, settings: Settings, table: str) -> int:
     return row
 
 
+@functools.cache
+def _shipped_dictionaries() -> np.ndarray:
+    """Tables of the dictionaries in fix_specs/, by version."""
+    tables = np.zeros(len(BEGIN_STRINGS), record_dtype(DICTIONARY_TABLE))
+    for begin_string, version in BEGIN_STRINGS.items():
+        path = shipped("fix_specs") / (begin_string.replace(".", "") + ".xml")
+        fill_dictionary_table(tables[version], load_dictionary(path))
+    return tables
+
+
 def _fill_dictionaries(s: np.record, settings: Settings) -> None:
     """The shipped dictionaries, with the user-defined tags that the config names allowed in every message."""
     config = settings.config
     named = {*config.carry.orders, *config.carry.reports, *config.identity.model_dump().values()} - {None}
-    for begin_string, version in BEGIN_STRINGS.items():
-        path = shipped("fix_specs") / (begin_string.replace(".", "") + ".xml")
-        table = s.dictionary[version]
-        fill_dictionary_table(table, load_dictionary(path))
+    s.dictionary[:] = _shipped_dictionaries()
+    for table in s.dictionary:
         allow_user_tags(table, sorted(tag for tag in named if 5_000 <= tag < MAX_TAG))
 
 

@@ -17,7 +17,7 @@ from gateway.core import layout as a
 from gateway.core.driver import Driver, Event
 from gateway.core.layout import NONE
 from gateway.core.setup import add_entity, add_exposure, add_instrument
-from gateway.jit import cache_folder
+from gateway.jit import cache_root
 from gateway.state import EMPTY, new_block
 
 
@@ -64,6 +64,6 @@ def warm_up(capacity: str, console: Console | None = None) -> float:
     seconds = time.monotonic() - started
     if listener.compiled:
         console.print(
-            f"compiled {len(listener.compiled)} kernels for capacity {capacity} in {seconds:.0f} s ({cache_folder()})"
+            f"compiled {len(listener.compiled)} kernels for capacity {capacity} in {seconds:.0f} s ({cache_root()})"
         )
     return seconds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
+from gateway.core.breaches import breach, exceeds, fail
 from gateway.core.layout import NONE, SCOPES, UNLIMITED, UNSET
 from gateway.core.lookup import limit_here, tighter
 from gateway.fix import tags as t
@@ -17,51 +18,6 @@ from gateway.jit import kernel
 BPS = 10_000
 MAX_EXPOSURE_E8 = 4 * 10**18  # sums above this could leave int64
 EXIT_COLLAR_FACTOR = 2  # an exit priced from an old reference gets this many times the collar
-
-
-@kernel
-def breach(x, check, detail, field, entity, paired, value, limit):
-    """Add a breach to the candidate; those of one check stand tightest limit first."""
-    x.mask |= 1 << check
-    at = x.breach_count
-    if at == a.MAX_BREACHES:
-        return
-    x.breach_count += 1
-    while at > 0 and x.breach[at - 1].check == check and tighter(c.CHECK_LIMIT[check], limit, x.breach[at - 1].limit):
-        move_breach(x.breach[at], x.breach[at - 1])
-        at -= 1
-    b = x.breach[at]
-    b.check = check
-    b.detail = detail
-    b.field = field
-    b.entity = entity
-    b.paired = paired
-    b.value = value
-    b.limit = limit
-
-
-@kernel
-def move_breach(target, source):
-    """Copy one breach over another."""
-    target.check = source.check
-    target.detail = source.detail
-    target.field = source.field
-    target.entity = source.entity
-    target.paired = source.paired
-    target.value = source.value
-    target.limit = source.limit
-
-
-@kernel
-def fail(x, check, detail, field):
-    """Add a breach that has no numbers."""
-    breach(x, check, detail, field, NONE, 0, 0, 0)
-
-
-@kernel
-def exceeds(x, check, limit, value, bound):
-    """Add a breach of the tightest limit found by `gather_limits`."""
-    breach(x, check, NONE, NONE, x.limit_entity[limit], x.limit_paired[limit], value, bound)
 
 
 @kernel

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.checks import fail, fingerprint_of, judge
+from gateway.core.breaches import fail
+from gateway.core.checks import fingerprint_of, judge
 from gateway.core.compose import cancel_reject, child_cancel, child_order, order_reject
 from gateway.core.exposure import settle
 from gateway.core.intake import (

@@ -23,7 +23,7 @@ TOO_LONG = c.phrase("message longer than 8192 bytes")
 NOT_INDEXED = c.phrase("message is not a sequence of tag=value fields")
 NOT_VALID = c.phrase("message is not valid by the dictionary of this session")
 UNSUPPORTED = c.phrase("Unsupported Message Type")
-NOT_UNDERSTOOD = c.phrase("message that cannot be read, firm blocked: ")
+NOT_UNDERSTOOD = c.phrase("message that cannot be read: ")
 NOT_HANDLED = c.phrase("message that is not handled: ")
 FAULT_UNREADABLE = 8
 
@@ -113,12 +113,14 @@ def _index_lenient(s, buf, event):
 
 @kernel
 def _from_venue(s, out, buf, event):
-    if not _index_lenient(s, buf, event):
-        s.fault |= FAULT_UNREADABLE
-        alert(s, out, NOT_UNDERSTOOD, buf, event.start, event.length)
-        return
+    readable = _index_lenient(s, buf, event)
     message_type = _message_type(s.work.index, buf)
-    if message_type == t.EXECUTION_REPORT:
+    if not readable:
+        alert(s, out, NOT_UNDERSTOOD, buf, event.start, event.length)
+        if message_type == t.EXECUTION_REPORT or message_type == 0:
+            # It may be a fill that nobody has counted.
+            s.fault |= FAULT_UNREADABLE
+    elif message_type == t.EXECUTION_REPORT:
         execution_report(s, out, buf, event)
     elif message_type == t.ORDER_CANCEL_REJECT:
         order_cancel_reject(s, out, buf, event)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.checks import breach, fail
+from gateway.core.breaches import breach, fail
 from gateway.core.layout import NONE
 from gateway.core.lookup import exposure_row, find_entity, find_security, find_symbol
 from gateway.core.rates import count_message
@@ -17,6 +17,7 @@ from gateway.fix.values import NO_TIME, parse_decimal, parse_utc_timestamp, same
 from gateway.jit import kernel
 
 FIRM_ROW = 0
+NOT_AVAILABLE = c.phrase("[N/A]")
 
 
 @kernel
@@ -95,13 +96,21 @@ def find_instrument(s, x, index, buf):
         by_symbol = find_symbol(s, buf, index.start[symbol], index.length[symbol])
     if security >= 0:
         by_security = find_security(s, buf, index.start[security], index.length[security])
-    if by_symbol != NONE and by_security != NONE and by_symbol != by_security:
+    # What is given goes to the venue, so all that is given must be known; "[N/A]" stands for a Symbol not given.
+    no_symbol = symbol < 0 or (
+        index.length[symbol] == NOT_AVAILABLE.size
+        and same_bytes(buf, index.start[symbol], NOT_AVAILABLE, 0, NOT_AVAILABLE.size)
+    )
+    if not no_symbol and by_symbol == NONE:
+        fail(x, c.KNOWN_INSTRUMENT, c.DETAIL_NO_INSTRUMENT, symbol)
+    elif security >= 0 and by_security == NONE:
+        fail(x, c.KNOWN_INSTRUMENT, c.DETAIL_NO_INSTRUMENT, security)
+    elif no_symbol and security < 0:
+        fail(x, c.KNOWN_INSTRUMENT, c.DETAIL_NO_INSTRUMENT, NONE)
+    elif not no_symbol and security >= 0 and by_symbol != by_security:
         fail(x, c.KNOWN_INSTRUMENT, c.DETAIL_TWO_INSTRUMENTS, NONE)
-        return
-    x.instrument = by_security if by_security != NONE else by_symbol
-    if x.instrument == NONE:
-        fail(x, c.KNOWN_INSTRUMENT, c.DETAIL_NO_INSTRUMENT, security if security >= 0 else symbol)
     else:
+        x.instrument = by_security if no_symbol else by_symbol
         x.entities[a.INSTRUMENT] = s.instruments[x.instrument].entity
 
 

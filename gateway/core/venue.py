@@ -190,6 +190,7 @@ def _says_working(index, buf):
 def _apply_change(s, o, request, exec_type, index, buf):
     """Every report that is not about an execution."""
     r = s.requests[request]
+    _learn_cum(o, index, buf)
     if exec_type == t.EXEC_PENDING_CANCEL or exec_type == t.EXEC_PENDING_REPLACE:
         if r.state == a.REQUEST_PENDING:
             r.acknowledged = 1
@@ -212,7 +213,6 @@ def _apply_change(s, o, request, exec_type, index, buf):
     elif _rank(o.status) < _rank(exec_type):
         # Pending New, Stopped, Suspended, Calculated, Done for Day; anything else ranks lowest.
         o.status = exec_type
-    _learn_cum(o, index, buf)
     _refresh_status(s, o)
 
 

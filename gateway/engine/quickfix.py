@@ -152,7 +152,7 @@ class QuickFixEngine:
         """Log every session out for good. QuickFIX's threads go on, so the process must end by `os._exit` (`cli.run`):
         its own stop frees the acceptor's server in two threads at once, which now and then crashes.
 
-        Venues are logged out first, so that what they still say finds its EMS there; `send` stores it for an EMS that is
+        Venues are logged out first, so that what they still say finds its EMS there; `send` stores it for one that is
         gone.
         """
         for role in ("initiator", "acceptor"):

@@ -1,4 +1,4 @@
-"""The index of a message: every field where it lies, data fields with SOH inside, and what makes a message unreadable."""
+"""The index of a message: every field where it lies, data fields with SOH inside, and what makes it unreadable."""
 
 from __future__ import annotations
 
@@ -188,10 +188,10 @@ def test_bad_tag_is_a_session_reject(core: Core, field: bytes) -> None:
     assert fields[372] == "D" and fields[373] == "0"
 
 
-@pytest.mark.parametrize("cut", range(1, 40, 3))
+@pytest.mark.parametrize("cut", [1, 3, 6, 8, 12, 20, 33])
 def test_truncated_message_is_answered(core: Core, cut: int) -> None:
     session, msg_type, _ = answer(core, (HEAD + order() + TAIL)[:-cut])
-    assert (session, msg_type) in {("EMS1", "3"), ("EMS1", "8"), ("EMS1", "j")} if cut % 7 else True
+    assert (session, msg_type) in {("EMS1", "3"), ("EMS1", "8"), ("EMS1", "j")}
 
 
 def test_too_many_fields_are_answered(core: Core) -> None:

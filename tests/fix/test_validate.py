@@ -183,7 +183,7 @@ def test_repeated_header_tag(core: Core, tag: str) -> None:
     assert (session, msg_type, fields[371]) == ("EMS1", "3", tag)
 
 
-# Groups of FIX 4.4: 453 NoPartyIDs (448, 447, 452, and 802 NoPartySubIDs: 523, 803), 78 NoAllocs (79, 661, 736, 467, 539 ...)
+# Groups of FIX 4.4: 453 NoPartyIDs (448, 447, 452, and 802 NoPartySubIDs: 523, 803), 78 NoAllocs (79 ...)
 
 PARTY = "448=P|447=D|452=1|"
 

@@ -19,7 +19,7 @@ Fields = dict[int, str]
 
 BASE = {
     "gateway": {"name": "TEST", "state_dir": "var", "capacity": "small"},
-    "identity": {"account": 1, "strategy": 847, "trader": 50},
+    "identity": {"account": 1, "strategy": 7001, "trader": 50},
     "sessions": [
         {
             **{"id": "EMS1", "role": "acceptor", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},

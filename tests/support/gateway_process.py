@@ -11,15 +11,17 @@ import threading
 from pathlib import Path
 from typing import Self
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 STOP_TIMEOUT_S = 15
 
 
 class GatewayProcess:
     """`tidegate run` with a config file; its log lines are collected and can be waited for."""
 
-    def __init__(self, config: Path) -> None:
-        """Not started yet: use as a context manager, or call `start`."""
+    def __init__(self, config: Path, module: str = "gateway.cli") -> None:
+        """Not started yet: use as a context manager, or call `start`; `module` stands in for `tidegate`."""
         self.config = config
+        self._module = module
         self.log: list[dict] = []
         self._changed = threading.Condition()
         self._process: subprocess.Popen[str] | None = None
@@ -35,10 +37,11 @@ class GatewayProcess:
     def start(self) -> None:
         """Start and wait until it is up."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gateway.cli", "run", "--config", str(self.config)],
+            [sys.executable, "-m", self._module, "run", "--config", str(self.config)],
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"NO_COLOR": "1"},
+            cwd=CHECKOUT,
+            env=os.environ | {"NO_COLOR": "1", "PYTHONFAULTHANDLER": "1"},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -49,7 +52,11 @@ class GatewayProcess:
         assert self._process is not None and self._reader is not None
         if self._process.poll() is None:
             self._process.send_signal(number)
-        status = self._process.wait(STOP_TIMEOUT_S)
+        try:
+            status = self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
         self._reader.join(STOP_TIMEOUT_S)
         return status
 

@@ -1,0 +1,35 @@
+"""Cores for the checks, and for the Appendix D matrices: both FIX versions, a venue with and without CumQty(14)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.checks import Make, config_with_everyone, limits_with
+from tests.support.core import Core
+from tests.support.matrix import Matrix
+
+
+@pytest.fixture(params=["FIX.4.4", "FIX.4.2"])
+def version(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[True, False], ids=["cumqty", "lastqty"])
+def matrix(tmp_path: Path, version: str, request: pytest.FixtureRequest) -> Matrix:
+    return Matrix(tmp_path, version, request.param)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Makes a core in which everything passes but what is said; keywords go to `Core`."""
+
+    def made(changes: dict[str, dict[str, Any]] | None = None, **more: Any) -> Core:
+        account = more.pop("account", None)
+        return Core(
+            tmp_path, **{"config": config_with_everyone(), "limits": limits_with(changes or {}, account)} | more
+        )
+
+    return made

@@ -1,0 +1,22 @@
+"""`tidegate` with an engine that fails on one message: what names the symbol BOOM raises in a QuickFIX callback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway import cli
+from gateway.engine import quickfix as engine
+
+bytes_of = engine._bytes_of
+
+
+def _bytes_or_failure(message: Any) -> bytes:
+    data = bytes_of(message)
+    if b"\x0155=BOOM\x01" in data:
+        raise RuntimeError("broken on purpose")
+    return data
+
+
+if __name__ == "__main__":
+    engine._bytes_of = _bytes_or_failure
+    cli.main()
