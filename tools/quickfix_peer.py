@@ -2,14 +2,19 @@
 
 That thread polls the engine, runs our hooks and sends; other threads hand it work and wait. So no QuickFIX lock is ever
 taken across threads, and a failure anywhere ends the whole peer, loudly.
+
+An initiator of QuickFIX never connects again after a session of its own closed the connection (a Logout, a timeout, a
+disconnect): it goes on with a socket that is gone. So an initiator is made anew after each loss, with the same store.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -30,6 +35,7 @@ _BUSY_S = 0.0001
 _BUSY_FOR_S = 0.01
 _CALL_TIMEOUT_S = 5.0
 _LOGOUT_WAIT_S = 0.4
+_RECONNECT_S = 0.5
 _KEPT_MESSAGES = 200_000
 _UPKEEP_TYPES = frozenset("01245A")
 
@@ -101,7 +107,7 @@ class PeerConfig:
     port: int = 0
     connect: tuple[str, int] | None = None
     store_dir: Path | None = None
-    """Folder for QuickFIX file stores, so that sequence numbers outlive the process; None keeps them in memory."""
+    """Folder for QuickFIX file stores, so that sequence numbers outlive the peer; None forgets them with it."""
     log_file: Path | None = None
     """File that gets every message sent and received, one a line, behind its time."""
     on_message: Callable[[LoggedMessage], None] | None = None
@@ -179,6 +185,8 @@ class Peer:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._log: TextIO | None = None
+        self._connect_at = 0.0
+        """Monotonic time before which an initiator keeps still, s; infinite from a loss until it is made anew."""
         self.port = config.port
 
     # Use from any thread
@@ -207,6 +215,8 @@ class Peer:
             raise TimeoutError(f"{self} did not stop in 10 s")
         self._thread = None
         del self._engine, self._keep
+        if self._own_store:
+            self._own_store.cleanup()
         if self._log:
             self._log.close()
             self._log = None
@@ -332,8 +342,11 @@ class Peer:
         busy_until = 0.0
         try:
             while not self._stopping:
-                self._engine.poll()
+                if time.monotonic() >= self._connect_at:
+                    self._engine.poll()
                 self.check()
+                if self._connect_at == math.inf:
+                    self._renew_initiator()
                 with self._changed:
                     if self._inbox or self._commands:
                         busy_until = time.monotonic() + _BUSY_FOR_S
@@ -373,24 +386,41 @@ class Peer:
     def _open_engine(self) -> None:
         config = self._peer_config
         self._callbacks = _Callbacks(self)
-        store = fix.FileStoreFactory(str(config.store_dir)) if config.store_dir else fix.MemoryStoreFactory()
-        engine_type = fix.SocketInitiator if config.connect else fix.SocketAcceptor
+        self._connect_at = 0.0
+        self._own_store = tempfile.TemporaryDirectory() if config.connect and not config.store_dir else None
+        folder = self._own_store.name if self._own_store else config.store_dir
+        store = fix.FileStoreFactory(str(folder)) if folder else fix.MemoryStoreFactory()
         for attempt in range(5):
             if not config.connect and not config.port:
                 self.port = free_port(config.host)
             settings = fix.SessionSettings()
             settings.setFromString(self._settings_text())
-            engine = engine_type(self._callbacks, store, settings)
+            # QuickFIX keeps bare pointers to all of these
+            self._keep = (store, settings)
+            self._engine = self._make_engine()
             try:
-                engine.poll()
+                self._engine.poll()
+                return
             except fix.RuntimeError as error:
-                del engine
+                del self._engine
                 if config.connect or config.port or attempt == 4:
                     raise OSError(f"{self} cannot listen on {config.host}:{self.port}: {error}") from error
-                continue
-            # QuickFIX keeps bare pointers to all of these
-            self._engine, self._keep = engine, (store, settings)
-            return
+
+    def _make_engine(self) -> Any:
+        engine_type = fix.SocketInitiator if self._peer_config.connect else fix.SocketAcceptor
+        return engine_type(self._callbacks, *self._keep)
+
+    def _renew_initiator(self) -> None:
+        """Replace an initiator that lost its connection; the new one reads its sequence numbers from the store."""
+        refused = [name for name in self._ids if not self._session(name).isEnabled()]
+        for name in self._ids:
+            self._session(name).disconnect()
+        self._engine.stop(True)
+        del self._engine
+        self._engine = self._make_engine()
+        for name in refused:
+            self._session(name).logout()
+        self._connect_at = time.monotonic() + _RECONNECT_S
 
     def _close_engine(self, graceful: bool) -> None:
         sessions = [self._session(name) for name in self._ids]
@@ -435,6 +465,8 @@ class Peer:
     def _logged_off(self, session: str) -> None:
         with self._changed:
             self._online.discard(session)
+            if self._peer_config.connect:
+                self._connect_at = math.inf
             self._session_changed(session, False)
             self._changed.notify_all()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.compose import alert, cancel_reject, report
+from gateway.core.compose import alert, cancel_reject, order_status, report
 from gateway.core.exposure import closed, settle
 from gateway.core.intake import FIRM_ROW, char_of, decimal_of
 from gateway.core.layout import NONE
@@ -58,6 +58,12 @@ def unlink_pending(s, o, request):
 
 
 @kernel
+def _is_known(exec_type):
+    """Whether FIX 4.2 or 4.4 knows this ExecType(150)."""
+    return t.EXEC_NEW <= exec_type <= t.EXEC_SUSPENDED or t.EXEC_PENDING_NEW <= exec_type <= t.EXEC_ORDER_STATUS
+
+
+@kernel
 def _action_of(version, index, buf):
     """TRADE, BUST, CORRECT, STATUS or CHANGE, from ExecTransType(20) in 4.2 and ExecType(150)."""
     exec_type = char_of(index, buf, t.ExecType, 0)
@@ -77,7 +83,7 @@ def _action_of(version, index, buf):
         return STATUS
     if exec_type == t.EXEC_TRADE or exec_type == t.EXEC_PARTIAL_FILL_42 or exec_type == t.EXEC_FILL_42:
         return TRADE
-    return CHANGE
+    return CHANGE if _is_known(exec_type) or decimal_of(index, buf, t.LastQty) <= 0 else TRADE
 
 
 @kernel
@@ -340,7 +346,7 @@ def _bust_report(s, out, buf, event, row, execution, action):
     exec_type = t.EXEC_TRADE_CANCEL if action == BUST else t.EXEC_TRADE_CORRECT
     trans = t.TRANS_CANCEL if action == BUST else t.TRANS_CORRECT
     if s.sessions[o.session].version == a.VERSION_42:
-        exec_type = char_of(index, buf, t.ExecType, t.EXEC_PARTIAL_FILL_42)
+        exec_type = order_status(s, o)
     price = max(decimal_of(index, buf, t.LastPx), 0)
     report(s, out, buf, row, o.accepted, NONE, exec_type, trans, quantity, price, s.next_exec, number, True)
 
@@ -363,7 +369,11 @@ def _change_report(s, out, buf, row, request, action):
     elif exec_type == t.EXEC_REPLACED and o.accepted != before:
         orig = before
     s.next_exec += 1
-    trans = t.TRANS_STATUS if action == STATUS else t.TRANS_NEW
+    trans = t.TRANS_NEW
+    if action == STATUS or not _is_known(exec_type):
+        # Nothing that the EMS must act on: the order as it stands.
+        trans = t.TRANS_STATUS
+        exec_type = t.EXEC_ORDER_STATUS if s.sessions[o.session].version == a.VERSION_44 else order_status(s, o)
     report(s, out, buf, row, cl_ord_id, orig, exec_type, trans, -1, 0, s.next_exec, NONE, True)
 
 

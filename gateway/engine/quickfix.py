@@ -7,12 +7,15 @@ What QuickFIX would do wrong for a risk gateway, and what stands against it here
 - a message object dangles after its callback: its text is taken at once;
 - onLogout runs under the session's lock, so sending from it can deadlock: no callback sends;
 - a message sent while logged off is stored and goes out after the next logon, and orders are sent again on a
-  ResendRequest: `toApp` forbids both for everything a venue could trade on, and tells the core.
+  ResendRequest: `toApp` forbids both for everything a venue could trade on, and tells the core;
+- an initiator never connects again after its own session closed the connection (a Logout, a timeout), only after the
+  peer did: one that stays down is started anew.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +31,7 @@ from gateway.fix.dictionary import widen
 from gateway.settings import SessionSection
 
 LOGOUT_WAIT_S = 4.0  # more than LogoutTimeout and a turn of QuickFIX's loop, 1 s
+LOGON_TIMEOUT_S = 5
 NEVER_LATE = ("D", "F", "G")  # what must reach a venue now or not at all
 SOH = "\x01"
 
@@ -50,8 +54,9 @@ def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
 class _Application(fix.Application):
     """QuickFIX's callbacks."""
 
-    def __init__(self, inbox: Inbox, sessions: list[SessionSection]) -> None:
+    def __init__(self, inbox: Inbox, sessions: list[SessionSection], venue_lost: Callable[[int], None]) -> None:
         super().__init__()
+        self.venue_lost = venue_lost
         self.inbox = inbox
         self.rows = {_session_id(s).toString(): row for row, s in enumerate(sessions)}
         self.venues = {row for row, s in enumerate(sessions) if s.role == "initiator"}
@@ -75,6 +80,8 @@ class _Application(fix.Application):
         if row in self.logged_on:
             self.logged_on.discard(row)
             self.inbox.put(Event(a.LOGOUT, 0, row))
+        if row in self.venues:
+            self.venue_lost(row)
 
     @_guarded
     def toAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
@@ -124,11 +131,15 @@ class QuickFixEngine:
         """Sessions of the config in their order; stores and logs go to `folder`."""
         self._sessions = sessions
         self._folder = folder
-        self._application = _Application(inbox, sessions)
+        self._inbox = inbox
+        self._application = _Application(inbox, sessions, self._revive_later)
         self._ids = [_session_id(s) for s in sessions]
         self._dictionaries: dict[Path, fix.DataDictionary] = {}
         self._factories: list[Any] = []
         self._movers: list[Any] = []
+        self._initiators: dict[int, Any] = {}
+        self._reviving: set[int] = set()
+        self._stopping = False
 
     def start(self) -> None:
         """Listen and connect; raises RuntimeError with QuickFIX's reason when a setting or a port cannot be used."""
@@ -143,6 +154,8 @@ class QuickFixEngine:
         for kind, group in groups:
             try:
                 self._movers.append(self._make(kind, group))
+                if group[0].role == "initiator":
+                    self._initiators[self._sessions.index(group[0])] = self._movers[-1]
                 self._movers[-1].start()
             except (fix.ConfigError, fix.RuntimeError) as error:
                 self.stop()
@@ -155,6 +168,7 @@ class QuickFixEngine:
         Venues are logged out first, so that what they still say finds its EMS there; `send` stores it for one that is
         gone.
         """
+        self._stopping = True
         for role in ("initiator", "acceptor"):
             rows = {row for row, section in enumerate(self._sessions) if section.role == role}
             for row in rows:
@@ -164,6 +178,28 @@ class QuickFixEngine:
             deadline = time.monotonic() + LOGOUT_WAIT_S
             while not rows.isdisjoint(self._application.logged_on) and time.monotonic() < deadline:
                 time.sleep(0.01)
+
+    def _revive_later(self, row: int) -> None:
+        """Look after a venue that was lost when it should long be back; called under its session's lock."""
+        if row in self._reviving:
+            return
+        self._reviving.add(row)
+        timer = threading.Timer(self._sessions[row].reconnect + LOGON_TIMEOUT_S + 1, self._revive, [row])
+        timer.daemon = True
+        timer.start()
+
+    def _revive(self, row: int) -> None:
+        """Start the initiator of a venue that is still off anew; what fails in this timer's thread ends the process."""
+        self._reviving.discard(row)
+        if self._stopping or row in self._application.logged_on:
+            return
+        try:
+            self._initiators[row].stop()
+            # Forgets a Logon that was sent into nothing; its onLogout sees to it that the venue is looked after again
+            fix.Session.lookupSession(self._ids[row]).disconnect()
+            self._initiators[row].start()
+        except Exception as error:
+            self._inbox.put(error)
 
     def send(self, session: int, message_type: str, body: bytes) -> None:
         """Send a message: `body` is its fields after the header; QuickFIX adds header and trailer."""
@@ -216,7 +252,7 @@ class QuickFixEngine:
             "AllowUnknownMsgFields": "Y" if venue else "N",
             "TimestampPrecision": "3",
             "SocketNodelay": "Y",
-            "LogonTimeout": "5",
+            "LogonTimeout": str(LOGON_TIMEOUT_S),
             "LogoutTimeout": "2",
         }
         if venue:

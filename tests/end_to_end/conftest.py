@@ -13,6 +13,7 @@ import pytest
 from gateway.state import State, map_state
 from tests.support.core import write_config
 from tests.support.gateway_process import GatewayProcess
+from tests.support.proxy import Proxy
 from tools.ems import Ems, EmsConfig
 from tools.quickfix_peer import SessionConfig, free_port
 from tools.venue import Liquidity, Venue, VenueConfig
@@ -38,6 +39,7 @@ class Topology:
     gateway: GatewayProcess
     venues: dict[str, Venue]
     ems: dict[str, Ems]
+    proxies: dict[str, Proxy]
     config: Path
     port: int
 
@@ -76,17 +78,21 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
             ems: tuple[str, ...] = ("EMS1",),
             venues: tuple[str, ...] = ("XNAS",),
             raw: tuple[str, ...] = (),
+            proxied: tuple[str, ...] = (),
             limits: dict = LIMITS,
             venue_options: dict | None = None,
+            module: str = "gateway.cli",
             **more,
         ) -> Topology:
-            sims = {}
+            sims, proxies = {}, {}
             for name in venues:
                 session = SessionConfig(version, name, "GW")
                 options = {"liquidity": [Liquidity.parse(q) for q in QUOTES], "replenish_s": 0, "md_interval_s": 0.2}
                 options["store_dir"] = tmp_path / name
                 options |= venue_options or {}
                 sims[name] = stack.enter_context(Venue(VenueConfig(sessions=[session], **options)))
+                if name in proxied:
+                    proxies[name] = stack.enter_context(Proxy(("127.0.0.1", sims[name].port)))
             port = free_port()
             base = {"begin_string": version, "sender_comp_id": "GW", "heartbeat": 30}
             sessions = [
@@ -95,7 +101,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
                 for name in (*ems, *raw)
             ] + [
                 {**base, "id": name, "role": "initiator", "target_comp_id": name, "reconnect": 1, "market_data": True}
-                | {"connect": f"127.0.0.1:{venue.port}"}
+                | {"connect": f"127.0.0.1:{proxies[name].port if name in proxies else venue.port}"}
                 for name, venue in sims.items()
             ]
             config = {
@@ -106,7 +112,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
                 "routing": {"default": venues[0]},
             } | more
             path = write_config(tmp_path, config, limits, INSTRUMENTS)
-            gateway = stack.enter_context(GatewayProcess(path))
+            gateway = stack.enter_context(GatewayProcess(path, module))
             clients = {}
             for name in ems:
                 session = SessionConfig(version, name, "GW", reset_on_logon=False)
@@ -117,7 +123,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
                     store_dir=tmp_path / f"{name}-store",
                 )
                 clients[name] = stack.enter_context(Ems(settings))
-            topology = Topology(gateway, sims, clients, path, port)
+            topology = Topology(gateway, sims, clients, proxies, path, port)
             topologies.append(topology)
             topology.wait_ready()
             return topology

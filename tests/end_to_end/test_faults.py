@@ -1,14 +1,53 @@
-"""What goes wrong between gateway and venue: lost connections, resends, orders in flight, restarts."""
+"""What goes wrong between gateway and peers: lost connections, lost messages, resends, restarts, errors of its own."""
 
 from __future__ import annotations
 
+import signal
+import socket
+
+import pytest
+
 from tests.support.gateway_process import GatewayProcess
-from tools.fix_text import first
+from tests.support.proxy import DOWN, UP
+from tools.fix_text import Fields, first
+
+
+def requests(venue) -> list[Fields]:
+    """The orders, cancels and replaces that a venue has received, repeats included."""
+    return [m.fields for m in venue.log if not m.sent and first(m.fields, 35) in ("D", "F", "G")]
 
 
 def children(venue) -> list[str]:
-    """ClOrdIDs of the NewOrderSingles that a venue has received, repeats included."""
-    return [first(m.fields, 11) for m in venue.log if not m.sent and first(m.fields, 35) == "D"]
+    """ClOrdIDs of what a venue has received, repeats included."""
+    return [first(fields, 11) for fields in requests(venue)]
+
+
+def reserved(topology) -> set[int]:
+    """Open quantities (e8) over all exposures of the gateway."""
+    state = topology.state.record
+    rows = state.exposures[: state.exposure_count]
+    return {int(row.open_buy_e8) + int(row.open_sell_e8) for row in rows}
+
+
+def wait_up(topology) -> None:
+    """Every session logged on, in the eyes of its peer and of the gateway's core."""
+    for peer in [*topology.venues.values(), *topology.ems.values()]:
+        peer.wait_logged_on(20)
+    state = topology.state.record
+    # A venue's market data makes it look again and again
+    venue = next(iter(topology.venues.values()))
+    venue.wait_for(lambda: all(s.up == 1 for s in state.sessions[: state.session_count]), 20)
+
+
+def place(ems, **fields) -> str:
+    """A working order."""
+    order = ems.new_order(**{"symbol": "AAPL", "quantity": 10, "price": "99"} | fields)
+    ems.wait_for(lambda: ems.order(order).status == "0")
+    return order
+
+
+def exec_types(ems, cl_ord_id: str) -> list[str]:
+    return [first(report, 150) for report in ems.reports(cl_ord_id) if first(report, 35) == "8"]
 
 
 def test_orders_for_a_venue_that_is_down_are_refused_at_once(start) -> None:
@@ -19,89 +58,204 @@ def test_orders_for_a_venue_that_is_down_are_refused_at_once(start) -> None:
     a = ems.new_order(symbol="AAPL", quantity=10, price="99")
     ems.wait_for(lambda: ems.order(a).status == "8")
     assert first(ems.reports(a)[-1], 103) == "2" and "VENUE_DOWN" in ems.order(a).text
+    assert reserved(topology) <= {0}
     venue.allow_logon()
-    venue.wait_logged_on(10)
-    ems.wait_for(lambda: topology.state.record.sessions[1].up == 1, 10)
-    b = ems.new_order(symbol="AAPL", quantity=10, price="99")
-    ems.wait_for(lambda: ems.order(b).status == "0")
+    wait_up(topology)
+    place(ems)
     assert len(children(venue)) == 1
 
 
-def test_order_in_flight_is_never_replayed_and_ends_rejected(start) -> None:
-    """The venue drops before it processes the order, then asks for it again: a gap fill, and a reject to the EMS."""
+def test_the_gateway_comes_back_to_a_venue_that_logged_out(start) -> None:
+    """The ordinary end of a venue's day: a Logout, and a Logon later."""
     topology = start()
     ems, venue = topology.ems["EMS1"], topology.venues["XNAS"]
-    kept = ems.new_order(symbol="AAPL", quantity=10, price="99")
-    ems.wait_for(lambda: ems.order(kept).status == "0")
-    venue.faults.set("drop-unseen=1")
+    venue.refuse_logon()
+    topology.gateway.wait_log("session is down", session="XNAS")
+    venue.allow_logon()
+    wait_up(topology)
+    place(ems)
+
+
+def test_order_in_flight_is_never_replayed_and_ends_rejected(start, version: str) -> None:
+    """The venue asks for the lost order after the logon: it gets a gap fill, the EMS a reject."""
+    topology = start(version, proxied=("XNAS",))
+    ems, venue, proxy = topology.ems["EMS1"], topology.venues["XNAS"], topology.proxies["XNAS"]
+    kept = place(ems)
+    proxy.swallow(UP)
     lost = ems.new_order(symbol="AAPL", quantity=20, price="99")
+    proxy.wait_swallowed(b"\x0135=D\x01")
+    proxy.cut()
     ems.wait_for(lambda: ems.order(lost).status == "8", 15)
-    assert "did not receive" in ems.order(lost).text
-    assert ems.order(kept).status == "0"
-    assert len(set(children(venue))) == len(children(venue))
+    assert exec_types(ems, lost) == ["8"] and "did not receive" in ems.order(lost).text
+    wait_up(topology)
+    later = place(ems, quantity=30)
+    assert ems.order(kept).status == ems.order(later).status == "0"
+    assert [first(m, 38) for m in requests(venue)] == ["10", "30"]
+    assert not any(first(m, 43) == "Y" for m in requests(venue))
     state = topology.state.record
-    assert state.open_order_count == 1 and state.fault == 0
+    assert (state.open_order_count, state.fault) == (2, 0)
+    assert reserved(topology) == {40 * 10**8}
 
 
-def test_fills_while_the_ems_is_away_reach_it_later(start) -> None:
-    topology = start()
+@pytest.mark.parametrize("kind", ["cancel", "replace"])
+def test_request_in_flight_is_refused_and_the_order_works_on(start, version: str, kind: str) -> None:
+    topology = start(version, proxied=("XNAS",))
+    ems, venue, proxy = topology.ems["EMS1"], topology.venues["XNAS"], topology.proxies["XNAS"]
+    order = place(ems)
+    proxy.swallow(UP)
+    request = ems.cancel(order) if kind == "cancel" else ems.replace(order, quantity=50)
+    proxy.wait_swallowed(b"\x0135=F\x01" if kind == "cancel" else b"\x0135=G\x01")
+    proxy.cut()
+    ems.wait_for(lambda: any(first(m, 35) == "9" for m in ems.reports(request)), 15)
+    (reject,) = [m for m in ems.reports(request) if first(m, 35) == "9"]
+    got = [first(reject, tag) for tag in (11, 41, 39, 434, 102)]
+    assert got == [request, order, "0", "1" if kind == "cancel" else "2", "2"]
+    wait_up(topology)
+    assert len(requests(venue)) == 1 and reserved(topology) == {10 * 10**8}
+    again = ems.cancel(order)
+    ems.wait_for(lambda: ems.order(order).status == "4")
+    assert first(ems.reports(again)[-1], 150) == "4"
+    assert reserved(topology) == {0} and topology.state.record.open_order_count == 0
+
+
+def test_lost_reports_are_resent_and_booked_once(start, version: str) -> None:
+    topology = start(version, proxied=("XNAS",))
+    ems, venue, proxy = topology.ems["EMS1"], topology.venues["XNAS"], topology.proxies["XNAS"]
+    place(ems)
+    proxy.swallow(DOWN)
+    order = ems.new_order(symbol="AAPL", quantity=250, price="100.1")
+    proxy.wait_swallowed(b"\x0132=200\x01")
+    assert ems.reports(order) == []
+    proxy.cut()
+    ems.wait_for(lambda: ems.order(order).cum == "200", 15)
+    assert exec_types(ems, order) == ["0", "1" if version == "FIX.4.2" else "F"]
+    wait_up(topology)
+    venue.cancel_all()
+    ems.wait_for(lambda: ems.order(order).status == "4")
+    state = topology.state.record
+    assert {int(row.position_e8) for row in state.exposures[: state.exposure_count]} == {200 * 10**8}
+    assert reserved(topology) == {0} and (state.open_order_count, state.fault) == (0, 0)
+    resent = [m for m in venue.log if m.sent and first(m.fields, 35) == "8" and first(m.fields, 43) == "Y"]
+    assert len(resent) == 2
+
+
+def test_orders_behind_a_slow_line_get_through(start) -> None:
+    """A cut after two of five orders, on a line with delay: two work, three are refused, none is sent twice."""
+    topology = start(proxied=("XNAS",))
+    ems, venue, proxy = topology.ems["EMS1"], topology.venues["XNAS"], topology.proxies["XNAS"]
+    proxy.delay_s = 0.05
+    proxy.swallow(UP, after_orders=2)
+    orders = [ems.new_order(symbol="AAPL", quantity=10 + i, price="99") for i in range(5)]
+    ems.wait_for(lambda: [ems.order(i).status for i in orders] == ["0", "0", "", "", ""])
+    proxy.cut()
+    ems.wait_for(lambda: [ems.order(i).status for i in orders] == ["0", "0", "8", "8", "8"], 15)
+    assert [first(m, 38) for m in requests(venue)] == ["10", "11"]
+    assert reserved(topology) == {21 * 10**8}
+
+
+def test_fills_while_the_ems_is_away_reach_it_later(start, version: str) -> None:
+    topology = start(version)
     ems, venue = topology.ems["EMS1"], topology.venues["XNAS"]
-    a = ems.new_order(symbol="AAPL", quantity=10, price="99")
-    ems.wait_for(lambda: ems.order(a).status == "0")
+    a, b = place(ems, price="99.95", quantity=100), place(ems)
     ems.drop_connections(allow_reconnect=False)
     topology.gateway.wait_log("session is down", session="EMS1")
-    venue.cancel_all()
-    venue.wait_for(lambda: topology.state.record.open_order_count == 0)
+    quote = venue.config.liquidity[0]
+    venue.set_liquidity(type(quote)("AAPL", 98 * 10**8, 10**10, 9_990_000_000, 40 * 10**8))
+    venue.cancel_unsolicited(venue.orders[children(venue)[1]].order_id)
+    venue.wait_for(lambda: topology.state.record.open_order_count == 1)
     ems.allow_logon()
-    ems.wait_for(lambda: ems.order(a).status == "4", 10)
+    ems.wait_for(lambda: ems.order(a).cum == "40" and ems.order(b).status == "4", 10)
+    assert exec_types(ems, a) == ["0", "1" if version == "FIX.4.2" else "F"]
+    assert {first(m, 43) for m in ems.reports(a)[1:]} == {"Y"}
 
 
-def test_all_sessions_lost_at_once_while_reports_flow(start) -> None:
-    """Neither side may wait for the other's lock: afterwards everything logs on again and trades."""
-    topology = start(ems=("EMS1", "EMS2"), venues=("XNAS", "XNYS"), routing={"default": "XNAS"})
-    peers = [*topology.ems.values(), *topology.venues.values()]
-    for k in range(3):
-        for ems in topology.ems.values():
-            for i in range(20):
-                ems.new_order(symbol="AAPL", quantity=1, price="99", extra=[(100, ("XNAS", "XNYS")[i % 2])])
+def test_all_sessions_lost_at_once_under_load(start) -> None:
+    """Neither side may wait for the other's lock; afterwards everything trades, and all agree on every order."""
+    names, destinations = ("EMS1", "EMS2", "EMS3"), ("XNAS", "XNYS")
+    topology = start(ems=names, venues=destinations, routing={"default": "XNAS"})
+    peers = [*topology.venues.values(), *topology.ems.values()]
+    for turn in range(3):
+        for i in range(20):
+            for ems in topology.ems.values():
+                price = "100.1" if i % 5 == 0 else "99"
+                ems.new_order(symbol="AAPL", quantity=1, price=price, extra=[(100, destinations[(i + turn) % 2])])
         for peer in peers:
             peer.drop_connections()
-        for peer in peers:
-            peer.wait_logged_on(15)
+        wait_up(topology)
+    for ems in topology.ems.values():
+        for destination in destinations:  # what comes back behind all that was under way
+            place(ems, quantity=3, extra=[(100, destination)])
+    received = [child for venue in topology.venues.values() for child in children(venue)]
+    assert len(received) == len(set(received))
+    at_venues = {}
+    for venue in topology.venues.values():
+        at_venues |= {first(m, 526): venue.orders[first(m, 11)] for m in requests(venue)}
+    for ems in topology.ems.values():
+        for cl_ord_id, order in ems.orders.items():
+            there = at_venues.get(cl_ord_id)
+            seen = (there.status, there.cum_e8) if there else None
+            if order.status in ("", "8"):  # lost on the way to the gateway, or refused by it
+                assert seen is None, (order, there)
+            else:
+                assert seen == (order.status, int(order.cum) * 10**8), (order, there)
     state = topology.state.record
-    ems = topology.ems["EMS1"]
-    ems.wait_for(lambda: all(s.up == 1 for s in state.sessions[: state.session_count]), 15)
-    order = ems.new_order(symbol="AAPL", quantity=1, price="98")
-    ems.wait_for(lambda: ems.order(order).status == "0", 10)
+    working = sum(len(ems.working) for ems in topology.ems.values())
+    assert (state.open_order_count, state.fault) == (working, 0)
+
+
+@pytest.mark.parametrize("fault", ["unknown-enum", "duplicate-fills=plain", "duplicate-fills=possresend"])
+def test_odd_fills_of_a_venue_are_booked_once(start, version: str, fault: str) -> None:
+    topology = start(version)
+    ems, venue = topology.ems["EMS1"], topology.venues["XNAS"]
+    venue.faults.set(fault)
+    order = ems.new_order(symbol="AAPL", quantity=200, price="100.1")
+    ems.wait_for(lambda: ems.order(order).status == "2")
+    place(ems)
+    assert ems.order(order).cum == "200" and len(exec_types(ems, order)) == 2
+    state = topology.state.record
+    assert {int(row.position_e8) for row in state.exposures[: state.exposure_count]} == {200 * 10**8}
     assert state.fault == 0
 
 
-def test_restart_uses_no_id_twice(start) -> None:
+def test_an_error_in_a_callback_ends_the_process(start) -> None:
+    """A message that the engine fails on must not leave a process that looks alive."""
+    topology = start(module="tests.support.failing_gateway")
+    ems, venue = topology.ems["EMS1"], topology.venues["XNAS"]
+    place(ems)
+    ems.new_order(symbol="BOOM", quantity=1, price="1")
+    assert topology.gateway.wait_exit(15) == 1
+    line = topology.gateway.wait_log("the gateway ends: unexpected error")
+    assert "broken on purpose" in line["exception"]
+    venue.wait_for(lambda: not venue.logged_on)
+    ems.wait_for(lambda: not ems.logged_on)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", topology.port), timeout=5)
+
+
+def test_stops_and_restarts_use_no_id_twice(start) -> None:
+    """Each stop ends well with orders open, and the next run starts with ids of its own."""
     topology = start()
     ems, venue = topology.ems["EMS1"], topology.venues["XNAS"]
-    a = ems.new_order(symbol="AAPL", quantity=10, price="99")
-    ems.wait_for(lambda: ems.order(a).status == "0")
+    place(ems)
     assert topology.gateway.stop() == 0
-    with GatewayProcess(topology.config) as again:
-        topology.gateway = again
-        topology.wait_ready()
-        b = ems.new_order(symbol="AAPL", quantity=10, price="99")
-        ems.wait_for(lambda: ems.order(b).status == "0")
-    assert [c.split("-")[0] for c in children(venue)] == ["C1", "C2"]
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        with GatewayProcess(topology.config) as topology.gateway:
+            topology.wait_ready()
+            wait_up(topology)
+            place(ems)
+            place(ems, symbol="MSFT", price="199")
+            assert topology.gateway.stop(number) == 0
+        topology.gateway.wait_log("gateway is down")
+    ids = children(venue)
+    assert len(set(ids)) == len(ids)
+    assert [c.split("-")[0] for c in ids] == ["C1", "C2", "C2", "C3", "C3", "C4", "C4"]
+    assert len({first(m, 17) for m in ems.messages}) == len(ems.messages)
 
 
 def test_a_second_process_on_the_same_state_is_refused(start) -> None:
     topology = start()
     second = GatewayProcess(topology.config)
-    try:
+    with pytest.raises(AssertionError, match="another gateway process uses it"):
         second.start()
-    except AssertionError as error:
-        assert "another gateway process uses it" in str(error)
     assert second.wait_exit(10) == 2
-
-
-def test_an_error_in_a_callback_ends_the_process(start) -> None:
-    """An event that the engine cannot read must not leave a process that looks alive."""
-    topology = start()
-    topology.gateway.wait_log("session is up", session="XNAS")
-    (topology.config.parent / "var" / "fix").rename(topology.config.parent / "var" / "gone")
+    place(topology.ems["EMS1"])

@@ -84,8 +84,8 @@ def test_raw_client_trades_by_security_id(start, version: str) -> None:
     topology = start(version, ems=(), raw=("RAW",))
     with RawFixClient("127.0.0.1", topology.port, version, "RAW", "GW") as client:
         client.logon()
-        order = [(1, "ACC1"), (11, "r1"), (21, "1"), (48, "US5949181045"), (22, "4"), (55, "MSFT"), (54, "2"), (38, "5")]
-        client.send("D", [*order, (40, "2"), (44, "199.9"), (59, "0"), (60, "20260711-12:00:00.000")])
+        order = [(1, "ACC1"), (11, "r1"), (21, "1"), (48, "US5949181045"), (22, "4"), (55, "MSFT"), (54, "2")]
+        client.send("D", [*order, (38, "5"), (40, "2"), (44, "199.9"), (59, "0"), (60, "20260711-12:00:00.000")])
         types = [client.receive_type("8", 5) for _ in range(2)]
         assert [first(m, 39) for m in types] == ["0", "2"]
         client.logout()
@@ -116,6 +116,6 @@ def test_recorded_run_replays_to_the_same_bytes(start, version: str) -> None:
     recording = topology.config.parent / "var" / "recording-1.bin"
     settings = load_settings(topology.config)
     count, differences = replay(recording, settings)
-    assert count > 20 and differences == []
+    assert count >= 15 and differences == []
     _, _, events = read_recording(recording)
     assert sum(output.message_type == "D" for _, outputs in events for output in outputs) == 3

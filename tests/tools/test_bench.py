@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from gateway.core.catalogue import LIMITS
 from gateway.fix import tags as t
 from tools.bench import config
 from tools.bench.__main__ import run
 from tools.bench.core import BenchmarkError, CorePlan, LoadedCore
 from tools.bench.relay import QUICKFIX_MEMORY, RAW
-from tools.bench.wire import WirePlan
+from tools.bench.wire import WirePlan, running
 
 TINY_CORE = CorePlan("small", (3,), (10,), batches=3, batch=20, single_calls=5)
 TINY_WIRE = WirePlan((RAW, QUICKFIX_MEMORY), (200,), 0.1, 1, 20, 16, 200, 1.0, "small")
@@ -49,9 +50,10 @@ def test_an_order_that_is_refused_fails_the_core_benchmark(monkeypatch: pytest.M
 
 def test_every_limit_is_set_at_every_scope() -> None:
     core = LoadedCore(TINY_CORE, 3)
-    assert set(config.limits()) == {name for name in config.limits() if config.limits()[name]}
+    for limit in LIMITS:
+        for (scope, _), row in core.state.entities.items():
+            assert (core.state.record.entities[row].limit[limit.index] > 0) == (scope in limit.scopes)
     core.open_batch(1)
-    assert (core.state.record.work.candidate.limit > 0).all()
     assert (core.state.record.work.candidate.entities >= 0).all()
 
 
@@ -63,3 +65,11 @@ def test_wire_benchmark_carries_every_order(tmp_path: Path) -> None:
     for target in TINY_WIRE.targets:
         assert figures_of_round[target]["rates"]["200"]["messages"] == 20
         assert figures_of_round[target]["messages"] == 200
+
+
+def test_a_target_that_dies_fails_the_wire_benchmark_and_leaves_no_process() -> None:
+    with pytest.raises(BenchmarkError, match="^raw: "), running(RAW, "small") as link:
+        link.process.kill()
+        link.process.wait(5)
+        link.load(10, 10**6, 16, 1.0)
+    assert link.process.poll() is not None

@@ -231,6 +231,59 @@ def test_file_store_resends_across_a_restart(version: str, tmp_path: Path) -> No
     assert f"11={order}" in (tmp_path / "fix.log").read_text()
 
 
+def test_ems_that_drops_itself_comes_back(version: str, tmp_path: Path) -> None:
+    """Sequence numbers, and the reports that the venue kept meanwhile, outlive the loss and a restart of the EMS."""
+    with Venue(VenueConfig(sessions=[SessionConfig(version, "VENUE", "EMS")])) as venue:
+        session = SessionConfig(version, "EMS", "VENUE")
+        config = EmsConfig(connect=("127.0.0.1", venue.port), sessions=[session], store_dir=tmp_path)
+        with Ems(config) as ems:
+            ems.wait_logged_on()
+            a, b = (ems.new_order(symbol="X", quantity=1, price="1") for _ in range(2))
+            ems.wait_for(lambda: ems.order(a).status == ems.order(b).status == "0")
+            ems.drop_connections(allow_reconnect=False)
+            venue.wait_for(lambda: not venue.logged_on)
+            venue.cancel_unsolicited(venue.orders[a].order_id)
+            assert not ems.logged_on
+            ems.allow_logon()
+            ems.wait_for(lambda: ems.order(a).status == "4", what="the report of the time away")
+            ems.refuse_logon()
+            venue.wait_for(lambda: not venue.logged_on)
+            venue.cancel_unsolicited(venue.orders[b].order_id)
+        with Ems(config) as again:
+            again.wait_for(lambda: [first(m, 11) for m in again.messages] == [b], what="the report for the next run")
+            assert first(again.messages[0], 43) == "Y"
+        logons = [m.fields for m in venue.log if not m.sent and first(m.fields, 35) == "A"]
+        numbers = [int(first(m, 34)) for m in logons]
+        assert len(numbers) == 3 and numbers == sorted(set(numbers))
+        assert all(first(m, 141, "N") == "N" for m in logons)
+        assert venue.session_rejects == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_ems_comes_back_to_a_venue_that_logged_out(version: str, tmp_path: Path, kept: bool) -> None:
+    """An ordinary Logout, then a restart on the same port."""
+
+    def venue_on(port: int) -> Venue:
+        session = SessionConfig(version, "VENUE", "EMS")
+        return Venue(VenueConfig(sessions=[session], port=port, store_dir=tmp_path / "venue"))
+
+    session = SessionConfig(version, "EMS", "VENUE")
+    venue = venue_on(0).start()
+    store = tmp_path / "ems" if kept else None
+    with Ems(EmsConfig(connect=("127.0.0.1", venue.port), sessions=[session], store_dir=store)) as ems:
+        ems.wait_logged_on()
+        order = ems.new_order(symbol="X", quantity=1, price="1")
+        ems.wait_for(lambda: ems.order(order).status == "0")
+        venue.stop()
+        assert not ems.logged_on
+        with venue_on(venue.port) as again:
+            ems.wait_logged_on()
+            order = ems.new_order(symbol="X", quantity=1, price="1")
+            ems.wait_for(lambda: ems.order(order).status == "0")
+            assert len(again.orders) == 1
+            assert again.session_rejects == ems.session_rejects == []
+
+
 def test_seeded_flow_and_script(start_pair: StartPair) -> None:
     venue, ems = start_pair(liquidity=[QUOTE])
     run_flow(ems, Flow(orders=60, rate=0, symbols=[("AAPL", parse_e8("187.5"))], seed=3, cancel_share=0.2))
