@@ -1,0 +1,1 @@
+"""Benchmarks: the compiled core alone, and the gateway on the wire against relays that check nothing."""

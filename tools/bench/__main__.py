@@ -1,0 +1,71 @@
+"""Run the benchmarks: `python -m tools.bench`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gateway import __version__
+from tools.bench.core import BenchmarkError, CorePlan, run_core
+from tools.bench.report import print_tables, write_json, write_plot
+from tools.bench.wire import WirePlan, run_wire
+
+SHORT_CORE = replace(CorePlan(), batches=150, single_calls=500)
+SHORT_WIRE = replace(WirePlan(), seconds=1.0, rounds=1, throughput_seconds=0.5, throughput_messages=50_000)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "tidegate": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+        "load_average_before": os.getloadavg()[0],
+    }
+
+
+def run(core: CorePlan, wire: WirePlan | None, folder: Path, console: Console) -> dict[str, Any]:
+    """Run the plans with progress, print the tables and write `bench.json` and `bench.png` to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {"machine": machine()}
+    steps = len(core.instruments) * len(core.open_orders) + 1 + (wire.rounds * len(wire.targets) if wire else 0)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=steps, completed=-1)
+
+        def show(text: str) -> None:
+            progress.update(task, description=text, advance=1)
+
+        results["core"] = run_core(core, show)
+        if wire is not None:
+            results["wire"] = run_wire(wire, show)
+    print_tables(results, console)
+    for path in (write_json(results, folder), write_plot(results, folder)):
+        console.print(f"written: {path}")
+    return results
+
+
+def main(
+    short: Annotated[bool, typer.Option("--short", help="Fewer batches and rounds: under two minutes.")] = False,
+    core_only: Annotated[bool, typer.Option("--core-only", help="Leave the wire-to-wire part out.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for bench.json and bench.png.")] = Path("bench-results"),
+) -> None:
+    """Measure the compiled core alone, then the gateway on the wire against a raw byte relay and QuickFIX relays."""
+    wire = SHORT_WIRE if short else WirePlan()
+    try:
+        run(SHORT_CORE if short else CorePlan(), None if core_only else wire, out, Console())
+    except BenchmarkError as error:
+        typer.echo(f"bench: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,132 @@
+"""The loops of the core benchmark: prepared events through `handle`, inside compiled code. Kernels only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gateway.core import layout as a
+from gateway.core.handle import handle
+from gateway.core.write import write_digits
+from gateway.fix import tags as t
+from gateway.fix.index import INDEXED, index_message
+from gateway.fix.validate import VALID, find_message, validate
+from gateway.fix.values import copy_bytes
+from gateway.jit import entry, kernel
+
+ID_DIGITS = 10
+EXEC_ID = np.frombuffer(b"\x0117=X", np.uint8).copy()
+
+
+@kernel
+def _write_fixed(buf: Any, at: int, digits: int, value: int) -> None:
+    for k in range(at + digits - 1, at - 1, -1):
+        buf[k] = 48 + value % 10
+        value //= 10
+
+
+@entry
+def replay(
+    block: Any,
+    event_block: Any,
+    buf_block: Any,
+    out_block: Any,
+    text: Any,
+    start: Any,
+    length: Any,
+    id_start: Any,
+    first: int,
+    count: int,
+    number: int,
+    time_ns: int,
+    step_ns: int,
+    expected: int,
+) -> int:
+    """Send `count` messages of session 0 into the core; returns how many gave one message, of type `expected`.
+
+    The messages lie in `text` (uint8) at `start`, `length` bytes each (int64), and are taken from number `first` on,
+    round and round; each is copied into the event's buffer, as a recv would put it there. The ID_DIGITS bytes at
+    `id_start` become `number`, `number` + 1 ...; events are `step_ns` apart.
+    """
+    event = event_block[0]
+    buf = buf_block[0].bytes
+    out = out_block[0]
+    event.kind = a.MESSAGE
+    event.session = 0
+    event.poss_dup = 0
+    event.start = 0
+    as_expected = 0
+    for k in range(count):
+        m = (first + k) % start.size
+        copy_bytes(buf, 0, text, start[m], length[m])
+        _write_fixed(buf, id_start[m] - start[m], ID_DIGITS, number + k)
+        event.time_ns = time_ns + k * step_ns
+        event.msg_seq_num = number + k
+        event.length = length[m]
+        handle(block, event_block, buf_block, out_block)
+        if out.count == 1 and out.message[0].message_type == expected:
+            as_expected += 1
+    return as_expected
+
+
+@entry
+def cancel_children(
+    block: Any,
+    event_block: Any,
+    buf_block: Any,
+    out_block: Any,
+    head: Any,
+    tail: Any,
+    first_child: int,
+    count: int,
+    session: int,
+    time_ns: int,
+) -> int:
+    """The venue's Canceled for children `first_child` and on; returns how many gave one report to an EMS.
+
+    A report is `head` up to the child's number in ClOrdID(11), the number, 17=X and the number, `tail`.
+    """
+    event = event_block[0]
+    buf = buf_block[0].bytes
+    out = out_block[0]
+    event.kind = a.MESSAGE
+    event.session = session
+    event.time_ns = time_ns
+    event.poss_dup = 0
+    event.start = 0
+    copy_bytes(buf, 0, head, 0, head.size)
+    reported = 0
+    for k in range(count):
+        at = write_digits(buf, head.size, first_child + k)
+        copy_bytes(buf, at, EXEC_ID, 0, EXEC_ID.size)
+        at = write_digits(buf, at + EXEC_ID.size, first_child + k)
+        copy_bytes(buf, at, tail, 0, tail.size)
+        event.length = at + tail.size
+        handle(block, event_block, buf_block, out_block)
+        if out.count == 1 and out.message[0].message_type == t.EXECUTION_REPORT:
+            reported += 1
+    return reported
+
+
+@entry
+def index_orders(
+    block: Any, buf_block: Any, text: Any, start: Any, length: Any, first: int, count: int, with_validation: bool
+) -> int:
+    """Copy and index prepared NewOrderSingles, and validate them or not; returns how many were found good."""
+    s = block[0]
+    buf = buf_block[0].bytes
+    dictionary = s.dictionary[s.sessions[0].version]
+    row = find_message(dictionary, t.NEW_ORDER_SINGLE)
+    good = 0
+    for k in range(count):
+        m = (first + k) % start.size
+        copy_bytes(buf, 0, text, start[m], length[m])
+        fault = index_message(s.work.index, buf, 0, length[m], dictionary.data_length_tag)
+        if with_validation:
+            reason, _ = validate(dictionary, s.work.index, buf, row)
+            if fault == INDEXED and reason == VALID:
+                good += 1
+        elif fault == INDEXED:
+            good += 1
+    return good
