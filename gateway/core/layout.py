@@ -10,6 +10,7 @@ Row 0 of `entities` is the firm.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -297,6 +298,7 @@ CAPACITIES = {
 }
 
 
+@functools.cache
 def state_dtype(capacity: Capacity) -> np.dtype:
     """The dtype of the whole state for a set of capacities; one record of it is the gateway."""
 
@@ -359,6 +361,10 @@ def state_dtype(capacity: Capacity) -> np.dtype:
 PARTY_ROLE = 1_000_000
 
 
+@functools.cache
 def record_dtype(dtype: np.dtype) -> np.dtype:
-    """The same layout with fields as attributes, in compiled code and in plain Python alike."""
+    """The same layout with fields as attributes, in compiled code and in plain Python alike.
+
+    Always the same object: numba takes 8 µs longer over a call with an equal dtype that it has not seen.
+    """
     return np.dtype((np.record, dtype))

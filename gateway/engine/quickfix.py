@@ -211,6 +211,9 @@ class QuickFixEngine:
 
     def _make(self, kind: Any, group: list[SessionSection]) -> Any:
         settings = fix.SessionSettings()
+        defaults = fix.Dictionary()
+        defaults.setString("SocketNodelay", "Y")  # an initiator looks for it here only
+        settings.set(defaults)
         for section in group:
             path = self._dictionary_path(section)
             if path not in self._dictionaries:
@@ -251,7 +254,6 @@ class QuickFixEngine:
             "ValidateFieldsHaveValues": "N" if venue else "Y",
             "AllowUnknownMsgFields": "Y" if venue else "N",
             "TimestampPrecision": "3",
-            "SocketNodelay": "Y",
             "LogonTimeout": str(LOGON_TIMEOUT_S),
             "LogoutTimeout": "2",
         }
