@@ -22,6 +22,9 @@ RUN useradd --system --uid 10001 --home-dir /var/lib/tidegate --shell /usr/sbin/
     && install -d -o tidegate -g tidegate /var/lib/tidegate /var/cache/tidegate
 COPY --from=build /opt/tidegate /opt/tidegate
 COPY config/ /etc/tidegate/
+# The example as it must be in a container: state in the volume, reachable from outside.
+RUN sed -i -e 's|state_dir: [^ ]*|state_dir: /var/lib/tidegate|' -e 's|listen: 127.0.0.1|listen: 0.0.0.0|' \
+    /etc/tidegate/gateway.yaml
 USER tidegate
 WORKDIR /var/lib/tidegate
 RUN tidegate warmup

@@ -134,7 +134,7 @@ class QuickFixEngine:
         self._inbox = inbox
         self._application = _Application(inbox, sessions, self._revive_later)
         self._ids = [_session_id(s) for s in sessions]
-        self._dictionaries: dict[Path, fix.DataDictionary] = {}
+        self._dictionaries: list[fix.DataDictionary] = []
         self._factories: list[Any] = []
         self._movers: list[Any] = []
         self._initiators: dict[int, Any] = {}
@@ -144,6 +144,9 @@ class QuickFixEngine:
     def start(self) -> None:
         """Listen and connect; raises RuntimeError with QuickFIX's reason when a setting or a port cannot be used."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        paths = [self._dictionary_path(section) for section in self._sessions]
+        loaded = {path: fix.DataDictionary(str(path)) for path in set(paths)}
+        self._dictionaries = [loaded[path] for path in paths]
         listening: dict[str, list[SessionSection]] = {}
         for section in self._sessions:
             if section.listen is not None:
@@ -206,7 +209,7 @@ class QuickFixEngine:
         section = self._sessions[session]
         fields = body.decode("utf-8", "replace")
         text = f"8={section.begin_string}{SOH}9=0{SOH}35={message_type}{SOH}{fields}10=000{SOH}"
-        message = fix.Message(text, self._dictionaries[self._dictionary_path(section)], False)
+        message = fix.Message(text, self._dictionaries[session], False)
         fix.Session.sendToTarget(message, self._ids[session])
 
     def _make(self, kind: Any, group: list[SessionSection]) -> Any:
@@ -215,11 +218,8 @@ class QuickFixEngine:
         defaults.setString("SocketNodelay", "Y")  # an initiator looks for it here only
         settings.set(defaults)
         for section in group:
-            path = self._dictionary_path(section)
-            if path not in self._dictionaries:
-                self._dictionaries[path] = fix.DataDictionary(str(path))
             dictionary = fix.Dictionary()
-            for key, value in self._keys(section, path).items():
+            for key, value in self._keys(section).items():
                 dictionary.setString(key, value)
             settings.set(_session_id(section), dictionary)
         store = fix.FileStoreFactory(str(self._folder / "store"))
@@ -238,7 +238,7 @@ class QuickFixEngine:
             widen(strict, wide)
         return wide
 
-    def _keys(self, section: SessionSection, dictionary: Path) -> dict[str, str]:
+    def _keys(self, section: SessionSection) -> dict[str, str]:
         venue = section.role == "initiator"
         host, _, port = (section.connect or section.listen or "").rpartition(":")
         keys = {
@@ -247,7 +247,7 @@ class QuickFixEngine:
             "HeartBtInt": str(section.heartbeat),
             "ResetOnLogon": "Y" if section.reset_on_logon else "N",
             "UseDataDictionary": "Y",
-            "DataDictionary": str(dictionary),
+            "DataDictionary": str(self._dictionary_path(section)),
             "PreserveMessageFieldsOrder": "N",
             "ValidateUserDefinedFields": "N",
             "ValidateFieldsOutOfOrder": "N" if venue else "Y",

@@ -139,15 +139,22 @@ def test_lost_reports_are_resent_and_booked_once(start, version: str) -> None:
     assert len(resent) == 2
 
 
-def test_orders_behind_a_slow_line_get_through(start) -> None:
-    """A cut after two of five orders, on a line with delay: two work, three are refused, none is sent twice."""
+def test_orders_caught_by_the_loss_of_a_slow_line(start) -> None:
+    """Two of five orders get through: the fate of the others is open until the line is back, then they are refused."""
     topology = start(proxied=("XNAS",))
     ems, venue, proxy = topology.ems["EMS1"], topology.venues["XNAS"], topology.proxies["XNAS"]
     proxy.delay_s = 0.05
     proxy.swallow(UP, after_orders=2)
     orders = [ems.new_order(symbol="AAPL", quantity=10 + i, price="99") for i in range(5)]
     ems.wait_for(lambda: [ems.order(i).status for i in orders] == ["0", "0", "", "", ""])
-    proxy.cut()
+    proxy.cut(refuse=True)
+    topology.gateway.wait_log("session is down", session="XNAS")
+    late = ems.new_order(symbol="AAPL", quantity=1, price="99")
+    ems.wait_for(lambda: ems.order(late).status == "8")
+    assert "VENUE_DOWN" in ems.order(late).text
+    assert [ems.order(i).status for i in orders] == ["0", "0", "", "", ""]
+    assert reserved(topology) == {60 * 10**8}
+    proxy.allow()
     ems.wait_for(lambda: [ems.order(i).status for i in orders] == ["0", "0", "8", "8", "8"], 15)
     assert [first(m, 38) for m in requests(venue)] == ["10", "11"]
     assert reserved(topology) == {21 * 10**8}

@@ -90,5 +90,6 @@ class GatewayProcess:
             with self._changed:
                 self.log.append(line)
                 self._changed.notify_all()
+        self._process.wait()  # the end of its log comes a moment before its own, which `wait_log` looks for
         with self._changed:
             self._changed.notify_all()
