@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway import shipped
+
 SOH = "\x01"
 
 Fields = list[tuple[int, str]]
@@ -15,7 +17,7 @@ Fields = list[tuple[int, str]]
 
 def dictionary_path(begin_string: str) -> Path:
     """Where the project keeps the QuickFIX dictionary of a version such as `FIX.4.4`."""
-    return Path(__file__).resolve().parent.parent / "fix_specs" / f"{begin_string.replace('.', '')}.xml"
+    return shipped("fix_specs") / f"{begin_string.replace('.', '')}.xml"
 
 
 def split_fields(raw: str) -> Fields:

@@ -11,6 +11,7 @@ from gateway.core.exposure import settle
 from gateway.core.intake import (
     check_stale,
     clear_candidate,
+    count_for_entities,
     find_exposures,
     find_instrument,
     identify,
@@ -74,6 +75,7 @@ def _prepare(s, x, index, buf, poss_dup):
     read_terms(x, index, buf)
     find_instrument(s, x, index, buf)
     identify(s, x, index, buf)
+    count_for_entities(s, x)
     check_stale(s, x, index, buf, poss_dup)
     if x.instrument != NONE:
         route(s, x, index, buf)
@@ -273,6 +275,7 @@ def _prepare_replace(s, x, o, index, buf):
         x.entities[k] = o.entities[k]
     for k in range(a.POSITION_SCOPES):
         x.exposures[k] = o.exposures[k]
+    count_for_entities(s, x)
 
 
 @kernel

@@ -132,7 +132,10 @@ def _party_field(index, buf, role):
 
 @kernel
 def identify(s, x, index, buf):
-    """Account, desk, strategy, trader and flow, each listed for the session: IDENTITY. Counts the message for each."""
+    """Account, desk, strategy, trader and flow, each listed for the session: IDENTITY.
+
+    Whom the message does not name comes from the session's defaults; in a replace, from the order that it changes.
+    """
     own = s.sessions[x.session]
     x.entities[a.FIRM] = FIRM_ROW
     x.entities[a.SESSION] = own.entity
@@ -144,7 +147,7 @@ def identify(s, x, index, buf):
         elif tag > 0:
             f = find(index, tag)
         if f < 0:
-            x.entities[scope] = own.default[scope]
+            x.entities[scope] = own.default[scope] if x.order == NONE else s.orders[x.order].entities[scope]
             if scope == a.ACCOUNT and x.entities[scope] == NONE:
                 fail(x, c.IDENTITY, c.DETAIL_NO_ACCOUNT, NONE)
         else:
@@ -153,6 +156,12 @@ def identify(s, x, index, buf):
                 fail(x, c.IDENTITY, c.DETAIL_NOT_LISTED, f)
             else:
                 x.entities[scope] = entity
+
+
+@kernel
+def count_for_entities(s, x):
+    """Count the message for everybody whom it is from; session and firm were counted when it came in."""
+    for scope in range(a.DESK, a.FLOW + 1):
         if x.entities[scope] != NONE:
             count_message(s.entities[x.entities[scope]], s.now_ns)
 

@@ -260,5 +260,5 @@ class QuickFixEngine:
         if venue:
             keys |= {"SocketConnectHost": host, "SocketConnectPort": port, "ReconnectInterval": str(section.reconnect)}
         else:
-            keys |= {"SocketAcceptPort": port, "SocketReuseAddress": "Y"}
+            keys |= {"SocketAcceptHost": host, "SocketAcceptPort": port, "SocketReuseAddress": "Y"}
         return keys

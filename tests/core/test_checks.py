@@ -444,3 +444,15 @@ def test_every_check_of_the_catalogue_has_a_test() -> None:
         "max_long_and_max_short", "max_long max_short"
     )
     assert [name for name in NAMES if not re.search(rf"\b{name.lower()}", tests)] == []
+
+
+def test_a_replace_counts_for_the_order_s_strategy_and_its_window(make: Make) -> None:
+    """It need not name the strategy, and an old burst does not stand against it."""
+    core = make({"strategy.MOMO": {"max_messages": 2}})
+    passed(core.new("A", t848="MOMO"))
+    passed(core.new("B", t848="MOMO", qty="50"))
+    refused(core.new("C", t848="MOMO"), "MAX_MESSAGES")
+    refused(core.replace("D", "A", qty="90"), "MAX_MESSAGES")
+    core.wait(600)
+    core.quote("AAPL", 99.99, 100.01)
+    passed(core.replace("E", "A", qty="80"))
