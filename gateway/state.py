@@ -25,10 +25,27 @@ EMPTY = np.zeros(a.NAME_BYTES, np.uint8)
 
 # Business terms of an order that go to the venue as they came. Identity and header tags do not.
 CARRIED_FROM_ORDERS = (
-    *(t.Account, 15, 18, 21, t.SecurityIDSource, t.OrderQty, t.OrdType, t.Price, 47, t.SecurityID, t.Side, t.Symbol),
-    *(t.TimeInForce, t.TransactTime, 63, 64, 77, t.StopPx, 106, 107, 110, 111, 114, 120, 126, 167, 168, 200, 201, 202),
-    *(203, 204, 205, 206, 207, 210, 211, 223, 231, 388, 389, 423, 432, 461, 528, 529, 541, 582),
+    *(
+        t.Account,
+        t.Currency,
+        18,
+        21,
+        t.SecurityIDSource,
+        47,
+        t.SecurityID,
+        t.Symbol,
+        t.TransactTime,
+        63,
+        64,
+        77,
+        106,
+        107,
+    ),
+    *(110, 111, 114, 120, 126, 167, 168, 203, 204, 207, 210, 432, 461, 528, 529, 582),
 )
+# Terms that would make the order another one than was checked: another instrument (SymbolSfx, maturity, strike ...), another
+# meaning of price or quantity (CashOrderQty, PriceType, QtyType ...), a price that moves (peg, discretion). Refused.
+NOT_SUPPORTED = (65, 152, 200, 201, 202, 205, 206, 211, 223, 231, 388, 389, 423, 468, 516, 541, 555, 711, 854)
 CARRIED_FROM_REPORTS = (29, 30, 75, 851)
 
 # What the gateway writes itself is never carried.
@@ -42,8 +59,11 @@ FRAMING = (
     t.SendingTime,
     t.CheckSum,
 )
-OWN_IN_ORDERS = (*FRAMING, t.ClOrdID, t.OrderID, t.OrigClOrdID, t.SecondaryClOrdID)
-OWN_IN_CANCELS = (t.OrderQty, t.Side, t.Symbol, t.TransactTime, t.Price, t.OrdType, t.TimeInForce, t.StopPx)
+OWN_IN_ORDERS = (
+    *(*FRAMING, t.ClOrdID, t.OrderID, t.OrigClOrdID, t.SecondaryClOrdID, t.OrderQty, t.OrdType, t.Price, t.Side),
+    *(t.TimeInForce, t.StopPx),
+)
+OWN_IN_CANCELS = (t.Symbol, t.TransactTime)
 OWN_IN_REPORTS = (
     *(*FRAMING, t.Account, t.AvgPx, t.ClOrdID, t.CumQty, t.ExecID, t.ExecRefID, t.ExecTransType, t.LastPx, t.LastQty),
     *(t.OrderID, t.OrderQty, t.OrdStatus, t.OrdType, t.OrigClOrdID, t.Price, t.Side, t.Symbol, t.Text, t.TimeInForce),
@@ -104,6 +124,7 @@ def build_state(settings: Settings, run: int, path: Path | None = None) -> State
     s.identity_tag[:] = [getattr(settings.config.identity, name, None) or 0 for name in a.SCOPE_NAMES]
     s.carry_order[[*CARRIED_FROM_ORDERS, *settings.config.carry.orders]] = 1
     s.carry_order[list(OWN_IN_ORDERS)] = 0
+    s.not_supported[list(NOT_SUPPORTED)] = 1
     s.carry_cancel[:] = s.carry_order
     s.carry_cancel[list(OWN_IN_CANCELS)] = 0
     s.carry_report[[*CARRIED_FROM_REPORTS, *settings.config.carry.reports]] = 1
@@ -207,6 +228,9 @@ def _fill_instruments(state: State, settings: Settings) -> None:
         venue = config.routing.instruments.get(instrument.symbol, config.routing.default)
         record.entity = state.entities[a.INSTRUMENT, instrument.symbol]
         record.venue = NONE if venue is None else venues[venue]
+        currency = (instrument.currency or config.gateway.currency).encode()
+        record.currency[: len(currency)] = np.frombuffer(currency, np.uint8)
+        record.currency_size = len(currency)
         record.lot_e8 = instrument.lot_e8
         record.tick_e8 = instrument.tick_e8
         record.value_e8 = _value_e8(instrument, settings)

@@ -248,7 +248,8 @@ class Peer:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     last = self._logged[-1] if self._logged else None
-                    raise TimeoutError(f"{self}: {what or 'condition'} not true in {timeout:g} s; last message: {last}")
+                    state = f"online: {sorted(self._online)}; last message: {last}"
+                    raise TimeoutError(f"{self}: {what or 'condition'} not true in {timeout:g} s; {state}")
                 self._changed.wait(left)
             return result
 

@@ -229,17 +229,28 @@ def cancel_reject(s, out, buf, session, cl_ord_id, orig, row, response_to, reaso
 
 @kernel
 def child_order(s, out, buf, row, request, message_type, orig):
-    """The child of the order message in hand, to the order's venue: our ClOrdID, the fields of the carry list.
+    """The child of the order message in hand, to the order's venue: our ClOrdID, the terms as they were checked, and the
+    fields of the carry list.
 
     For a replace `orig` is the request whose child it changes, NONE for a new order.
     """
     o = s.orders[row]
     index = s.work.index
+    r = s.requests[request]
     begin(s, out, o.venue, message_type)
-    put_id(out, t.ClOrdID, CHILD_ID, s.run, s.requests[request].child)
+    put_id(out, t.ClOrdID, CHILD_ID, s.run, r.child)
     if orig != NONE:
         put_bytes(s, out, t.OrderID, o.venue_order_id, 0, o.venue_order_id_size)
+    put_decimal(out, t.OrderQty, r.qty_e8)
+    put_char(out, t.OrdType, r.ord_type)
+    if orig != NONE:
         put_id(out, t.OrigClOrdID, CHILD_ID, s.run, s.requests[orig].child)
+    if r.price_e8 > 0:
+        put_decimal(out, t.Price, r.price_e8)
+    put_char(out, t.Side, o.side)
+    put_char(out, t.TimeInForce, r.time_in_force)
+    if r.stop_e8 > 0:
+        put_decimal(out, t.StopPx, r.stop_e8)
     if s.sessions[o.venue].version == VERSION_44:
         put_cl_ord_id(s, out, t.SecondaryClOrdID, request)
     copy_carried(s, out, index, buf, s.carry_order)

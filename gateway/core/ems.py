@@ -72,7 +72,7 @@ def _prepare(s, x, index, buf, poss_dup):
     """All prerequisites of a new order; the checks may run when `x.mask` is 0 afterwards."""
     if s.fault != 0:
         fail(x, c.FAULT, c.DETAIL_FAULT, NONE)
-    read_terms(x, index, buf)
+    read_terms(s, x, index, buf)
     find_instrument(s, x, index, buf)
     identify(s, x, index, buf)
     count_for_entities(s, x)
@@ -260,7 +260,7 @@ def _prepare_replace(s, x, o, index, buf):
     """Prerequisites of a replace: the order's own identity and route, terms that may change."""
     if s.fault != 0:
         fail(x, c.FAULT, c.DETAIL_FAULT, NONE)
-    read_terms(x, index, buf)
+    read_terms(s, x, index, buf)
     find_instrument(s, x, index, buf)
     identify(s, x, index, buf)
     if x.instrument != NONE and x.instrument != o.instrument:

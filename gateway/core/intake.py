@@ -12,7 +12,7 @@ from gateway.core.layout import NONE
 from gateway.core.lookup import exposure_row, find_entity, find_security, find_symbol
 from gateway.core.rates import count_message
 from gateway.fix import tags as t
-from gateway.fix.index import find
+from gateway.fix.index import MAX_TAG, find
 from gateway.fix.values import NO_TIME, parse_decimal, parse_utc_timestamp, same_bytes
 from gateway.jit import kernel
 
@@ -59,8 +59,11 @@ def decimal_of(index, buf, tag):
 
 
 @kernel
-def read_terms(x, index, buf):
-    """Side, type, time in force, quantity and prices: WELL_FORMED."""
+def read_terms(s, x, index, buf):
+    """Side, type, time in force, quantity and prices, and no term that could not be checked: WELL_FORMED."""
+    for f in range(index.count):
+        if index.tag[f] < MAX_TAG and s.not_supported[index.tag[f]] == 1:
+            fail(x, c.WELL_FORMED, c.DETAIL_TERM, f)
     x.side = char_of(index, buf, t.Side, 0)
     if x.side != t.BUY and x.side != t.SELL and x.side != t.SELL_SHORT:
         fail(x, c.WELL_FORMED, c.DETAIL_SIDE, NONE)
@@ -111,7 +114,13 @@ def find_instrument(s, x, index, buf):
         fail(x, c.KNOWN_INSTRUMENT, c.DETAIL_TWO_INSTRUMENTS, NONE)
     else:
         x.instrument = by_security if no_symbol else by_symbol
-        x.entities[a.INSTRUMENT] = s.instruments[x.instrument].entity
+        i = s.instruments[x.instrument]
+        x.entities[a.INSTRUMENT] = i.entity
+        f = find(index, t.Currency)
+        if f >= 0 and (
+            index.length[f] != i.currency_size or not same_bytes(buf, index.start[f], i.currency, 0, i.currency_size)
+        ):
+            fail(x, c.KNOWN_INSTRUMENT, c.DETAIL_CURRENCY, f)
 
 
 @kernel

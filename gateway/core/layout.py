@@ -123,6 +123,8 @@ INSTRUMENT_ROW = np.dtype(
         ("security_size", "i8"),
         ("security", "u1", NAME_BYTES),
         ("venue", "i8"),  # session row of the default venue, NONE if only ExDestination routes
+        ("currency_size", "i8"),
+        ("currency", "u1", NAME_BYTES),
         ("lot_e8", "i8"),
         ("tick_e8", "i8"),
         ("value_e8", "i8"),  # money of one point of price for one unit: multiplier x currency rate; 0: no rate, blocks
@@ -334,6 +336,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("duplicate_messages", "i8"),
             ("check_fired", "i8", 64),  # by check
             ("identity_tag", "i8", SCOPES),  # tag that names the entity, 0: none; PARTY_ROLE + role: NoPartyIDs(453)
+            ("not_supported", "u1", MAX_TAG),  # 1: an order with this tag would not be what the checks see
             ("carry_order", "u1", MAX_TAG),  # 1: copied from the order to the child order
             ("carry_cancel", "u1", MAX_TAG),  # 1: copied from a cancel to the child cancel
             ("carry_report", "u1", MAX_TAG),  # 1: copied from the venue's report to ours

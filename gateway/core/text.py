@@ -9,7 +9,7 @@ from gateway.fix.values import E4, E8
 from gateway.jit import kernel
 
 SPACE, COMMA, SEMICOLON, DOT = 32, 44, 59, 46
-OPEN, CLOSE, STAR, LESS, MORE = 40, 41, 42, 60, 62
+OPEN, CLOSE, STAR, LESS, EQUALS, MORE = 40, 41, 42, 60, 61, 62
 NO_LIMIT = c.phrase("no limit, set ")
 NOT_A_MULTIPLE = c.phrase(" not a multiple of ")
 
@@ -82,6 +82,9 @@ def _add_breach(s, work, breach, buf):
         add_bytes(work, c.DETAIL[breach.detail], 0, c.DETAIL_SIZE[breach.detail])
         if breach.field != NONE:
             add_char(work, SPACE)
+            if breach.detail == c.DETAIL_TERM:
+                _add_number(work, c.COUNT, work.index.tag[breach.field])
+                add_char(work, EQUALS)
             add_bytes(work, buf, work.index.start[breach.field], work.index.length[breach.field])
     elif breach.limit == UNSET:
         _add_missing(s, work, breach)

@@ -21,6 +21,7 @@ Account = 1
 AvgPx = 6
 ClOrdID = 11
 CumQty = 14
+Currency = 15
 ExecID = 17
 ExecRefID = 19
 ExecTransType = 20
