@@ -118,8 +118,10 @@ class Service:
         last_resort = threading.Timer(LAST_RESORT_S, os._exit, [70])
         last_resort.daemon = True
         last_resort.start()
-        self._engine.stop()
-        self._drain()
+        # Venues first, while every EMS can still be told what they say; then the EMS, for what those still say.
+        for role in ("initiator", "acceptor"):
+            self._engine.log_out(role)
+            self._drain()
         if self._recorder is not None:
             self._recorder.close()
         self._lock.close()
@@ -127,8 +129,15 @@ class Service:
         log.info("gateway is down", events=int(self.state.record.events))
 
     def _drain(self) -> None:
-        """Apply what the sessions still said while they closed, so that nothing taken from a peer is lost."""
-        while (event := self._inbox.get(0)) is not None:
+        """Apply what the sessions said while they closed, so that nothing taken from a peer is lost."""
+        while True:
+            try:
+                event = self._inbox.get(0)
+            except Exception:
+                log.critical("error of a session while it closed", exc_info=True)
+                continue
+            if event is None:
+                return
             self._apply(event)
 
 

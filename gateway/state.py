@@ -24,28 +24,18 @@ BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44}
 EMPTY = np.zeros(a.NAME_BYTES, np.uint8)
 
 # Business terms of an order that go to the venue as they came. Identity and header tags do not.
+# fmt: off
 CARRIED_FROM_ORDERS = (
-    *(
-        t.Account,
-        t.Currency,
-        18,
-        21,
-        t.SecurityIDSource,
-        47,
-        t.SecurityID,
-        t.Symbol,
-        t.TransactTime,
-        63,
-        64,
-        77,
-        106,
-        107,
-    ),
-    *(110, 111, 114, 120, 126, 167, 168, 203, 204, 207, 210, 432, 461, 528, 529, 582),
+    t.Account, t.Currency, t.ExecInst, 21, t.SecurityIDSource, 47, t.SecurityID, t.Symbol, t.TransactTime, 63, 64, 77,
+    106, 107, 110, 111, 114, 120, 126, 203, 204, 207, 210, 432, 528, 529, 582,
 )
-# Terms that would make the order another one than was checked: another instrument (SymbolSfx, maturity, strike ...), another
-# meaning of price or quantity (CashOrderQty, PriceType, QtyType ...), a price that moves (peg, discretion). Refused.
-NOT_SUPPORTED = (65, 152, 200, 201, 202, 205, 206, 211, 223, 231, 388, 389, 423, 468, 516, 541, 555, 711, 854)
+# What does not change the order and need not reach the venue: texts, parties, allocation, booking, commission, links.
+IGNORED_IN_ORDERS = (
+    12, 13, 58, 70, 75, 76, 78, 79, 80, 81, 109, 229, 354, 355, 439, 440, 447, 448, 452, 453, 460, 467, 479, 497, 523,
+    524, 525, 526, 538, 539, 545, 578, 579, 581, 583, 589, 590, 591, 627, 628, 629, 630, 635, 660, 661, 736, 775, 802,
+    803, 804, 805, 8011,
+)
+# fmt: on
 CARRIED_FROM_REPORTS = (29, 30, 75, 851)
 
 # What the gateway writes itself is never carried.
@@ -123,8 +113,10 @@ def build_state(settings: Settings, run: int, path: Path | None = None) -> State
     _fill_positions(state, settings)
     s.identity_tag[:] = [getattr(settings.config.identity, name, None) or 0 for name in a.SCOPE_NAMES]
     s.carry_order[[*CARRIED_FROM_ORDERS, *settings.config.carry.orders]] = 1
+    identity = [tag for tag in s.identity_tag if 0 < tag < MAX_TAG]
+    s.understood[[*OWN_IN_ORDERS, *IGNORED_IN_ORDERS, t.ExDestination, *identity]] = 1
+    s.understood[:] |= s.carry_order
     s.carry_order[list(OWN_IN_ORDERS)] = 0
-    s.not_supported[list(NOT_SUPPORTED)] = 1
     s.carry_cancel[:] = s.carry_order
     s.carry_cancel[list(OWN_IN_CANCELS)] = 0
     s.carry_report[[*CARRIED_FROM_REPORTS, *settings.config.carry.reports]] = 1
@@ -236,6 +228,7 @@ def _fill_instruments(state: State, settings: Settings) -> None:
         record.value_e8 = _value_e8(instrument, settings)
         record.previous_close_e8 = instrument.previous_close_e8
         record.quote_ns = NONE
+        record.last_ns = NONE
 
 
 def _fill_pairs(state: State, settings: Settings) -> None:

@@ -62,6 +62,8 @@ def _reduces(s, x):
     """Whether the candidate can only bring its account's position in the instrument closer to flat."""
     if x.added_e8 == 0:
         return True
+    if x.exposures[a.ACCOUNT] == NONE:
+        return False
     e = s.exposures[x.exposures[a.ACCOUNT]]
     if x.side == t.BUY:
         return -e.position_e8 - e.open_buy_e8 - x.added_e8 >= 0
@@ -70,7 +72,7 @@ def _reduces(s, x):
 
 @kernel
 def live_reference(i):
-    """Reference price of an instrument: the last trade, brought inside the quote; 0 when nothing is known."""
+    """Reference price of an instrument: the last trade, brought inside a two-sided quote; 0 when nothing is known."""
     price = i.last_e8
     if i.bid_e8 > 0 and i.ask_e8 > 0:
         if price == 0:
@@ -85,20 +87,17 @@ def check_reference_price(s, x):
     require(s, x, c.REFERENCE_PRICE, a.REFERENCE_MAX_AGE, a.INSTRUMENT)
     i = s.instruments[x.instrument]
     live = live_reference(i)
-    age = s.now_ns - i.quote_ns
+    told_ns = i.quote_ns if i.bid_e8 > 0 and i.ask_e8 > 0 else i.last_ns
+    age = s.now_ns - told_ns
     x.collar_factor = 1
     x.reference_e8 = live
-    if (
-        live > 0
-        and i.quote_ns != NONE
-        and (x.limit[a.REFERENCE_MAX_AGE] == UNSET or age <= x.limit[a.REFERENCE_MAX_AGE])
-    ):
+    if live > 0 and told_ns != NONE and (x.limit[a.REFERENCE_MAX_AGE] == UNSET or age <= x.limit[a.REFERENCE_MAX_AGE]):
         return
     if x.ord_type == t.LIMIT and _reduces(s, x) and (live > 0 or i.previous_close_e8 > 0):
         x.collar_factor = EXIT_COLLAR_FACTOR
         x.reference_e8 = live if live > 0 else i.previous_close_e8
         return
-    if live > 0 and i.quote_ns != NONE:
+    if live > 0 and told_ns != NONE:
         exceeds(x, c.REFERENCE_PRICE, a.REFERENCE_MAX_AGE, age, x.limit[a.REFERENCE_MAX_AGE])
     else:
         x.reference_e8 = 0
@@ -188,10 +187,12 @@ def check_positions(s, x):
     check = c.MAX_LONG if x.side == t.BUY else c.MAX_SHORT
     require(s, x, check, limit, a.ACCOUNT)
     for k in range(a.POSITION_SCOPES):
-        if x.exposures[k] == NONE:
+        if x.entities[k] == NONE:
             continue
-        e = s.exposures[x.exposures[k]]
-        before = e.position_e8 + e.open_buy_e8 if x.side == t.BUY else e.open_sell_e8 - e.position_e8
+        before = 0
+        if x.exposures[k] != NONE:
+            e = s.exposures[x.exposures[k]]
+            before = e.position_e8 + e.open_buy_e8 if x.side == t.BUY else e.open_sell_e8 - e.position_e8
         after = before + x.added_e8
         bound, paired = limit_here(s, x.entities[k], x.exposures[k], limit)
         if after <= before:

@@ -229,8 +229,8 @@ def cancel_reject(s, out, buf, session, cl_ord_id, orig, row, response_to, reaso
 
 @kernel
 def child_order(s, out, buf, row, request, message_type, orig):
-    """The child of the order message in hand, to the order's venue: our ClOrdID, the terms as they were checked, and the
-    fields of the carry list.
+    """The child of the order message in hand, to the order's venue: our ClOrdID, the terms as they were checked, and
+    the fields of the carry list.
 
     For a replace `orig` is the request whose child it changes, NONE for a new order.
     """

@@ -18,9 +18,10 @@ from gateway.core.intake import (
     read_terms,
     require_up,
     route,
+    sent_again,
 )
 from gateway.core.layout import NONE
-from gateway.core.lookup import add_request, find_request, requests_left
+from gateway.core.lookup import add_request, exposure_row, find_request, requests_left
 from gateway.core.text import add_bytes, explain
 from gateway.fix import tags as t
 from gateway.fix.index import find
@@ -33,8 +34,17 @@ TOO_LATE = c.phrase("the order is closed")
 SUPERSEDED = c.phrase("OrigClOrdID(41) is no longer the order's ClOrdID")
 ALREADY_PENDING = c.phrase("a request on this order is pending already")
 DUPLICATE_ID = c.phrase("ClOrdID(11) was used before")
-ID_TOO_LONG = c.phrase("ClOrdID(11) is longer than 64 bytes")
+BAD_ID = c.phrase("ClOrdID(11) must be at most 64 bytes of printable ASCII")
 VENUE_DOWN = c.phrase("the venue is not logged on")
+
+
+@kernel
+def _usable_id(buf, start, size):
+    """Whether a ClOrdID can be kept and told back unchanged."""
+    for k in range(start, start + size):
+        if not 32 <= buf[k] < 127:
+            return False
+    return size <= a.ID_BYTES
 
 
 @kernel
@@ -68,11 +78,11 @@ def _fill_request(r, x, order):
 
 
 @kernel
-def _prepare(s, x, index, buf, poss_dup):
+def _prepare(s, x, index, buf, poss_dup, message):
     """All prerequisites of a new order; the checks may run when `x.mask` is 0 afterwards."""
     if s.fault != 0:
         fail(x, c.FAULT, c.DETAIL_FAULT, NONE)
-    read_terms(s, x, index, buf)
+    read_terms(s, x, index, buf, message)
     find_instrument(s, x, index, buf)
     identify(s, x, index, buf)
     count_for_entities(s, x)
@@ -86,7 +96,7 @@ def _prepare(s, x, index, buf, poss_dup):
 
 
 @kernel
-def new_order_single(s, out, buf, event):
+def new_order_single(s, out, buf, event, message):
     """Judge a NewOrderSingle(D): a child order to the venue, or an ExecutionReport that says every reason why not."""
     work = s.work
     index = work.index
@@ -97,14 +107,13 @@ def new_order_single(s, out, buf, event):
     id_size = index.length[id_field]
     seen = find_request(s, event.session, buf, id_start, id_size)
     if seen != NONE:
-        resent = find(index, t.PossResend)
-        if event.poss_dup == 1 or (resent >= 0 and buf[index.start[resent]] == 89):
+        if sent_again(index, buf, event.poss_dup):
             s.duplicate_messages += 1
             return
         fail(x, c.CL_ORD_ID_REUSE, c.DETAIL_REUSE, NONE)
-    elif id_size > a.ID_BYTES:
+    elif not _usable_id(buf, id_start, id_size):
         fail(x, c.WELL_FORMED, c.DETAIL_CL_ORD_ID, NONE)
-    _prepare(s, x, index, buf, event.poss_dup)
+    _prepare(s, x, index, buf, event.poss_dup, message)
     if x.mask & ~REUSE == 0:
         x.added_e8 = x.qty_e8
         x.fingerprint = fingerprint_of(x)
@@ -119,13 +128,23 @@ def new_order_single(s, out, buf, event):
 
 
 @kernel
-def _remember_refused(s, x, buf, id_start, id_size):
-    """Count a refusal. Its ClOrdID stays used, unless a flood was refused for its rate or for lack of room."""
-    _count_refusal(s, x)
-    forget = x.mask & (1 << c.CL_ORD_ID_REUSE | 1 << c.MAX_MESSAGES | 1 << c.CAPACITY) != 0 or id_size > a.ID_BYTES
-    if not forget and requests_left(s) > s.open_order_count + 1:
-        row = add_request(s, x.session, x.kind, buf, id_start, id_size)
+def _remember(s, session, kind, order, buf, id_start, id_size):
+    """Keep the ClOrdID of a refused request used, while there is room. That of a replace still names its order, since
+    a cancel may have been sent behind it.
+    """
+    if _usable_id(buf, id_start, id_size) and requests_left(s) > s.open_order_count + 1:
+        row = add_request(s, session, kind, buf, id_start, id_size)
         s.requests[row].state = a.REQUEST_REJECTED
+        s.requests[row].order = order
+
+
+@kernel
+def _remember_refused(s, x, buf, id_start, id_size):
+    """Count a refusal. Its ClOrdID stays used, unless a flood of orders is refused for its rate or for lack of room."""
+    _count_refusal(s, x)
+    flood = x.order == NONE and x.mask & (1 << c.MAX_MESSAGES | 1 << c.CAPACITY) != 0
+    if not flood and x.mask & REUSE == 0:
+        _remember(s, x.session, x.kind, x.order, buf, id_start, id_size)
 
 
 @kernel
@@ -152,6 +171,7 @@ def _place(s, x, buf, id_start, id_size):
     o.venue_cum_e8 = 0
     o.cum_e8 = 0
     o.avg_px_e8 = 0
+    o.corrected = 0
     o.reserved_e8 = 0
     o.counted_open = 0
     o.placed_ns = s.now_ns
@@ -159,7 +179,7 @@ def _place(s, x, buf, id_start, id_size):
     for k in range(a.SCOPES):
         o.entities[k] = x.entities[k]
     for k in range(a.POSITION_SCOPES):
-        o.exposures[k] = x.exposures[k]
+        o.exposures[k] = exposure_row(s, x.entities[k], x.instrument) if x.entities[k] != NONE else NONE
     o.fingerprint = x.fingerprint
     bucket = x.fingerprint & (s.fingerprint_head.size - 1)
     o.fingerprint_older = s.fingerprint_head[bucket]
@@ -185,8 +205,7 @@ def _target_of(s, out, buf, event, kind):
     id_field = find(index, t.ClOrdID)
     orig_field = find(index, t.OrigClOrdID)
     if find_request(s, event.session, buf, index.start[id_field], index.length[id_field]) != NONE:
-        resent = find(index, t.PossResend)
-        if event.poss_dup == 1 or (resent >= 0 and buf[index.start[resent]] == 89):
+        if sent_again(index, buf, event.poss_dup):
             s.duplicate_messages += 1
             return NONE
         target = find_request(s, event.session, buf, index.start[orig_field], index.length[orig_field])
@@ -201,8 +220,8 @@ def _target_of(s, out, buf, event, kind):
     if s.orders[row].counted_open == 0:
         _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_TOO_LATE, TOO_LATE)
         return NONE
-    if index.length[id_field] > a.ID_BYTES:
-        _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_BROKER_OPTION, ID_TOO_LONG)
+    if not _usable_id(buf, index.start[id_field], index.length[id_field]):
+        _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_BROKER_OPTION, BAD_ID)
         return NONE
     return target
 
@@ -256,11 +275,11 @@ def order_cancel_request(s, out, buf, event):
 
 
 @kernel
-def _prepare_replace(s, x, o, index, buf):
+def _prepare_replace(s, x, o, index, buf, message):
     """Prerequisites of a replace: the order's own identity and route, terms that may change."""
     if s.fault != 0:
         fail(x, c.FAULT, c.DETAIL_FAULT, NONE)
-    read_terms(s, x, index, buf)
+    read_terms(s, x, index, buf, message)
     find_instrument(s, x, index, buf)
     identify(s, x, index, buf)
     if x.instrument != NONE and x.instrument != o.instrument:
@@ -279,7 +298,7 @@ def _prepare_replace(s, x, o, index, buf):
 
 
 @kernel
-def order_cancel_replace_request(s, out, buf, event):
+def order_cancel_replace_request(s, out, buf, event, message):
     """Judge an OrderCancelReplaceRequest(G) like an order; while it is pending the worse of old and new counts."""
     index = s.work.index
     x = s.work.candidate
@@ -290,21 +309,23 @@ def order_cancel_replace_request(s, out, buf, event):
     row = s.requests[target].order
     o = s.orders[row]
     pending = s.requests[target].state == a.REQUEST_PENDING
+    f = find(index, t.ClOrdID)
     if not pending and target != o.accepted or s.requests[target].kind == t.ORDER_CANCEL_REQUEST:
+        _remember(s, event.session, kind, row, buf, index.start[f], index.length[f])
         _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_BROKER_OPTION, SUPERSEDED)
         return
     if _count_pending(s, o, kind) >= MAX_PENDING_REPLACES:
+        _remember(s, event.session, kind, row, buf, index.start[f], index.length[f])
         _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_ALREADY_PENDING, ALREADY_PENDING)
         return
     clear_candidate(x, event.session, kind)
     x.order = row
-    _prepare_replace(s, x, o, index, buf)
+    _prepare_replace(s, x, o, index, buf, message)
     if requests_left(s) <= s.open_order_count:
         fail(x, c.CAPACITY, c.DETAIL_FULL, NONE)
     if x.mask == 0:
         x.added_e8 = max(x.qty_e8 - o.cum_e8 - o.reserved_e8, 0)
         judge(s, x)
-    f = find(index, t.ClOrdID)
     if x.mask != 0:
         _remember_refused(s, x, buf, index.start[f], index.length[f])
         explain(s, s.work, buf)

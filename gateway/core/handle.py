@@ -13,7 +13,14 @@ from gateway.core.intake import FIRM_ROW
 from gateway.core.layout import MAX_MESSAGE_BYTES
 from gateway.core.rates import count_message
 from gateway.core.text import add_bytes
-from gateway.core.venue import execution_report, market_data_snapshot, order_cancel_reject, undelivered, update_quote
+from gateway.core.venue import (
+    business_reject_of_child,
+    execution_report,
+    market_data_snapshot,
+    order_cancel_reject,
+    undelivered,
+    update_quote,
+)
 from gateway.fix import tags as t
 from gateway.fix.index import BAD_DATA_LENGTH, BAD_TAG, EMPTY_VALUE, INDEXED, TOO_MANY_FIELDS, find, index_message
 from gateway.fix.validate import VALID, find_message, validate
@@ -24,6 +31,7 @@ NOT_INDEXED = c.phrase("message is not a sequence of tag=value fields")
 NOT_VALID = c.phrase("message is not valid by the dictionary of this session")
 UNSUPPORTED = c.phrase("Unsupported Message Type")
 NOT_UNDERSTOOD = c.phrase("message that cannot be read: ")
+REFUSED_BY_ENGINE = c.phrase("message of a venue that the session layer refused: ")
 NOT_HANDLED = c.phrase("message that is not handled: ")
 FAULT_UNREADABLE = 8
 
@@ -94,11 +102,11 @@ def _from_ems(s, out, buf, event):
         _say(s, NOT_VALID)
         session_reject(s, out, buf, event.session, event.msg_seq_num, reason, tag)
     elif message_type == t.NEW_ORDER_SINGLE:
-        new_order_single(s, out, buf, event)
+        new_order_single(s, out, buf, event, dictionary.messages[row])
     elif message_type == t.ORDER_CANCEL_REQUEST:
         order_cancel_request(s, out, buf, event)
     else:
-        order_cancel_replace_request(s, out, buf, event)
+        order_cancel_replace_request(s, out, buf, event, dictionary.messages[row])
 
 
 @kernel
@@ -124,10 +132,23 @@ def _from_venue(s, out, buf, event):
         execution_report(s, out, buf, event)
     elif message_type == t.ORDER_CANCEL_REJECT:
         order_cancel_reject(s, out, buf, event)
+    elif message_type == t.BUSINESS_MESSAGE_REJECT:
+        business_reject_of_child(s, out, buf, event)
     elif message_type == t.MARKET_DATA_SNAPSHOT:
-        market_data_snapshot(s, buf)
+        market_data_snapshot(s, buf, event.session)
     else:
         alert(s, out, NOT_HANDLED, buf, event.start, event.length)
+
+
+@kernel
+def _on_unread(s, out, buf, event):
+    """The session layer refused a message of a venue (its Reject is the event's bytes): it may have been a fill."""
+    index = s.work.index
+    _index_lenient(s, buf, event)
+    f = find(index, t.RefMsgType)
+    if f < 0 or (index.length[f] == 1 and buf[index.start[f]] == t.EXECUTION_REPORT):
+        s.fault |= FAULT_UNREADABLE
+    alert(s, out, REFUSED_BY_ENGINE, buf, event.start, event.length)
 
 
 @kernel
@@ -177,3 +198,7 @@ def handle(block, event_block, buf_block, out_block):
             undelivered(s, out, buf, event)
     elif kind == a.CLOCK:
         s.wall_offset_ns = event.value[0]
+        if s.started_wall_ns == 0:
+            s.started_wall_ns = event.time_ns + event.value[0]
+    elif kind == a.UNREAD:
+        _on_unread(s, out, buf, event)

@@ -9,15 +9,17 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.breaches import breach, fail
 from gateway.core.layout import NONE
-from gateway.core.lookup import exposure_row, find_entity, find_security, find_symbol
+from gateway.core.lookup import find_entity, find_exposure, find_security, find_symbol
 from gateway.core.rates import count_message
 from gateway.fix import tags as t
-from gateway.fix.index import MAX_TAG, find
+from gateway.fix.index import find
+from gateway.fix.validate import BODY, TRAILER
 from gateway.fix.values import NO_TIME, parse_decimal, parse_utc_timestamp, same_bytes
 from gateway.jit import kernel
 
 FIRM_ROW = 0
 NOT_AVAILABLE = c.phrase("[N/A]")
+MOVING_PRICE = c.phrase("LMOPRTWacde")  # ExecInst(18): pegs, trailing stop, no price check, target strategy
 
 
 @kernel
@@ -59,11 +61,25 @@ def decimal_of(index, buf, tag):
 
 
 @kernel
-def read_terms(s, x, index, buf):
-    """Side, type, time in force, quantity and prices, and no term that could not be checked: WELL_FORMED."""
+def _refuse_unchecked_terms(s, x, index, buf, message):
+    """WELL_FORMED: a body field that is not understood, or an ExecInst(18) that lets the price move."""
     for f in range(index.count):
-        if index.tag[f] < MAX_TAG and s.not_supported[index.tag[f]] == 1:
+        tag = index.tag[f]
+        if message.role[tag] >= BODY and message.role[tag] != TRAILER and s.understood[tag] == 0:
             fail(x, c.WELL_FORMED, c.DETAIL_TERM, f)
+    f = find(index, t.ExecInst)
+    if f >= 0:
+        for k in range(index.start[f], index.start[f] + index.length[f]):
+            for moving in MOVING_PRICE:
+                if buf[k] == moving:
+                    fail(x, c.WELL_FORMED, c.DETAIL_TERM, f)
+                    return
+
+
+@kernel
+def read_terms(s, x, index, buf, message):
+    """Side, type, time in force, quantity and prices, and no term that could not be checked: WELL_FORMED."""
+    _refuse_unchecked_terms(s, x, index, buf, message)
     x.side = char_of(index, buf, t.Side, 0)
     if x.side != t.BUY and x.side != t.SELL and x.side != t.SELL_SHORT:
         fail(x, c.WELL_FORMED, c.DETAIL_SIDE, NONE)
@@ -214,19 +230,32 @@ def require_up(s, x):
 
 @kernel
 def find_exposures(s, x):
-    """Exposure rows of the candidate's entities: CAPACITY when one is missing and cannot be made."""
+    """Exposure rows of the candidate's entities, NONE where there is none yet: an order that is refused makes none.
+
+    CAPACITY when there is no room for those that it would make.
+    """
+    missing = 0
     for k in range(a.POSITION_SCOPES):
         if x.entities[k] != NONE:
-            x.exposures[k] = exposure_row(s, x.entities[k], x.instrument)
-            if x.exposures[k] == NONE:
-                fail(x, c.CAPACITY, c.DETAIL_FULL, NONE)
-                return
+            x.exposures[k] = find_exposure(s, x.entities[k], x.instrument)
+            missing += 1 if x.exposures[k] == NONE else 0
+    if s.exposure_count + missing > s.exposures.size:
+        fail(x, c.CAPACITY, c.DETAIL_FULL, NONE)
+
+
+@kernel
+def sent_again(index, buf, poss_dup):
+    """Whether a message says that it may have been sent before: PossDupFlag(43) or PossResend(97)."""
+    return poss_dup == 1 or char_of(index, buf, t.PossResend, 0) == 89
 
 
 @kernel
 def check_stale(s, x, index, buf, poss_dup):
-    """STALE_ORDER: a message sent again (PossDupFlag Y) whose first sending is too long ago, or is not told."""
-    if poss_dup == 0:
+    """STALE_ORDER: a message sent again whose first sending is not told, too long ago, or before this run.
+
+    An order of an earlier run may be at its venue already, and this one does not know its ClOrdID.
+    """
+    if not sent_again(index, buf, poss_dup):
         return
     f = find(index, t.OrigSendingTime)
     if f < 0:
@@ -234,5 +263,7 @@ def check_stale(s, x, index, buf, poss_dup):
     sent = parse_utc_timestamp(buf, index.start[f], index.length[f]) if f >= 0 else NO_TIME
     own = s.sessions[x.session]
     age = s.now_ns + s.wall_offset_ns - sent
-    if sent == NO_TIME or age > own.max_poss_dup_age_ns:
+    if sent != NO_TIME and sent < s.started_wall_ns:
+        fail(x, c.STALE_ORDER, c.DETAIL_EARLIER_RUN, NONE)
+    elif sent == NO_TIME or age > own.max_poss_dup_age_ns:
         breach(x, c.STALE_ORDER, NONE, NONE, own.entity, 0, age, own.max_poss_dup_age_ns)

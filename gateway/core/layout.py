@@ -53,7 +53,8 @@ UNLIMITED = 2**62
 RATE_SLICES = 17  # 16 slices make up a window, and the one being filled
 
 # Kinds of event.
-MESSAGE, LOGON, LOGOUT, UNDELIVERED, TICK, QUOTE, CLOCK = 1, 2, 3, 4, 5, 6, 7
+# UNDELIVERED: a child that its venue never had or refused; UNREAD: a venue's message that the engine had to refuse.
+MESSAGE, LOGON, LOGOUT, UNDELIVERED, TICK, QUOTE, CLOCK, UNREAD = 1, 2, 3, 4, 5, 6, 7, 8
 # Values of a QUOTE event.
 QUOTE_INSTRUMENT, QUOTE_BID, QUOTE_ASK, QUOTE_LAST = 0, 1, 2, 3
 
@@ -132,6 +133,7 @@ INSTRUMENT_ROW = np.dtype(
         ("ask_e8", "i8"),
         ("last_e8", "i8"),
         ("quote_ns", "i8"),  # when bid, ask or last last came; NONE: never
+        ("last_ns", "i8"),  # when last came; NONE: never
         ("previous_close_e8", "i8"),  # 0: none
     ]
 )
@@ -164,6 +166,7 @@ ORDER = np.dtype(
         ("venue_cum_e8", "i8"),  # highest CumQty(14) the venue has told, net of busts
         ("cum_e8", "i8"),  # the larger of the two
         ("avg_px_e8", "i8"),
+        ("corrected", "i8"),  # 1 after a bust or correction: an older CumQty(14) may be higher than the truth
         ("reserved_e8", "i8"),  # open quantity counted in exposures
         ("counted_open", "i8"),  # 1 while counted in open_orders
         ("placed_ns", "i8"),
@@ -294,9 +297,9 @@ class Capacity:
 
 
 CAPACITIES = {
-    "small": Capacity(2_048, 8_192, 8_192, 512, 256, 4_096, 128, 16),
-    "standard": Capacity(131_072, 524_288, 524_288, 4_096, 2_048, 65_536, 2_048, 64),
-    "large": Capacity(1_048_576, 3_145_728, 3_145_728, 32_768, 16_384, 524_288, 16_384, 128),
+    "small": Capacity(2_048, 8_192, 8_192, 512, 256, 16_384, 128, 16),
+    "standard": Capacity(131_072, 524_288, 524_288, 4_096, 2_048, 262_144, 2_048, 64),
+    "large": Capacity(1_048_576, 3_145_728, 3_145_728, 32_768, 16_384, 1_048_576, 16_384, 128),
 }
 
 
@@ -317,6 +320,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("run", "i8"),  # number of this start of the gateway: part of every id we give
             ("now_ns", "i8"),
             ("wall_offset_ns", "i8"),  # wall clock minus monotonic clock
+            ("started_wall_ns", "i8"),  # wall clock at the first event
             ("next_exec", "i8"),
             ("entity_count", "i8"),
             ("instrument_count", "i8"),
@@ -336,7 +340,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("duplicate_messages", "i8"),
             ("check_fired", "i8", 64),  # by check
             ("identity_tag", "i8", SCOPES),  # tag that names the entity, 0: none; PARTY_ROLE + role: NoPartyIDs(453)
-            ("not_supported", "u1", MAX_TAG),  # 1: an order with this tag would not be what the checks see
+            ("understood", "u1", MAX_TAG),  # 1: may stand in the body of an order; others could make it another order
             ("carry_order", "u1", MAX_TAG),  # 1: copied from the order to the child order
             ("carry_cancel", "u1", MAX_TAG),  # 1: copied from a cancel to the child cancel
             ("carry_report", "u1", MAX_TAG),  # 1: copied from the venue's report to ours

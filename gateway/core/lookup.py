@@ -134,7 +134,10 @@ def free_request(s, row):
 
 @kernel
 def find_child(s, venue, buf, start, size):
-    """Row of the request whose child ClOrdID ("C<run>-<number>") this is at this venue, or NONE."""
+    """Row of the request whose child ClOrdID ("C<run>-<number>") this is at this venue, or NONE.
+
+    A refused cancel's row was given back, but until it is used again its child is known: a venue may yet act on it.
+    """
     end = start + size
     dash = start + 1
     while dash < end and buf[dash] != 45:
@@ -146,7 +149,7 @@ def find_child(s, venue, buf, start, size):
         return NONE
     row = child % s.requests.size
     r = s.requests[row]
-    if row >= s.request_count or r.child != child or r.order == NONE or r.session == NONE:
+    if row >= s.request_count or r.child != child or r.order == NONE:
         return NONE
     return row if s.orders[r.order].venue == venue else NONE
 
@@ -157,19 +160,20 @@ def _execution_bucket(s, venue, buf, start, size):
 
 
 @kernel
-def find_execution(s, venue, buf, start, size):
-    """Row of the execution with this ExecID(17) of a venue, or NONE."""
+def find_execution(s, venue, order, buf, start, size):
+    """Row of the report with this ExecID(17) on an order (NONE: one that is not ours) at a venue, or NONE."""
     row = int(s.execution_head[_execution_bucket(s, venue, buf, start, size)])
     while row != NONE:
         x = s.executions[row]
-        if x.venue == venue and x.exec_id_size == size and same_bytes(x.exec_id, 0, buf, start, size):
+        known = x.venue == venue and x.order == order and x.exec_id_size == size
+        if known and same_bytes(x.exec_id, 0, buf, start, size):
             break
         row = x.next
     return row
 
 
 @kernel
-def add_execution(s, venue, buf, start, size):
+def add_execution(s, venue, order, buf, start, size):
     """Remember an ExecID; returns its row, or NONE when the table is full or the ExecID too long to hold."""
     row = s.execution_count
     if row == s.executions.size or size > ID_BYTES:
@@ -177,7 +181,7 @@ def add_execution(s, venue, buf, start, size):
     s.execution_count += 1
     x = s.executions[row]
     x.venue = venue
-    x.order = NONE
+    x.order = order
     x.qty_e8 = 0
     x.price_e8 = 0
     x.number = 0
@@ -190,15 +194,29 @@ def add_execution(s, venue, buf, start, size):
 
 
 @kernel
-def exposure_row(s, entity, instrument):
-    """Row of the exposure of an entity in an instrument, made when it is not there; NONE when the table is full."""
-    bucket = _mix(entity * 31 + 7, instrument + 1) & (s.exposure_head.size - 1)
-    row = int(s.exposure_head[bucket])
+def _exposure_bucket(s, entity, instrument):
+    return _mix(entity * 31 + 7, instrument + 1) & (s.exposure_head.size - 1)
+
+
+@kernel
+def find_exposure(s, entity, instrument):
+    """Row of the exposure of an entity in an instrument, or NONE."""
+    row = int(s.exposure_head[_exposure_bucket(s, entity, instrument)])
     while row != NONE:
         x = s.exposures[row]
         if x.entity == entity and x.instrument == instrument:
-            return row
+            break
         row = x.next
+    return row
+
+
+@kernel
+def exposure_row(s, entity, instrument):
+    """Row of the exposure of an entity in an instrument, made when it is not there; NONE when the table is full."""
+    row = find_exposure(s, entity, instrument)
+    if row != NONE:
+        return row
+    bucket = _exposure_bucket(s, entity, instrument)
     row = s.exposure_count
     if row == s.exposures.size:
         return NONE

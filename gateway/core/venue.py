@@ -25,7 +25,7 @@ from gateway.core.lookup import (
 from gateway.core.text import add_bytes
 from gateway.fix import tags as t
 from gateway.fix.index import find
-from gateway.fix.values import copy_bytes, parse_decimal, parse_int
+from gateway.fix.values import copy_bytes, parse_decimal, parse_int, same_bytes
 from gateway.jit import kernel
 
 FAULT_EXECUTIONS_FULL = 2
@@ -35,10 +35,14 @@ TRADE, BUST, CORRECT, STATUS, CHANGE = 1, 2, 3, 4, 5
 
 UNKNOWN_REPORT = c.phrase("report on an order that is not ours: ")
 UNKNOWN_BUST = c.phrase("bust or correction of an execution that is not known: ")
-UNKNOWN_REJECT = c.phrase("cancel reject of a request that is not ours: ")
+UNKNOWN_REJECT = c.phrase("reject of a request that is not ours: ")
 UNREADABLE_FILL = c.phrase("fill without a readable LastQty(32), firm blocked: ")
 LATE_UNDELIVERED = c.phrase("the venue acknowledged an order and now says it never had it: ")
 NOT_DELIVERED = c.phrase("the venue did not receive this message")
+REPEATED_WITH_MORE = c.phrase("repeated report that tells of a fill not seen, now counted: ")
+REFUSED_BY_VENUE = c.phrase("the venue refused this message: ")
+CLOSED_THERE = c.phrase("the venue says that this order is closed, here it counts as open: ")
+NO_ORDER_ID = c.phrase("NONE")
 FAULT_UNREADABLE_FILL = 4
 
 
@@ -127,16 +131,6 @@ def _refresh_status(s, o):
 
 
 @kernel
-def _apply_trade(s, o, x, index, buf):
-    """Book a fill once: by its own quantity, and by the venue's CumQty(14) when that tells of more."""
-    x.qty_e8 = decimal_of(index, buf, t.LastQty)
-    x.price_e8 = max(decimal_of(index, buf, t.LastPx), 0)
-    o.fills_e8 += x.qty_e8
-    _learn_cum(o, index, buf)
-    _refresh_status(s, o)
-
-
-@kernel
 def _learn_cum(o, index, buf):
     """Take note of CumQty(14) and AvgPx(6): a higher CumQty than the fills seen means that one was missed."""
     o.venue_cum_e8 = max(o.venue_cum_e8, decimal_of(index, buf, t.CumQty))
@@ -151,6 +145,7 @@ def _apply_bust(s, o, x, index, buf, qty_e8):
     told = decimal_of(index, buf, t.CumQty)
     o.venue_cum_e8 = max(o.venue_cum_e8 + qty_e8 - x.qty_e8, max(told, 0))
     o.fills_e8 += qty_e8 - x.qty_e8
+    o.corrected = 1
     x.qty_e8 = qty_e8
     average = decimal_of(index, buf, t.AvgPx)
     if average >= 0:
@@ -186,10 +181,17 @@ def _accept_replace(s, o, request, index, buf):
 @kernel
 def _says_working(index, buf):
     """Whether the venue's report says that something can still trade: LeavesQty(151), or without it OrdStatus(39)."""
-    if find(index, t.LeavesQty) >= 0:
-        return decimal_of(index, buf, t.LeavesQty) > 0
     status = char_of(index, buf, t.OrdStatus, 0)
+    if find(index, t.LeavesQty) >= 0:
+        return decimal_of(index, buf, t.LeavesQty) > 0 and not closed(status)
     return status == t.STATUS_NEW or status == t.STATUS_PARTIALLY_FILLED
+
+
+@kernel
+def _reopen(o, index, buf):
+    """Open a closed order again when the venue tells of leaves: what closed it here may have been an inference."""
+    if closed(o.status) and find(index, t.LeavesQty) >= 0 and _says_working(index, buf):
+        o.status = t.STATUS_NEW
 
 
 @kernel
@@ -197,6 +199,7 @@ def _apply_change(s, o, request, exec_type, index, buf):
     """Every report that is not about an execution."""
     r = s.requests[request]
     _learn_cum(o, index, buf)
+    _reopen(o, index, buf)
     if exec_type == t.EXEC_PENDING_CANCEL or exec_type == t.EXEC_PENDING_REPLACE:
         if r.state == a.REQUEST_PENDING:
             r.acknowledged = 1
@@ -224,14 +227,20 @@ def _apply_change(s, o, request, exec_type, index, buf):
 
 @kernel
 def _learn_venue_order_id(o, index, buf):
+    """Keep the venue's OrderID(37); the last one counts, since some give a new one with each replace."""
     f = find(index, t.OrderID)
-    if o.venue_order_id_size == 0 and f >= 0 and index.length[f] <= a.ID_BYTES:
-        copy_bytes(o.venue_order_id, 0, buf, index.start[f], index.length[f])
-        o.venue_order_id_size = index.length[f]
+    if f < 0 or index.length[f] > a.ID_BYTES:
+        return
+    start = index.start[f]
+    size = index.length[f]
+    no_id = size == 1 and buf[start] == 48 or size == NO_ORDER_ID.size and same_bytes(buf, start, NO_ORDER_ID, 0, size)
+    if not no_id:
+        copy_bytes(o.venue_order_id, 0, buf, start, size)
+        o.venue_order_id_size = size
 
 
 @kernel
-def _book_unknown(s, venue, index, buf, row):
+def _book_unknown(s, index, buf, row):
     """A fill of an order we do not know still changes positions: the firm's, the instrument's, the named account's."""
     symbol = find(index, t.Symbol)
     instrument = NONE
@@ -253,15 +262,15 @@ def _book_unknown(s, venue, index, buf, row):
 
 
 @kernel
-def _remember(s, event, index, buf):
-    """Row of the report's ExecID: (row, seen before). A full table never loses a fill, but blocks the firm."""
+def _remember(s, venue, order, index, buf):
+    """Row of the report's ExecID on its order: (row, seen before). NONE: it has no ExecID, or the table is full."""
     f = find(index, t.ExecID)
     if f < 0 or (index.length[f] == 1 and buf[index.start[f]] == 48):
         return NONE, False
-    row = find_execution(s, event.session, buf, index.start[f], index.length[f])
+    row = find_execution(s, venue, order, buf, index.start[f], index.length[f])
     if row != NONE:
         return row, True
-    return add_execution(s, event.session, buf, index.start[f], index.length[f]), False
+    return add_execution(s, venue, order, buf, index.start[f], index.length[f]), False
 
 
 @kernel
@@ -270,10 +279,18 @@ def execution_report(s, out, buf, event):
     index = s.work.index
     venue = event.session
     action = _action_of(s.sessions[venue].version, index, buf)
-    execution, seen = _remember(s, event, index, buf)
-    if seen and action != STATUS:
-        s.duplicate_messages += 1
-        return
+    f = find(index, t.ClOrdID)
+    request = find_child(s, venue, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    f = find(index, t.OrigClOrdID)
+    if request == NONE and f >= 0:
+        request = find_child(s, venue, buf, index.start[f], index.length[f])
+    row = s.requests[request].order if request != NONE else NONE
+    execution = NONE
+    if action != STATUS:
+        execution, seen = _remember(s, venue, row, index, buf)
+        if seen:
+            _on_repeated_report(s, out, buf, event, row)
+            return
     quantity = decimal_of(index, buf, t.LastQty)
     if action == TRADE and (quantity <= 0 or execution == NONE):
         # Without a quantity or an ExecID the fill cannot be counted once and for all: nothing more may go out.
@@ -281,44 +298,55 @@ def execution_report(s, out, buf, event):
         alert(s, out, UNREADABLE_FILL, buf, event.start, event.length)
         if quantity <= 0:
             return
-    f = find(index, t.ClOrdID)
-    request = find_child(s, venue, buf, index.start[f], index.length[f]) if f >= 0 else NONE
     if request == NONE:
         s.unknown_executions += 1
         if action == TRADE and execution != NONE:
-            _book_unknown(s, venue, index, buf, execution)
+            _book_unknown(s, index, buf, execution)
         alert(s, out, UNKNOWN_REPORT, buf, event.start, event.length)
         return
-    row = s.requests[request].order
-    o = s.orders[row]
-    _learn_venue_order_id(o, index, buf)
+    _learn_venue_order_id(s.orders[row], index, buf)
     if action == BUST or action == CORRECT:
         _bust_report(s, out, buf, event, row, execution, action)
     elif action == TRADE:
         _trade_report(s, out, buf, row, execution, quantity)
     else:
-        _change_report(s, out, buf, row, request, action)
+        _change_report(s, out, buf, event, row, request, action)
+
+
+@kernel
+def _on_repeated_report(s, out, buf, event, row):
+    """A report seen before changes nothing, unless its CumQty(14) tells of a fill that nobody has counted."""
+    s.duplicate_messages += 1
+    if row == NONE:
+        alert(s, out, UNKNOWN_REPORT, buf, event.start, event.length)
+    elif s.orders[row].corrected == 0:
+        o = s.orders[row]
+        before = o.cum_e8
+        _learn_cum(o, s.work.index, buf)
+        _refresh_status(s, o)
+        if o.cum_e8 != before:
+            alert(s, out, REPEATED_WITH_MORE, buf, event.start, event.length)
 
 
 @kernel
 def _trade_report(s, out, buf, row, execution, quantity):
     o = s.orders[row]
     index = s.work.index
-    if execution != NONE:
-        _apply_trade(s, o, s.executions[execution], index, buf)
-    else:
-        o.fills_e8 += quantity
-        _learn_cum(o, index, buf)
-        _refresh_status(s, o)
+    _reopen(o, index, buf)
+    price = max(decimal_of(index, buf, t.LastPx), 0)
+    o.fills_e8 += quantity
+    _learn_cum(o, index, buf)
+    _refresh_status(s, o)
     s.next_exec += 1
     number = s.next_exec
     if execution != NONE:
-        s.executions[execution].order = row
-        s.executions[execution].number = number
+        x = s.executions[execution]
+        x.qty_e8 = quantity
+        x.price_e8 = price
+        x.number = number
     exec_type = t.EXEC_TRADE
     if s.sessions[o.session].version == a.VERSION_42:
         exec_type = t.EXEC_FILL_42 if o.status == t.STATUS_FILLED else t.EXEC_PARTIAL_FILL_42
-    price = max(decimal_of(index, buf, t.LastPx), 0)
     report(s, out, buf, row, o.accepted, NONE, exec_type, t.TRANS_NEW, quantity, price, number, NONE, True)
 
 
@@ -328,18 +356,22 @@ def _bust_report(s, out, buf, event, row, execution, action):
     o = s.orders[row]
     index = s.work.index
     f = find(index, t.ExecRefID)
-    busted = find_execution(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
-    if busted == NONE or s.executions[busted].order != row:
+    busted = find_execution(s, event.session, row, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    if busted == NONE:
         alert(s, out, UNKNOWN_BUST, buf, event.start, event.length)
         return
     x = s.executions[busted]
-    quantity = max(decimal_of(index, buf, t.LastQty), 0) if action == CORRECT else x.qty_e8
+    corrected = decimal_of(index, buf, t.LastQty) if find(index, t.LastQty) >= 0 else x.qty_e8
+    if action == CORRECT and corrected < 0:
+        s.fault |= FAULT_UNREADABLE_FILL
+        alert(s, out, UNREADABLE_FILL, buf, event.start, event.length)
+        return
+    quantity = corrected if action == CORRECT else x.qty_e8
     number = x.number
     _apply_bust(s, o, x, index, buf, quantity if action == CORRECT else 0)
     s.next_exec += 1
     if execution != NONE and action == CORRECT:
         # A later bust may name the correction instead of the execution it corrected.
-        s.executions[execution].order = row
         s.executions[execution].number = s.next_exec
         s.executions[execution].qty_e8 = quantity
         x.qty_e8 = 0
@@ -352,14 +384,22 @@ def _bust_report(s, out, buf, event, row, execution, action):
 
 
 @kernel
-def _change_report(s, out, buf, row, request, action):
+def _change_report(s, out, buf, event, row, request, action):
     o = s.orders[row]
     index = s.work.index
     exec_type = char_of(index, buf, t.ExecType, t.EXEC_ORDER_STATUS)
     before = o.accepted
+    r = s.requests[request]
+    if action == CHANGE and exec_type == t.EXEC_REJECTED and r.kind != t.NEW_ORDER_SINGLE:
+        # Some venues refuse a cancel or replace so, instead of with 35=9.
+        if r.state == a.REQUEST_PENDING:
+            _refuse_request(s, out, buf, request, t.CANCEL_BROKER_OPTION, True)
+            return
+        if request != o.accepted:
+            alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
+            return
     if action == CHANGE:
         _apply_change(s, o, request, exec_type, index, buf)
-    r = s.requests[request]
     cl_ord_id = o.accepted
     orig = NONE
     answers_request = exec_type == t.EXEC_CANCELED and r.kind == t.ORDER_CANCEL_REQUEST
@@ -378,10 +418,13 @@ def _change_report(s, out, buf, row, request, action):
 
 
 @kernel
-def _close_request(s, o, request):
-    """A request was refused: it no longer counts, and a cancel's row is given back."""
+def _refuse_request(s, out, buf, request, reason, relay):
+    """Tell the EMS that a pending cancel or replace was refused; the order works on."""
     r = s.requests[request]
+    o = s.orders[r.order]
     unlink_pending(s, o, request)
+    response = t.RESPONSE_TO_CANCEL if r.kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
+    cancel_reject(s, out, buf, o.session, request, o.accepted, r.order, response, reason, relay)
     r.state = a.REQUEST_REJECTED
     settle(s, o)
     if r.kind == t.ORDER_CANCEL_REQUEST:
@@ -397,45 +440,66 @@ def order_cancel_reject(s, out, buf, event):
     if request == NONE or s.requests[request].state != a.REQUEST_PENDING:
         alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
         return
+    f = find(index, t.CxlRejReason)
+    reason = parse_int(buf, index.start[f], index.length[f]) if f >= 0 else t.CANCEL_BROKER_OPTION
+    if closed(char_of(index, buf, t.OrdStatus, 0)) and s.orders[s.requests[request].order].counted_open == 1:
+        alert(s, out, CLOSED_THERE, buf, event.start, event.length)
+    _refuse_request(s, out, buf, request, reason if reason >= 0 else t.CANCEL_BROKER_OPTION, True)
+
+
+@kernel
+def _refuse_child(s, out, buf, event, request):
+    """A child is not at its venue; `work.text` says why. Refuse what it stood for."""
     r = s.requests[request]
     row = r.order
     o = s.orders[row]
-    f = find(index, t.CxlRejReason)
-    reason = parse_int(buf, index.start[f], index.length[f]) if f >= 0 else t.CANCEL_BROKER_OPTION
-    reason = reason if reason >= 0 else t.CANCEL_BROKER_OPTION
-    unlink_pending(s, o, request)
-    response = t.RESPONSE_TO_CANCEL if r.kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
-    cancel_reject(s, out, buf, o.session, request, o.accepted, row, response, reason, True)
-    _close_request(s, o, request)
+    if r.kind == t.NEW_ORDER_SINGLE:
+        if o.status == t.STATUS_PENDING_NEW and o.venue_order_id_size == 0:
+            o.status = t.STATUS_REJECTED
+            settle(s, o)
+            s.next_exec += 1
+            report(s, out, buf, row, o.accepted, NONE, t.EXEC_REJECTED, t.TRANS_NEW, -1, 0, s.next_exec, NONE, False)
+        elif o.counted_open == 1:
+            alert(s, out, LATE_UNDELIVERED, buf, event.start, event.length)
+    elif r.state == a.REQUEST_PENDING:
+        _refuse_request(s, out, buf, request, t.CANCEL_BROKER_OPTION, False)
+
+
+@kernel
+def _say_refused(s, index, buf):
+    """The text for a child that its venue refused, with the venue's own, or never had."""
+    work = s.work
+    work.text_size = 0
+    f = find(index, t.Text)
+    if f >= 0:
+        add_bytes(work, REFUSED_BY_VENUE, 0, REFUSED_BY_VENUE.size)
+        add_bytes(work, buf, index.start[f], index.length[f])
+    else:
+        add_bytes(work, NOT_DELIVERED, 0, NOT_DELIVERED.size)
 
 
 @kernel
 def undelivered(s, out, buf, event):
-    """A child that its venue never had (it was gap-filled, or could not be sent): refuse what it stood for."""
+    """A child that its venue never had, or refused by a session Reject: the event's bytes name it in ClOrdID(11)."""
     index = s.work.index
     f = find(index, t.ClOrdID)
     request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    if request != NONE:
+        _say_refused(s, index, buf)
+        _refuse_child(s, out, buf, event, request)
+
+
+@kernel
+def business_reject_of_child(s, out, buf, event):
+    """BusinessMessageReject(j) from a venue: BusinessRejectRefID(379) names the child that it refuses."""
+    index = s.work.index
+    f = find(index, t.BusinessRejectRefID)
+    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
     if request == NONE:
+        alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
         return
-    r = s.requests[request]
-    row = r.order
-    o = s.orders[row]
-    s.work.text_size = 0
-    add_bytes(s.work, NOT_DELIVERED, 0, NOT_DELIVERED.size)
-    if r.kind == t.NEW_ORDER_SINGLE:
-        if o.status != t.STATUS_PENDING_NEW or o.venue_order_id_size > 0:
-            if o.counted_open == 1:
-                alert(s, out, LATE_UNDELIVERED, buf, event.start, event.length)
-            return
-        o.status = t.STATUS_REJECTED
-        settle(s, o)
-        s.next_exec += 1
-        report(s, out, buf, row, o.accepted, NONE, t.EXEC_REJECTED, t.TRANS_NEW, -1, 0, s.next_exec, NONE, False)
-    elif r.state == a.REQUEST_PENDING:
-        unlink_pending(s, o, request)
-        response = t.RESPONSE_TO_CANCEL if r.kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
-        cancel_reject(s, out, buf, o.session, request, o.accepted, row, response, t.CANCEL_BROKER_OPTION, False)
-        _close_request(s, o, request)
+    _say_refused(s, index, buf)
+    _refuse_child(s, out, buf, event, request)
 
 
 @kernel
@@ -448,13 +512,17 @@ def update_quote(s, instrument, bid_e8, ask_e8, last_e8):
     i.ask_e8 = ask_e8
     if last_e8 > 0:
         i.last_e8 = last_e8
+        i.last_ns = s.now_ns
     if bid_e8 > 0 or ask_e8 > 0 or last_e8 > 0:
         i.quote_ns = s.now_ns
 
 
 @kernel
-def market_data_snapshot(s, buf):
-    """MarketDataSnapshotFullRefresh(W): top of book and last trade of one instrument."""
+def market_data_snapshot(s, buf, venue):
+    """MarketDataSnapshotFullRefresh(W): top of book and last trade of one instrument, from the venue that we asked.
+
+    One with a price that cannot be read is left aside.
+    """
     index = s.work.index
     symbol = find(index, t.Symbol)
     security = find(index, t.SecurityID)
@@ -463,7 +531,9 @@ def market_data_snapshot(s, buf):
         instrument = find_symbol(s, buf, index.start[symbol], index.length[symbol])
     if instrument == NONE and security >= 0:
         instrument = find_security(s, buf, index.start[security], index.length[security])
-    if instrument == NONE:
+    if instrument == NONE or s.sessions[venue].market_data == 0:
+        return
+    if s.instruments[instrument].venue != venue and s.instruments[instrument].venue != NONE:
         return
     bid = 0
     ask = 0
@@ -474,6 +544,8 @@ def market_data_snapshot(s, buf):
             entry_type = int(buf[index.start[f]])
         elif index.tag[f] == t.MDEntryPx:
             price = parse_decimal(buf, index.start[f], index.length[f])
+            if price < 0:
+                return
             if entry_type == 48:
                 bid = max(bid, price)
             elif entry_type == 49:

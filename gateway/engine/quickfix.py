@@ -32,6 +32,7 @@ from gateway.settings import SessionSection
 
 LOGOUT_WAIT_S = 4.0  # more than LogoutTimeout and a turn of QuickFIX's loop, 1 s
 LOGON_TIMEOUT_S = 5
+MAX_REMEMBERED = 100_000  # children that a venue's Reject can still name
 NEVER_LATE = ("D", "F", "G")  # what must reach a venue now or not at all
 SOH = "\x01"
 
@@ -61,6 +62,8 @@ class _Application(fix.Application):
         self.rows = {_session_id(s).toString(): row for row, s in enumerate(sessions)}
         self.venues = {row for row, s in enumerate(sessions) if s.role == "initiator"}
         self.logged_on: set[int] = set()
+        self.sent: dict[tuple[int, int], str] = {}  # ClOrdID of the child by venue and MsgSeqNum, the latest
+        self.declined = False  # whether `toApp` kept the last message from being sent
 
     @_guarded
     def onCreate(self, session_id: fix.SessionID) -> None:
@@ -85,25 +88,42 @@ class _Application(fix.Application):
 
     @_guarded
     def toAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
-        """Session messages go out as QuickFIX makes them."""
+        """A Reject(3) to a venue is of a message that QuickFIX could not take, and which the core will not see."""
+        row = self.rows[session_id.toString()]
+        if row in self.venues and message.getHeader().getField(35) == "3":
+            self.inbox.put(Event(a.UNREAD, 0, row, data=_bytes_of(message)))
 
     @_guarded
     def fromAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
-        """Session messages are QuickFIX's business."""
+        """A Reject(3) from a venue names the child that it refuses by its sequence number only."""
+        row = self.rows[session_id.toString()]
+        if row in self.venues and message.getHeader().getField(35) == "3" and message.isSetField(45):
+            cl_ord_id = self.sent.get((row, int(message.getField(45))))
+            if cl_ord_id is not None:
+                text = message.getField(58) if message.isSetField(58) else "session reject"
+                self.inbox.put(_undelivered(row, cl_ord_id, text))
 
     @_guarded
     def toApp(self, message: fix.Message, session_id: fix.SessionID) -> None:
         """The last word before an application message is stored and sent: no order late, no order twice."""
         row = self.rows[session_id.toString()]
+        header = message.getHeader()
+        message_type = header.getField(35)
         if row not in self.venues:
             return
-        header = message.getHeader()
-        if header.getField(35) not in NEVER_LATE:
+        if message_type == "j":
+            self.inbox.put(Event(a.UNREAD, 0, row, data=_bytes_of(message)))
+        if message_type not in NEVER_LATE:
             return
+        cl_ord_id = message.getField(11)
         again = header.isSetField(43) and header.getField(43) == "Y"
         if again or row not in self.logged_on:
-            self.inbox.put(Event(a.UNDELIVERED, 0, row, data=_bytes_of(message)))
+            self.inbox.put(_undelivered(row, cl_ord_id, ""))
+            self.declined = True
             raise fix.DoNotSend
+        self.sent[row, int(header.getField(34))] = cl_ord_id
+        if len(self.sent) > MAX_REMEMBERED:
+            del self.sent[next(iter(self.sent))]
 
     @_guarded
     def fromApp(self, message: fix.Message, session_id: fix.SessionID) -> None:
@@ -113,6 +133,11 @@ class _Application(fix.Application):
         row = self.rows[session_id.toString()]
         seq = int(header.getField(34))
         self.inbox.put_message(Event(a.MESSAGE, 0, row, seq, poss_dup, _bytes_of(message)))
+
+
+def _undelivered(row: int, cl_ord_id: str, text: str) -> Event:
+    fields = f"11={cl_ord_id}{SOH}" + (f"58={text}{SOH}" if text else "")
+    return Event(a.UNDELIVERED, 0, row, data=fields.encode("utf-8", "surrogateescape"))
 
 
 def _bytes_of(message: fix.Message) -> bytes:
@@ -161,26 +186,23 @@ class QuickFixEngine:
                     self._initiators[self._sessions.index(group[0])] = self._movers[-1]
                 self._movers[-1].start()
             except (fix.ConfigError, fix.RuntimeError) as error:
-                self.stop()
                 raise RuntimeError(f"session {group[0].id}: {error}") from error
 
-    def stop(self) -> None:
-        """Log every session out for good. QuickFIX's threads go on, so the process must end by `os._exit` (`cli.run`):
-        its own stop frees the acceptor's server in two threads at once, which now and then crashes.
+    def log_out(self, role: str) -> None:
+        """Log the sessions of a role ("initiator": venues, "acceptor": EMS) out for good.
 
-        Venues are logged out first, so that what they still say finds its EMS there; `send` stores it for one that is
-        gone.
+        QuickFIX's threads go on, so the process must end by `os._exit` (`cli.run`): its own stop frees the acceptor's
+        server in two threads at once, which now and then crashes. What is sent to an EMS afterwards is stored for it.
         """
         self._stopping = True
-        for role in ("initiator", "acceptor"):
-            rows = {row for row, section in enumerate(self._sessions) if section.role == role}
-            for row in rows:
-                session = fix.Session.lookupSession(self._ids[row])
-                if session is not None:  # None: `start` did not get that far
-                    session.logout()
-            deadline = time.monotonic() + LOGOUT_WAIT_S
-            while not rows.isdisjoint(self._application.logged_on) and time.monotonic() < deadline:
-                time.sleep(0.01)
+        rows = {row for row, section in enumerate(self._sessions) if section.role == role}
+        for row in rows:
+            session = fix.Session.lookupSession(self._ids[row])
+            if session is not None:  # None: `start` did not get that far
+                session.logout()
+        deadline = time.monotonic() + LOGOUT_WAIT_S
+        while not rows.isdisjoint(self._application.logged_on) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _revive_later(self, row: int) -> None:
         """Look after a venue that was lost when it should long be back; called under its session's lock."""
@@ -205,12 +227,17 @@ class QuickFixEngine:
             self._inbox.put(error)
 
     def send(self, session: int, message_type: str, body: bytes) -> None:
-        """Send a message: `body` is its fields after the header; QuickFIX adds header and trailer."""
+        """Send a message: `body` is its fields after the header; QuickFIX adds header and trailer.
+
+        Raises RuntimeError when the message could not be stored, on a full disk for instance: it is lost otherwise.
+        """
         section = self._sessions[session]
         fields = body.decode("utf-8", "replace")
         text = f"8={section.begin_string}{SOH}9=0{SOH}35={message_type}{SOH}{fields}10=000{SOH}"
         message = fix.Message(text, self._dictionaries[session], False)
-        fix.Session.sendToTarget(message, self._ids[session])
+        self._application.declined = False
+        if not fix.Session.sendToTarget(message, self._ids[session]) and not self._application.declined:
+            raise RuntimeError(f"session {section.id}: a message could not be stored, see {self._folder / 'log'}")
 
     def _make(self, kind: Any, group: list[SessionSection]) -> Any:
         settings = fix.SessionSettings()

@@ -88,12 +88,16 @@ def load_dictionary(path: str | Path) -> Dictionary:
 
 
 def widen(xml_path: str | Path, out_path: str | Path) -> None:
-    """Write to `out_path` a lenient copy of the dictionary: any value passes in every field, nothing is required.
+    """Write to `out_path` a lenient copy of the dictionary: any text passes in every body field, nothing is required.
 
-    Tags that the dictionary does not know stay unknown; whether they pass is a setting of the session.
+    What frames a message keeps its type: header and trailer, lengths, data, counts of groups. Tags that the dictionary
+    does not know stay unknown; whether they pass is a setting of the session.
     """
     root = read_xml(xml_path)
+    framing = {member.get("name") for section in ("header", "trailer") for member in root.iterfind(f"{section}//*")}
     for field in root.iterfind("fields/field"):
+        if field.get("name") not in framing and field.get("type") not in ("LENGTH", "DATA", "NUMINGROUP"):
+            field.set("type", "STRING")
         for value in field.findall("value"):
             field.remove(value)
     for element in root.iter():

@@ -25,6 +25,7 @@ Currency = 15
 ExecID = 17
 ExecRefID = 19
 ExecTransType = 20
+ExecInst = 18
 SecurityIDSource = 22
 LastPx = 31
 LastQty = 32

@@ -92,7 +92,7 @@ def test_well_formed_orders_pass(
         ord_type,
         price,
         stop,
-        time_in_force,
+        time_in_force or "0",
     )
 
 

@@ -278,7 +278,9 @@ class Model:
         """The reference price and the factor of the collar; fires REFERENCE_PRICE if there is none to use."""
         reference = j.instrument.reference()
         limit = self.duration("instrument", j.instrument.symbol, "reference_max_age")
-        age = None if j.instrument.quote_ns is None else self.now_ns - j.instrument.quote_ns
+        two_sided = j.instrument.bid > 0 and j.instrument.ask > 0
+        told_ns = j.instrument.quote_ns if two_sided else j.instrument.last_ns
+        age = None if told_ns is None else self.now_ns - told_ns
         if reference > 0 and limit is not None and age is not None and age <= limit:
             return reference, 1
         if j.ord_type == "2" and self.reduces_only(j):
@@ -534,6 +536,7 @@ class Model:
         instrument.bid, instrument.ask = bid, ask
         if last > 0:
             instrument.last = last
+            instrument.last_ns = self.now_ns
         if max(bid, ask, last) > 0:
             instrument.quote_ns = self.now_ns
 

@@ -54,6 +54,7 @@ class Instrument:
     ask: Decimal = D(0)
     last: Decimal = D(0)
     quote_ns: int | None = None
+    last_ns: int | None = None
 
     def reference(self) -> Decimal:
         """Last trade inside the quote, middle without a trade, 0 when there never was either."""

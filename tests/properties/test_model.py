@@ -322,12 +322,13 @@ class Histories(RuleBasedStateMachine):
 
     @rule(age=st.sampled_from((0, 9, 11)))
     def late_poss_dup(self, age):
-        """PossDupFlag with an id that is new: stale when older than 10 s."""
+        """PossDupFlag with an id that is new: stale when older than 10 s or than the run."""
         now = 43_200 + (self.core.time_ns - START_NS) // 10**9 - age
         stamp = f"20260711-{now // 3600:02d}:{now // 60 % 60:02d}:{now % 60:02d}.000"
         fields = self.order_fields("EMS1", "2", "1", "AAPL", "10", 0) | {60: stamp}
         if (self.core.time_ns - START_NS) % 10**9 == 0:
-            self.send_order("EMS1", fields, poss_dup=True, stale=age > 10)
+            stale = age > 10 or now < 43_200  # the run began at noon
+            self.send_order("EMS1", fields, poss_dup=True, stale=stale)
 
     @precondition(has_orders)
     @rule(
