@@ -36,8 +36,14 @@ def _configure_log() -> None:
 
 
 @app.command()
-def run(config: ConfigOption) -> None:
+def run(
+    config: ConfigOption,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="start though the last run left orders or fills: they have been dealt with")
+    ] = False,
+) -> None:
     """Run the gateway until SIGTERM or SIGINT."""
+    from gateway.fix.dictionary import DictionaryError
     from gateway.service import Service
     from gateway.settings import ConfigError, load_settings
     from gateway.warmup import warm_up
@@ -47,8 +53,8 @@ def run(config: ConfigOption) -> None:
     try:
         settings = load_settings(config)
         warm_up(settings.config.gateway.capacity)
-        service = Service(settings)
-    except ConfigError as error:
+        service = Service(settings, forget)
+    except (ConfigError, DictionaryError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(CONFIG_FAULT) from None
     for number in (signal.SIGTERM, signal.SIGINT):

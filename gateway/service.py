@@ -18,7 +18,7 @@ from gateway.engine.inbox import Inbox
 from gateway.engine.quickfix import QuickFixEngine
 from gateway.journal.recording import Recorder
 from gateway.settings import ConfigError, Settings
-from gateway.state import State, build_state
+from gateway.state import State, build_state, map_state
 
 TICK_NS = 100_000_000
 CLOCK_STEP_NS = 50_000_000  # a wall clock that moved by more is told to the core
@@ -30,13 +30,18 @@ log = structlog.get_logger()
 class Service:
     """Owns the state: the thread that calls `run` is the only one that touches it."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Take the state folder and build the state; raises ConfigError when another process has the folder."""
+    def __init__(self, settings: Settings, forget: bool = False) -> None:
+        """Take the state folder and build the state.
+
+        Raises ConfigError when another process has the folder, or when the last run left orders or fills behind and
+        `forget` does not say that a person has dealt with them.
+        """
         self.settings = settings
         gateway = settings.config.gateway
         self.folder = gateway.state_dir
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.folder / "lock")
+        _put_last_run_aside(self.folder, gateway.capacity, forget)
         self.run_number = _next_run(self.folder / "run")
         self.state: State = build_state(settings, self.run_number, self.folder / "state.bin")
         self._driver = Driver(self.state.block)
@@ -71,6 +76,8 @@ class Service:
             if event is not None:
                 self._apply(event)
             if time.monotonic_ns() >= next_tick:
+                if self._recorder is not None:
+                    self._recorder.flush()
                 self._set_clock()
                 self._apply(Event(a.TICK, 0))
                 next_tick = time.monotonic_ns() + TICK_NS
@@ -119,12 +126,14 @@ class Service:
         last_resort.daemon = True
         last_resort.start()
         # Venues first, while every EMS can still be told what they say; then the EMS, for what those still say.
-        for role in ("initiator", "acceptor"):
-            self._engine.log_out(role)
-            self._drain()
-        if self._recorder is not None:
-            self._recorder.close()
-        self._lock.close()
+        try:
+            for role in ("initiator", "acceptor"):
+                self._engine.log_out(role)
+                self._drain()
+        finally:
+            if self._recorder is not None:
+                self._recorder.close()
+            self._lock.close()
         last_resort.cancel()
         log.info("gateway is down", events=int(self.state.record.events))
 
@@ -149,6 +158,34 @@ def _lock(path: Path) -> IO[str]:
         file.close()
         raise ConfigError(f"gateway.state_dir: {path.parent}: another gateway process uses it") from None
     return file
+
+
+def _put_last_run_aside(folder: Path, capacity: str, forget: bool) -> None:
+    """Keep the state of the last run as state-last.bin. What it left behind blocks this start, unless `forget`:
+    a new run knows nothing of it, and would count it as zero.
+    """
+    path = folder / "state.bin"
+    if not path.exists():
+        return
+    if not forget:
+        left = left_behind(path, capacity)
+        if left:
+            raise ConfigError(
+                f"gateway.state_dir: {path}: the last run left {left}; reconcile with the venues, put the true "
+                "positions into the positions file, then start with --forget"
+            )
+    path.replace(folder / "state-last.bin")
+
+
+def left_behind(path: Path, capacity: str) -> str:
+    """In words what a state holds that a new run would not know of; empty when nothing."""
+    try:
+        s = map_state(path, capacity).record
+    except ValueError:
+        return "a state of another capacity or release"
+    fills = int((s.executions["qty_e8"][: s.execution_count] != 0).sum())
+    found = ((int(s.open_order_count), "open orders"), (fills, "fills"), (int(s.fault), "as its fault word"))
+    return ", ".join(f"{number} {what}" for number, what in found if number)
 
 
 def _next_run(path: Path) -> int:

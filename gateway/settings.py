@@ -6,7 +6,7 @@ import csv
 import re
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, Overflow
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,7 +37,7 @@ def parse_fixed(value: object, scale: int, what: str) -> int:
     """An exact fixed-point integer of `value` in units of 1/scale; refuses what would be rounded."""
     try:
         number = Decimal(str(value)) * scale
-    except InvalidOperation:
+    except (InvalidOperation, Overflow):
         raise ValueError(f"want {what}") from None
     if isinstance(value, bool) or not number.is_finite() or number != int(number) or abs(number) > MAX_WHOLE * E8:
         raise ValueError(f"want {what}")
@@ -60,8 +60,8 @@ def _host_port(value: object) -> str:
 
 
 def _name(value: object) -> str:
-    if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise ValueError("want a name of at most 32 letters, digits and _ . : / + -")
+    if not isinstance(value, str) or not NAME.fullmatch(value) or value == "default":
+        raise ValueError("want a name of at most 32 letters, digits and _ . : / + -, and not `default`")
     return value
 
 
@@ -355,15 +355,15 @@ def _read_instruments(path: Path) -> list[Instrument]:
 
 
 def _read_positions(path: Path) -> list[Position]:
-    return [
-        Position(
-            row["account"],
-            row.get("strategy", ""),
-            row["symbol"],
-            _number(path, line, row, "quantity", "", least=None),
-        )
-        for line, row in _rows(path, {"account", "symbol", "quantity"}, {"strategy"})
-    ]
+    positions: dict[tuple[str, str, str], Position] = {}
+    for line, row in _rows(path, {"account", "symbol", "quantity"}, {"strategy"}):
+        key = (row["account"], row.get("strategy", ""), row["symbol"])
+        if key in positions:
+            raise ConfigError(
+                f"{path}: line {line}: {' '.join(filter(None, key))}: is given on an earlier line already"
+            )
+        positions[key] = Position(*key, _number(path, line, row, "quantity", "", least=None))
+    return list(positions.values())
 
 
 def _limit_value(limit: Limit, value: object) -> int:

@@ -27,7 +27,7 @@ EMPTY = np.zeros(a.NAME_BYTES, np.uint8)
 # fmt: off
 CARRIED_FROM_ORDERS = (
     t.Account, t.Currency, t.ExecInst, 21, t.SecurityIDSource, 47, t.SecurityID, t.Symbol, t.TransactTime, 63, 64, 77,
-    106, 107, 110, 111, 114, 120, 126, 203, 204, 207, 210, 432, 528, 529, 582,
+    106, 107, 110, 111, 114, 120, 126, t.SecurityType, 203, 204, 207, 210, 432, 528, 529, 582,
 )
 # What does not change the order and need not reach the venue: texts, parties, allocation, booking, commission, links.
 IGNORED_IN_ORDERS = (
@@ -60,7 +60,10 @@ OWN_IN_REPORTS = (
     *(t.TransactTime, t.StopPx, t.OrdRejReason, t.ExecType, t.LeavesQty, t.SecondaryOrderID, t.ExecRestatementReason),
     t.SecondaryExecID,
 )
-LISTS = ("entity_head", "symbol_head", "security_head", "exposure_head", "fingerprint_head", "request_head")
+LISTS = (
+    *("entity_head", "symbol_head", "security_head", "exposure_head", "fingerprint_head", "request_head"),
+    "execution_head",
+)
 
 
 class State:
@@ -99,7 +102,7 @@ def build_state(settings: Settings, run: int, path: Path | None = None) -> State
     block = new_block(settings.config.gateway.capacity, path)
     s = block[0]
     s.run = run
-    for name in (*LISTS, "execution_head"):
+    for name in LISTS:
         s[name][:] = NONE
     s.request_free = NONE
     _fill_dictionaries(s, settings)

@@ -236,7 +236,7 @@ class Peer:
         if self._failure:
             raise RuntimeError(f"{self} failed: {self._failure!r}") from self._failure
 
-    def wait_for(self, predicate: Callable[[], T], timeout: float = 5.0, what: str = "") -> T:
+    def wait_for(self, predicate: Callable[[], T], timeout: float = 15.0, what: str = "") -> T:
         """Wait until `predicate()` is true and return what it returned; TimeoutError after `timeout` seconds.
 
         It is called under the peer's lock, after every change: it should look and return, not wait.
@@ -253,7 +253,7 @@ class Peer:
                 self._changed.wait(left)
             return result
 
-    def wait_logged_on(self, timeout: float = 5.0) -> None:
+    def wait_logged_on(self, timeout: float = 15.0) -> None:
         """Wait until every session is logged on."""
         self.wait_for(lambda: len(self._online) == len(self._sessions), timeout, "logon of every session")
 

@@ -129,10 +129,10 @@ def new_order_single(s, out, buf, event, message):
 
 @kernel
 def _remember(s, session, kind, order, buf, id_start, id_size):
-    """Keep the ClOrdID of a refused request used, while there is room. That of a replace still names its order, since
-    a cancel may have been sent behind it.
+    """Keep the ClOrdID of a refused request used, while half of the table is free: refusals must not use it up. That of
+    a replace still names its order, since a cancel may have been sent behind it.
     """
-    if _usable_id(buf, id_start, id_size) and requests_left(s) > s.open_order_count + 1:
+    if _usable_id(buf, id_start, id_size) and requests_left(s) > s.requests.size // 2 + s.open_order_count:
         row = add_request(s, session, kind, buf, id_start, id_size)
         s.requests[row].state = a.REQUEST_REJECTED
         s.requests[row].order = order
@@ -267,7 +267,10 @@ def order_cancel_request(s, out, buf, event):
             s, out, buf, event.session, row, t.ORDER_CANCEL_REQUEST, t.CANCEL_ALREADY_PENDING, ALREADY_PENDING
         )
         return
-    orig = target if s.requests[target].state == a.REQUEST_PENDING else o.accepted
+    replace_pending = (
+        s.requests[target].state == a.REQUEST_PENDING and s.requests[target].kind != t.ORDER_CANCEL_REQUEST
+    )
+    orig = target if replace_pending else o.accepted
     f = find(index, t.ClOrdID)
     request = _add_pending(s, o, event.session, t.ORDER_CANCEL_REQUEST, buf, index.start[f], index.length[f])
     s.requests[request].order = row

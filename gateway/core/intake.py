@@ -19,6 +19,7 @@ from gateway.jit import kernel
 
 FIRM_ROW = 0
 NOT_AVAILABLE = c.phrase("[N/A]")
+COMMON_STOCK, PREFERRED_STOCK, FUTURE = c.phrase("CS"), c.phrase("PS"), c.phrase("FUT")
 MOVING_PRICE = c.phrase("LMOPRTWacde")  # ExecInst(18): pegs, trailing stop, no price check, target strategy
 
 
@@ -61,12 +62,25 @@ def decimal_of(index, buf, tag):
 
 
 @kernel
+def _plain_security(index, buf, f):
+    """Whether a SecurityType(167) leaves the instrument what its Symbol says: common or preferred stock, a future."""
+    start = index.start[f]
+    for plain in (COMMON_STOCK, PREFERRED_STOCK, FUTURE):
+        if index.length[f] == plain.size and same_bytes(buf, start, plain, 0, plain.size):
+            return True
+    return False
+
+
+@kernel
 def _refuse_unchecked_terms(s, x, index, buf, message):
     """WELL_FORMED: a body field that is not understood, or an ExecInst(18) that lets the price move."""
     for f in range(index.count):
         tag = index.tag[f]
         if message.role[tag] >= BODY and message.role[tag] != TRAILER and s.understood[tag] == 0:
             fail(x, c.WELL_FORMED, c.DETAIL_TERM, f)
+    f = find(index, t.SecurityType)
+    if f >= 0 and not _plain_security(index, buf, f):
+        fail(x, c.WELL_FORMED, c.DETAIL_TERM, f)
     f = find(index, t.ExecInst)
     if f >= 0:
         for k in range(index.start[f], index.start[f] + index.length[f]):

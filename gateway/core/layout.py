@@ -205,8 +205,8 @@ EXECUTION = np.dtype(
         ("next", "i8"),
         ("order", "i8"),  # NONE: of an order we do not know
         ("qty_e8", "i8"),  # 0 after a bust
-        ("price_e8", "i8"),
-        ("number", "i8"),  # of the ExecID that the EMS saw
+        ("corrects", "i8"),  # row of the execution that this one corrects, where the quantity is kept; NONE: none
+        ("number", "i8"),  # of the ExecID that the EMS saw; 0: no execution
         ("exec_id_size", "i8"),
         ("exec_id", "u1", ID_BYTES),
     ]

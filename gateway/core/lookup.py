@@ -183,7 +183,7 @@ def add_execution(s, venue, order, buf, start, size):
     x.venue = venue
     x.order = order
     x.qty_e8 = 0
-    x.price_e8 = 0
+    x.corrects = NONE
     x.number = 0
     x.exec_id_size = size
     copy_bytes(x.exec_id, 0, buf, start, size)

@@ -41,6 +41,8 @@ LATE_UNDELIVERED = c.phrase("the venue acknowledged an order and now says it nev
 NOT_DELIVERED = c.phrase("the venue did not receive this message")
 REPEATED_WITH_MORE = c.phrase("repeated report that tells of a fill not seen, now counted: ")
 REFUSED_BY_VENUE = c.phrase("the venue refused this message: ")
+OVERFILLED = c.phrase("the venue filled more than the order: ")
+CONTRADICTION = c.phrase("the venue closes an order and says that it works, here it stays open: ")
 CLOSED_THERE = c.phrase("the venue says that this order is closed, here it counts as open: ")
 NO_ORDER_ID = c.phrase("NONE")
 FAULT_UNREADABLE_FILL = 4
@@ -243,9 +245,12 @@ def _learn_venue_order_id(o, index, buf):
 def _book_unknown(s, index, buf, row):
     """A fill of an order we do not know still changes positions: the firm's, the instrument's, the named account's."""
     symbol = find(index, t.Symbol)
+    security = find(index, t.SecurityID)
     instrument = NONE
     if symbol >= 0:
         instrument = find_symbol(s, buf, index.start[symbol], index.length[symbol])
+    if instrument == NONE and security >= 0:
+        instrument = find_security(s, buf, index.start[security], index.length[security])
     if instrument == NONE:
         return
     s.executions[row].qty_e8 = decimal_of(index, buf, t.LastQty)
@@ -308,7 +313,7 @@ def execution_report(s, out, buf, event):
     if action == BUST or action == CORRECT:
         _bust_report(s, out, buf, event, row, execution, action)
     elif action == TRADE:
-        _trade_report(s, out, buf, row, execution, quantity)
+        _trade_report(s, out, buf, event, row, execution, quantity)
     else:
         _change_report(s, out, buf, event, row, request, action)
 
@@ -329,7 +334,7 @@ def _on_repeated_report(s, out, buf, event, row):
 
 
 @kernel
-def _trade_report(s, out, buf, row, execution, quantity):
+def _trade_report(s, out, buf, event, row, execution, quantity):
     o = s.orders[row]
     index = s.work.index
     _reopen(o, index, buf)
@@ -337,12 +342,13 @@ def _trade_report(s, out, buf, row, execution, quantity):
     o.fills_e8 += quantity
     _learn_cum(o, index, buf)
     _refresh_status(s, o)
+    if o.cum_e8 > o.qty_e8:
+        alert(s, out, OVERFILLED, buf, event.start, event.length)
     s.next_exec += 1
     number = s.next_exec
     if execution != NONE:
         x = s.executions[execution]
         x.qty_e8 = quantity
-        x.price_e8 = price
         x.number = number
     exec_type = t.EXEC_TRADE
     if s.sessions[o.session].version == a.VERSION_42:
@@ -357,9 +363,12 @@ def _bust_report(s, out, buf, event, row, execution, action):
     index = s.work.index
     f = find(index, t.ExecRefID)
     busted = find_execution(s, event.session, row, buf, index.start[f], index.length[f]) if f >= 0 else NONE
-    if busted == NONE:
+    if busted == NONE or s.executions[busted].number == 0:
         alert(s, out, UNKNOWN_BUST, buf, event.start, event.length)
         return
+    number = s.executions[busted].number
+    if s.executions[busted].corrects != NONE:
+        busted = s.executions[busted].corrects
     x = s.executions[busted]
     corrected = decimal_of(index, buf, t.LastQty) if find(index, t.LastQty) >= 0 else x.qty_e8
     if action == CORRECT and corrected < 0:
@@ -367,14 +376,12 @@ def _bust_report(s, out, buf, event, row, execution, action):
         alert(s, out, UNREADABLE_FILL, buf, event.start, event.length)
         return
     quantity = corrected if action == CORRECT else x.qty_e8
-    number = x.number
     _apply_bust(s, o, x, index, buf, quantity if action == CORRECT else 0)
     s.next_exec += 1
     if execution != NONE and action == CORRECT:
-        # A later bust may name the correction instead of the execution it corrected.
+        # A later bust may name the correction instead of the execution that it corrected.
         s.executions[execution].number = s.next_exec
-        s.executions[execution].qty_e8 = quantity
-        x.qty_e8 = 0
+        s.executions[execution].corrects = busted
     exec_type = t.EXEC_TRADE_CANCEL if action == BUST else t.EXEC_TRADE_CORRECT
     trans = t.TRANS_CANCEL if action == BUST else t.TRANS_CORRECT
     if s.sessions[o.session].version == a.VERSION_42:
@@ -398,8 +405,14 @@ def _change_report(s, out, buf, event, row, request, action):
         if request != o.accepted:
             alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
             return
+    if action == CHANGE and closed(exec_type) and find(index, t.LeavesQty) >= 0 and _says_working(index, buf):
+        alert(s, out, CONTRADICTION, buf, event.start, event.length)
+        exec_type = t.EXEC_ORDER_STATUS
     if action == CHANGE:
         _apply_change(s, o, request, exec_type, index, buf)
+    else:
+        _reopen(o, index, buf)
+        _refresh_status(s, o)
     cl_ord_id = o.accepted
     orig = NONE
     answers_request = exec_type == t.EXEC_CANCELED and r.kind == t.ORDER_CANCEL_REQUEST
@@ -410,7 +423,7 @@ def _change_report(s, out, buf, event, row, request, action):
         orig = before
     s.next_exec += 1
     trans = t.TRANS_NEW
-    if action == STATUS or not _is_known(exec_type):
+    if exec_type == t.EXEC_ORDER_STATUS or action == STATUS or not _is_known(exec_type):
         # Nothing that the EMS must act on: the order as it stands.
         trans = t.TRANS_STATUS
         exec_type = t.EXEC_ORDER_STATUS if s.sessions[o.session].version == a.VERSION_44 else order_status(s, o)

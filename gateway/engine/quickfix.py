@@ -119,7 +119,8 @@ class _Application(fix.Application):
         again = header.isSetField(43) and header.getField(43) == "Y"
         if again or row not in self.logged_on:
             self.inbox.put(_undelivered(row, cl_ord_id, ""))
-            self.declined = True
+            # Only the core's thread sends new messages; resends are QuickFIX's.
+            self.declined = self.declined or not again
             raise fix.DoNotSend
         self.sent[row, int(header.getField(34))] = cl_ord_id
         if len(self.sent) > MAX_REMEMBERED:
@@ -169,6 +170,9 @@ class QuickFixEngine:
     def start(self) -> None:
         """Listen and connect; raises RuntimeError with QuickFIX's reason when a setting or a port cannot be used."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        for begin_string in {section.begin_string for section in self._sessions if section.role == "initiator"}:
+            name = begin_string.replace(".", "") + ".xml"
+            widen(shipped("fix_specs") / name, self._folder / f"wide-{name}")
         paths = [self._dictionary_path(section) for section in self._sessions]
         loaded = {path: fix.DataDictionary(str(path)) for path in set(paths)}
         self._dictionaries = [loaded[path] for path in paths]
@@ -260,10 +264,7 @@ class QuickFixEngine:
         strict = shipped("fix_specs") / name
         if section.role == "acceptor":
             return strict
-        wide = self._folder / f"wide-{name}"
-        if not wide.exists():
-            widen(strict, wide)
-        return wide
+        return self._folder / f"wide-{name}"
 
     def _keys(self, section: SessionSection) -> dict[str, str]:
         venue = section.role == "initiator"

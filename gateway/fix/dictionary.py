@@ -105,7 +105,9 @@ def widen(xml_path: str | Path, out_path: str | Path) -> None:
             element.set("required", "N")
     ET.indent(root, space=" ")
     try:
-        ET.ElementTree(root).write(out_path, encoding="UTF-8", xml_declaration=True)
+        new = Path(f"{out_path}.new")
+        ET.ElementTree(root).write(new, encoding="UTF-8", xml_declaration=True)
+        new.replace(out_path)
     except OSError as error:
         raise DictionaryError(f"{out_path}: cannot be written: {error.strerror}") from error
 

@@ -1,7 +1,6 @@
 """FIX tags, message types and enumerations by their names in the FIX 4.4 specification (4.2 where they differ)."""
 
 # Header and trailer
-BeginSeqNo = 7
 BeginString = 8
 BodyLength = 9
 CheckSum = 10
@@ -12,7 +11,6 @@ SenderCompID = 49
 SenderSubID = 50
 SendingTime = 52
 TargetCompID = 56
-TargetSubID = 57
 PossResend = 97
 OrigSendingTime = 122
 
@@ -47,6 +45,7 @@ ExDestination = 100
 CxlRejReason = 102
 OrdRejReason = 103
 NoRelatedSym = 146
+SecurityType = 167
 ExecType = 150
 LeavesQty = 151
 SecondaryOrderID = 198
@@ -55,7 +54,6 @@ SubscriptionRequestType = 263
 MarketDepth = 264
 MDUpdateType = 265
 NoMDEntryTypes = 267
-NoMDEntries = 268
 MDEntryType = 269
 MDEntryPx = 270
 RefTagID = 371
@@ -67,8 +65,6 @@ ExecRestatementReason = 378
 CxlRejResponseTo = 434
 PartyID = 448
 PartyRole = 452
-NoPartyIDs = 453
-ClOrdLinkID = 583
 SecondaryClOrdID = 526
 SecondaryExecID = 527
 
@@ -91,9 +87,7 @@ MARKET_DATA_SNAPSHOT = message_type("W")
 # One-byte values, as bytes lie in a message.
 BUY, SELL, SELL_SHORT = ord("1"), ord("2"), ord("5")
 MARKET, LIMIT, STOP, STOP_LIMIT = ord("1"), ord("2"), ord("3"), ord("4")
-DAY, GOOD_TILL_CANCEL, AT_THE_OPENING = ord("0"), ord("1"), ord("2")
-IMMEDIATE_OR_CANCEL, FILL_OR_KILL, GOOD_TILL_CROSSING = ord("3"), ord("4"), ord("5")
-GOOD_TILL_DATE, AT_THE_CLOSE = ord("6"), ord("7")
+DAY, GOOD_TILL_CROSSING, AT_THE_CLOSE = ord("0"), ord("5"), ord("7")
 
 # OrdStatus(39)
 STATUS_NEW = ord("0")
@@ -115,15 +109,12 @@ STATUS_PENDING_REPLACE = ord("E")
 EXEC_NEW = ord("0")
 EXEC_PARTIAL_FILL_42 = ord("1")
 EXEC_FILL_42 = ord("2")
-EXEC_DONE_FOR_DAY = ord("3")
 EXEC_CANCELED = ord("4")
 EXEC_REPLACED = ord("5")
 EXEC_PENDING_CANCEL = ord("6")
-EXEC_STOPPED = ord("7")
 EXEC_REJECTED = ord("8")
 EXEC_SUSPENDED = ord("9")
 EXEC_PENDING_NEW = ord("A")
-EXEC_CALCULATED = ord("B")
 EXEC_EXPIRED = ord("C")
 EXEC_RESTATED = ord("D")
 EXEC_PENDING_REPLACE = ord("E")
@@ -139,7 +130,6 @@ TRANS_NEW, TRANS_CANCEL, TRANS_CORRECT, TRANS_STATUS = ord("0"), ord("1"), ord("
 REJECT_INVALID_TAG = 0
 REJECT_REQUIRED_TAG_MISSING = 1
 REJECT_TAG_NOT_DEFINED_FOR_MESSAGE = 2
-REJECT_UNDEFINED_TAG = 3
 REJECT_TAG_WITHOUT_VALUE = 4
 REJECT_VALUE_INCORRECT = 5
 REJECT_INCORRECT_DATA_FORMAT = 6
@@ -148,7 +138,7 @@ REJECT_GROUP_FIELDS_OUT_OF_ORDER = 15  # FIX 4.4
 REJECT_GROUP_COUNT = 16  # FIX 4.4
 
 # BusinessRejectReason(380)
-BUSINESS_OTHER, BUSINESS_UNSUPPORTED_MESSAGE, BUSINESS_APPLICATION_NOT_AVAILABLE = 0, 3, 4
+BUSINESS_OTHER, BUSINESS_UNSUPPORTED_MESSAGE = 0, 3
 
 # OrdRejReason(103)
 ORDER_BROKER_OPTION = 0
@@ -157,7 +147,6 @@ ORDER_EXCHANGE_CLOSED = 2
 ORDER_EXCEEDS_LIMIT = 3
 ORDER_DUPLICATE = 6
 ORDER_STALE = 8
-ORDER_UNSUPPORTED_CHARACTERISTIC = 11  # FIX 4.4
 
 # CxlRejReason(102) and CxlRejResponseTo(434)
 CANCEL_TOO_LATE, CANCEL_UNKNOWN_ORDER, CANCEL_BROKER_OPTION, CANCEL_ALREADY_PENDING = 0, 1, 2, 3

@@ -68,6 +68,10 @@ class Recorder:
             self._record[()] = (OUT, 0, 0, output.session, 0, 0, 0, output.message_type.encode(), len(output.body))
             self._file.write(self._record.tobytes() + output.body)
 
+    def flush(self) -> None:
+        """Write out what is buffered."""
+        self._file.flush()
+
     def close(self) -> None:
         """Write out what is buffered and close the file."""
         self._file.close()

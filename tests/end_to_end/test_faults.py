@@ -246,7 +246,7 @@ def test_stops_and_restarts_use_no_id_twice(start) -> None:
     place(ems)
     assert topology.gateway.stop() == 0
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
-        with GatewayProcess(topology.config) as topology.gateway:
+        with GatewayProcess(topology.config, options=("--forget",)) as topology.gateway:
             topology.wait_ready()
             wait_up(topology)
             place(ems)
@@ -257,6 +257,22 @@ def test_stops_and_restarts_use_no_id_twice(start) -> None:
     assert len(set(ids)) == len(ids)
     assert [c.split("-")[0] for c in ids] == ["C1", "C2", "C2", "C3", "C3", "C4", "C4"]
     assert len({first(m, 17) for m in ems.messages}) == len(ems.messages)
+
+
+def test_a_start_that_would_forget_orders_is_refused(start) -> None:
+    """What the last run left behind would count as zero in the next: a person must have dealt with it."""
+    topology = start()
+    place(topology.ems["EMS1"])
+    topology.ems["EMS1"].new_order(symbol="AAPL", quantity=1, price="100.1")
+    topology.ems["EMS1"].wait_for(lambda: any(v.status == "2" for v in topology.ems["EMS1"].orders.values()))
+    assert topology.gateway.stop() == 0
+    second = GatewayProcess(topology.config)
+    with pytest.raises(AssertionError, match="the last run left 1 open orders, 1 fills; reconcile"):
+        second.start()
+    assert second.wait_exit(10) == 2
+    with GatewayProcess(topology.config, options=("--forget",)) as topology.gateway:
+        topology.wait_ready()
+    assert (topology.config.parent / "var" / "state-last.bin").exists()
 
 
 def test_a_second_process_on_the_same_state_is_refused(start) -> None:

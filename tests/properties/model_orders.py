@@ -95,6 +95,7 @@ class Order:
     is_acknowledged: bool = False
     heard: bool = False
     replaced: bool = False
+    corrected: bool = False
     fills: Decimal = D(0)
     told: Decimal = D(0)
     order_id: str = ""

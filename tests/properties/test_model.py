@@ -39,7 +39,7 @@ CONFIG = {
         },
         {
             **{"id": "XNAS", "role": "initiator", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
-            **{"target_comp_id": "XNAS", "connect": "127.0.0.1:1"},
+            **{"target_comp_id": "XNAS", "connect": "127.0.0.1:1", "market_data": True},
         },
         {
             **{"id": "XCME", "role": "initiator", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
@@ -47,7 +47,7 @@ CONFIG = {
         },
         {
             **{"id": "XOLD", "role": "initiator", "begin_string": "FIX.4.2", "sender_comp_id": "GW"},
-            **{"target_comp_id": "XOLD", "connect": "127.0.0.1:1"},
+            **{"target_comp_id": "XOLD", "connect": "127.0.0.1:1", "market_data": True},
         },
     ],
     "routing": {"default": "XNAS", "instruments": {"ESZ6": "XCME"}},
@@ -136,7 +136,7 @@ class Histories(RuleBasedStateMachine):
         self.reports: list[tuple[str, str, dict]] = []
         self.traded: dict[int, Decimal] = {}
         self.seen_exec_ids: set[str] = set()
-        self.exec_id_of: dict[str, str] = {}
+        self.exec_id_of: dict[tuple[str, str], str] = {}
 
     # Compare.
 
@@ -176,7 +176,7 @@ class Histories(RuleBasedStateMachine):
         assert open_orders == {key: n for key, n in self.model.all_open_orders().items() if n}
         orders = record.orders[: record.order_count]
         assert [D(v).scaleb(-8) for v in orders["cum_e8"].tolist()] == [o.cum for o in self.model.orders]
-        assert record.fault == 0
+        assert bool(record.fault) == self.model.fault
 
     # Choose.
 
@@ -187,6 +187,15 @@ class Histories(RuleBasedStateMachine):
     def fresh_exec(self) -> str:
         self.execs += 1
         return f"X{self.execs}"
+
+    def exec_id_at(self, order: Order, same: bool) -> str:
+        """A fresh ExecID, or the one that was told last on another order: venues count by order, or by day."""
+        other = [
+            e for venue, o, e in self.model.seen if venue == order.venue and self.model.orders[o or 0] is not order
+        ]
+        known = {e for venue, o, e in self.model.seen if o is not None and self.model.orders[o] is order}
+        found = [e for e in sorted(other) if e not in known]
+        return found[-1] if same and found else self.fresh_exec()
 
     def order(self, pick: int, only_open: bool = True) -> Order | None:
         """One of the last orders, so that histories get long."""
@@ -222,17 +231,17 @@ class Histories(RuleBasedStateMachine):
             self.new_order("EMS2" if k == 3 else "EMS1", "2", "12112"[k], symbol, 3, 0, 2 * (k % 4), 0)
             self.acknowledge(0, "0", False, True)
 
-    def send_order(self, session: str, fields: dict, poss_dup: bool = False, stale: bool = False) -> None:
+    def send_order(self, session: str, fields: dict, poss_dup: bool = False) -> None:
         message = sorted((tag, v) for tag, v in fields.items() if v is not None)
         given = {tag: str(v) for tag, v in message}
         self.model.now_ns = self.core.time_ns
         actual = self.core.message(session, fields[35], [(t, v) for t, v in message if t != 35], poss_dup)
         if fields[35] == NEW:
-            wanted = self.model.new(session, given, stale, poss_dup)
+            wanted = self.model.new(session, given, poss_dup)
         elif fields[35] == REPLACE:
-            wanted = self.model.replace(session, given)
+            wanted = self.model.replace(session, given, poss_dup)
         else:
-            wanted = self.model.cancel(session, given)
+            wanted = self.model.cancel(session, given, poss_dup)
         self.agree(actual, wanted)
 
     def order_fields(self, session: str, kind: str, side: str, symbol: str, qty: str, bps: int) -> dict:
@@ -312,23 +321,19 @@ class Histories(RuleBasedStateMachine):
         fields[97] = "Y" if flag == "resend" else None
         if kind != NEW:
             fields[41] = order.accepted.cl_ord_id
-            flag = None
-            fields[97] = None
         self.send_order(order.session, fields if kind != CANCEL else self.only_cancel(fields), poss_dup=flag == "dup")
 
     @staticmethod
     def only_cancel(fields: dict) -> dict:
-        return {tag: fields[tag] for tag in (35, 11, 38, 41, 54, 55, 60)}
+        return {tag: fields[tag] for tag in (35, 11, 38, 41, 54, 55, 60, 97)}
 
-    @rule(age=st.sampled_from((0, 9, 11)))
-    def late_poss_dup(self, age):
-        """PossDupFlag with an id that is new: stale when older than 10 s or than the run."""
+    @rule(age=st.sampled_from((0, 9, 10, 11)), again=st.sampled_from((None, "Y")))
+    def late_poss_dup(self, age, again):
+        """PossDupFlag or PossResend with an id that is new: stale when older than 10 s or than the run."""
         now = 43_200 + (self.core.time_ns - START_NS) // 10**9 - age
         stamp = f"20260711-{now // 3600:02d}:{now // 60 % 60:02d}:{now % 60:02d}.000"
         fields = self.order_fields("EMS1", "2", "1", "AAPL", "10", 0) | {60: stamp}
-        if (self.core.time_ns - START_NS) % 10**9 == 0:
-            stale = age > 10 or now < 43_200  # the run began at noon
-            self.send_order("EMS1", fields, poss_dup=True, stale=stale)
+        self.send_order("EMS1", fields | {97: again}, poss_dup=again is None)
 
     @precondition(has_orders)
     @rule(
@@ -382,24 +387,29 @@ class Histories(RuleBasedStateMachine):
         exec_id = more.pop("exec_id", None) or self.fresh_exec()
         cum = self.traded.get(id(order), D(0)) if tell else D(0)
         more |= {"t14": number(cum), "t54": order.side, "t55": order.instrument.symbol}
-        status = {"F": "1", "H": "0", "G": "1"}.get(exec_type, exec_type)
+        status = more.pop("status", None) or {"F": "1", "H": "0", "G": "1", "I": "0"}.get(exec_type, exec_type)
         self.deliver(venue, child, exec_id, exec_type, status, more)
 
     def deliver(self, venue: str, child: str, exec_id: str, exec_type: str, status: str, more: dict) -> None:
         if self.core.begin_strings[venue] == "FIX.4.2":
-            more = {"t20": {"H": "1", "G": "2"}.get(exec_type, "0")} | more
-            exec_type = {"F": "1", "H": "1", "G": "1"}.get(exec_type, exec_type)
+            more = {"t20": {"H": "1", "G": "2", "I": "3"}.get(exec_type, "0")} | more
+            exec_type = {"F": "1", "H": "1", "G": "1", "I": status}.get(exec_type, exec_type)
         self.reports.append((venue, child, {"exec_id": exec_id, "exec_type": exec_type, "status": status, **more}))
         self.model.now_ns = self.core.time_ns
-        fields = {11: child, 17: exec_id, 150: exec_type, 39: status} | {int(k[1:]): v for k, v in more.items()}
+        fields = self.report_fields(child, exec_id, exec_type, status, more)
         wanted = self.model.report(venue, fields)
         actual = self.core.report(child, exec_id, exec_type, status, session=venue, **more)
         self.agree(actual, wanted)
         for _, msg_type, got in actual:
             if msg_type == "8" and 19 in fields:
-                assert got[19] == self.exec_id_of[fields[19]]
+                assert got[19] == self.exec_id_of[got[37], fields[19]]
             if msg_type == "8":
-                self.exec_id_of[exec_id] = got[17]
+                self.exec_id_of[got[37], exec_id] = got[17]
+
+    @staticmethod
+    def report_fields(child: str, exec_id: str, exec_type: str, status: str, more: dict) -> dict[int, str]:
+        fields = {11: child, 17: exec_id, 150: exec_type, 39: status} | {int(k[1:]): v for k, v in more.items()}
+        return {tag: v for tag, v in fields.items() if v is not None}
 
     def trade(self, order: Order, qty: Decimal) -> None:
         self.traded[id(order)] = self.traded.get(id(order), D(0)) + qty
@@ -417,20 +427,23 @@ class Histories(RuleBasedStateMachine):
         tell=st.booleans(),
         missed=st.sampled_from((False, False, True)),
         ended=st.sampled_from((False, False, False, True)),
+        works=st.booleans(),
+        same=st.sampled_from((False, False, False, True)),
     )
-    def fill(self, pick, part, tell, missed, ended):
+    def fill(self, pick, part, tell, missed, ended, works=False, same=False):
         """A quarter, half, three quarters, all or more of what is open; missed ones are told later or never."""
         order = self.order(pick, only_open=not ended)
         qty = max(D(1), ((order.leaves() or order.qty) * part / 4).to_integral_value())
         self.trade(order, qty)
-        exec_id = self.fresh_exec()
+        exec_id = self.exec_id_at(order, same)
         if missed:
-            self.untold.append((order, exec_id, qty))
+            self.untold.append((order, self.fresh_exec(), qty))
         else:
-            self.send_fill(order, exec_id, qty, tell)
+            self.send_fill(order, exec_id, qty, tell, works)
 
-    def send_fill(self, order: Order, exec_id: str, qty: Decimal, tell: bool) -> None:
+    def send_fill(self, order: Order, exec_id: str, qty: Decimal, tell: bool, works: bool = False) -> None:
         more = {"t32": number(qty), "t31": number(MIDDLE[order.instrument.symbol]), "exec_id": exec_id}
+        more["t151"] = "10" if works else "0"
         self.send_report(order, order.accepted.child, "F", tell, **more)
         self.fills.append((order, exec_id, qty))
 
@@ -441,10 +454,14 @@ class Histories(RuleBasedStateMachine):
         self.send_fill(order, exec_id, qty, tell)
 
     @precondition(lambda self: self.fills)
-    @rule(pick=st.integers(0, 4), tell=st.booleans(), to=st.sampled_from((0, 0, 1, 3, 6, 9)))
+    @rule(pick=st.integers(0, 4), tell=st.booleans(), to=st.sampled_from((*(0, 0, 1, 3, 6, 9, 4) * 4, 0, 3, 5)))
     def bust_or_correct(self, pick, tell, to):
-        """Of a fill, by less or more; 9: of an execution that nobody knows."""
+        """Of a fill, by less or more; 4: of its price alone; 5: unreadable; 9: of an execution that nobody knows."""
         order, exec_id, qty = self.fills.pop(-1 - pick % len(self.fills))
+        if to in (4, 5):
+            more = {"t19": exec_id, "t32": None if to == 4 else "1O", "t31": "100"}
+            self.send_report(order, order.accepted.child, "G", tell, **more)
+            return
         if to == 9:
             self.send_report(order, order.accepted.child, "H", False, t19="NOSUCH", t32="10", t31="100")
             return
@@ -464,50 +481,95 @@ class Histories(RuleBasedStateMachine):
         found = [(o, r) for o in self.model.orders for r in o.requests if r.state == "pending" and r.kind != NEW]
         return found[-1 - pick % len(found)] if found else None
 
-    @rule(pick=st.integers(0, 2), answer=st.sampled_from(("ack", "yes", "yes", "no")), tell=st.booleans())
-    def answer_request(self, pick, answer, tell):
+    @rule(
+        pick=st.integers(0, 2),
+        answer=st.sampled_from(("ack", "yes", "yes", "no", "no", "8")),
+        tell=st.booleans(),
+        status=st.sampled_from("0014C8"),
+    )
+    def answer_request(self, pick, answer, tell, status="0"):
         found = self.a_pending(pick)
         if found is None:
             return
         order, request = found
         if answer == "no":
             response = "2" if request.kind == REPLACE else "1"
-            wanted = self.model.cancel_reject(order.venue, {11: request.child})
-            actual = self.core.cancel_reject(request.child, order.accepted.child, response, session=order.venue)
+            self.model.now_ns = self.core.time_ns
+            wanted = self.model.cancel_reject(order.venue, {11: request.child, 39: status})
+            actual = self.core.cancel_reject(
+                request.child, order.accepted.child, response, status=status, session=order.venue
+            )
             self.agree(actual, wanted)
+        elif answer == "8":
+            self.send_report(order, request.child, "8", tell, status=status, t151="10" if status in "01" else "0")
         else:
             kinds = {(REPLACE, "ack"): "E", (REPLACE, "yes"): "5", (CANCEL, "ack"): "6", (CANCEL, "yes"): "4"}
             self.send_report(order, request.child, kinds[request.kind, answer], tell)
 
     @precondition(has_orders)
-    @rule(pick=st.integers(0, 4))
-    def never_delivered(self, pick):
+    @rule(
+        pick=st.integers(0, 9),
+        exec_type=st.sampled_from("0A456CD8E3FII"),
+        status=st.sampled_from("0014C8"),
+        works=st.booleans(),
+        named=st.sampled_from(("11", "11", "41", "neither")),
+        tell=st.booleans(),
+    )
+    def odd_report(self, pick, exec_type, status, works, named, tell):
+        """On any child there ever was, refused and superseded ones too; named by 41 alone, or not at all."""
+        children = list(self.model.by_child) + [r.child for r in self.model.freed]
+        child = children[-1 - pick % len(children)]
+        order, _ = self.model.by_child[child]
+        if exec_type == "I" and order.closed:
+            works = False
+        more = {"t151": "10" if works else "0", "t41": child if named == "41" else None}
+        if exec_type == "F":
+            more |= {"t32": "1", "t31": "100", "t1": (None, "ACC1", "ACC2")[pick % 3]}
+            self.trade(order, D(1))
+        self.send_report(order, child if named == "11" else "C1-999999", exec_type, tell, status=status, **more)
+
+    @precondition(has_orders)
+    @rule(pick=st.integers(0, 4), how=st.sampled_from(("lost", "j", "j elsewhere", "any j")))
+    def never_delivered(self, pick, how):
+        """A child that its venue never had, or refuses by BusinessMessageReject."""
         order = self.order(pick)
-        if len(order.requests) == 1 and order.reserved() > 0:
+        if how == "any j":
+            request = order.requests[pick % len(order.requests)]
+        elif len(order.requests) == 1 and order.reserved() > 0:
             request = order.requests[0]
         elif order.pending(CANCEL) or order.pending(REPLACE):
             request = (order.pending(CANCEL) or order.pending(REPLACE))[-1]
         else:
             return
-        if request.acknowledged:
+        if request.child not in self.model.by_child:
             return
-        child = {35: request.kind, 11: request.child, 38: "10", 54: order.side, 55: order.instrument.symbol}
-        wanted = self.model.undelivered(request.child)
-        self.agree(self.core.undelivered(child, session=order.venue), wanted)
+        self.model.now_ns = self.core.time_ns
+        if how == "lost":
+            child = {35: request.kind, 11: request.child, 38: "10", 54: order.side, 55: order.instrument.symbol}
+            wanted = self.model.undelivered(request.child)
+            self.agree(self.core.undelivered(child, session=order.venue), wanted)
+            return
+        venue = "XCME" if how == "j elsewhere" else order.venue
+        wanted = self.model.business_reject(venue, request.child)
+        fields = [(45, "2"), (58, "no"), (372, request.kind), (379, request.child), (380, "4")]
+        self.agree(self.core.message(venue, "j", fields), wanted)
 
     @precondition(lambda self: self.reports)
-    @rule(pick=st.integers(0, 5), elsewhere=st.booleans())
-    def repeated_report(self, pick, elsewhere):
-        """The same report once more is dropped; from another venue it names no order."""
-        venue, child, more = self.reports[-1 - pick % len(self.reports)]
-        more = dict(more)
+    @rule(pick=st.integers(0, 5), elsewhere=st.sampled_from((False, False, True)), more_cum=st.booleans())
+    def repeated_report(self, pick, elsewhere, more_cum):
+        """The same report once more, perhaps with what was traded since in CumQty; at another venue it is not ours."""
+        venue, child, report = self.reports[-1 - pick % len(self.reports)]
+        more = dict(report)
         other = {"XNAS": "XCME", "XCME": "XNAS", "XOLD": "XNAS"}[venue] if elsewhere else venue
-        if more["exec_type"] != "0" and elsewhere:
-            return
+        if more_cum and child in self.model.by_child:
+            more["t14"] = number(self.traded.get(id(self.model.by_child[child][0]), D(0)))
         head = [more.pop(key) for key in ("exec_id", "exec_type", "status")]
-        fields = {11: child, 17: head[0], 150: head[1], 39: head[2]} | {int(k[1:]): v for k, v in more.items()}
-        wanted = self.model.report(other, fields)
-        self.agree(self.core.report(child, *head, session=other, **more), wanted)
+        if self.model.kind_of(other, self.report_fields(child, *head, more)) == "F" and "t32" not in more:
+            return
+        self.model.now_ns = self.core.time_ns
+        wanted = self.model.report(other, self.report_fields(child, *head, more))
+        actual = self.core.report(child, *head, session=other, **more)
+        self.agree(actual, wanted)
 
     # The market, the clock, the lines.
 
@@ -526,6 +588,22 @@ class Histories(RuleBasedStateMachine):
         self.model.now_ns = self.core.time_ns
         self.model.quote(symbol, *prices)
         self.agree(self.core.quote(symbol, *(float(p) for p in prices)), [])
+
+    @rule(
+        venue=st.sampled_from(("XNAS", "XNAS", "XCME", "XOLD")),
+        symbol=st.sampled_from(tuple(MIDDLE)),
+        prices=st.sampled_from(
+            ((0, 10, 0), (-10, 0, -5), (-100, None, None), (None, 100, None), (None, None, 50), (10, -10, 0))
+        ),
+    )
+    def snapshot(self, venue, symbol, prices):
+        """35=W with some of bid, offer and last trade."""
+        told = [D(0) if bps is None else MIDDLE[symbol] * (10_000 + bps) / 10_000 for bps in prices]
+        entries = [pair for k, price in enumerate(told) if price for pair in ((269, str(k)), (270, number(price)))]
+        self.model.now_ns = self.core.time_ns
+        self.model.snapshot(venue, symbol, *told)
+        fields = [(55, symbol), (268, str(len(entries) // 2)), *entries]
+        self.agree(self.core.message(venue, "W", fields), [])
 
     @rule(ms=st.sampled_from((1, 20, 63, 100, 300, 500, 999, 2000, 6000)))
     def wait(self, ms):

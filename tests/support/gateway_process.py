@@ -18,9 +18,10 @@ STOP_TIMEOUT_S = 15
 class GatewayProcess:
     """`tidegate run` with a config file; its log lines are collected and can be waited for."""
 
-    def __init__(self, config: Path, module: str = "gateway.cli") -> None:
+    def __init__(self, config: Path, module: str = "gateway.cli", options: tuple[str, ...] = ()) -> None:
         """Not started yet: use as a context manager, or call `start`; `module` stands in for `tidegate`."""
         self.config = config
+        self._options = options
         self._module = module
         self.log: list[dict] = []
         self._changed = threading.Condition()
@@ -37,7 +38,7 @@ class GatewayProcess:
     def start(self) -> None:
         """Start and wait until it is up."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", self._module, "run", "--config", str(self.config)],
+            [sys.executable, "-m", self._module, "run", "--config", str(self.config), *self._options],
             stderr=subprocess.PIPE,
             text=True,
             cwd=CHECKOUT,
