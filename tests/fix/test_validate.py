@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import copy
 import itertools
+from decimal import Decimal
 
 import pytest
 

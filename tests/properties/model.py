@@ -20,6 +20,7 @@ from tests.properties.model_orders import (
     REPLACE,
     D,
     Fields,
+    Judgement,
     Order,
     Request,
     Wanted,
@@ -44,6 +45,7 @@ class Model(Checks):
         self.freed: list[Request] = []  # refused cancels, whose rows are taken again from the end
         self.seen: set[Execution] = set()
         self.executions: dict[Execution, Decimal] = {}
+        self.corrects: dict[Execution, Execution] = {}  # the fill that a correction changed
 
     def arrive(self, session: str) -> None:
         """Count a message of an EMS."""
@@ -87,8 +89,13 @@ class Model(Checks):
         self.add(order, request)
         self.accepted.append((self.now_ns, self.fingerprint(j)))
         carried = {tag: fields.get(tag) for tag in (40, 54, 55)}
-        terms = {38: j.qty, 44: j.price if j.ord_type in "24" else None, 99: j.stop if j.ord_type in "34" else None}
-        return [(order.venue, "D", {**carried, **terms, 50: None, 97: None, 116: None})]
+        return [(order.venue, "D", {**carried, **self.terms(j), 50: None, 97: None, 116: None})]
+
+    @staticmethod
+    def terms(j: Judgement) -> dict[int, object]:
+        """Quantity and prices of a child: as judged, and only those that its type uses."""
+        price = j.price if j.ord_type in "24" else None
+        return {38: j.qty, 44: price, 99: j.stop if j.ord_type in "34" else None}
 
     def refuse(
         self, session: str, fields: Fields, response: str, reason: str, order: Order | None, checks=()
@@ -137,7 +144,7 @@ class Model(Checks):
             return self.refuse(session, fields, "2", "2", order, fired)
         request.state, request.qty = "pending", j.qty
         self.add(order, request)
-        return [(order.venue, "G", {38: fields[38], 40: fields[40], 44: fields.get(44), 41: target.child})]
+        return [(order.venue, "G", {**self.terms(j), 40: fields[40], 41: target.child})]
 
     def cancel(self, session: str, fields: Fields, poss_dup: bool = False) -> list[Wanted]:
         """OrderCancelRequest."""
@@ -195,6 +202,7 @@ class Model(Checks):
         if kind in ("H", "G"):
             return self.bust(order, key, fields, kind)
         if kind == "I":
+            self.open_again(order, fields)
             return self.tell(order, kind, self.ids(order, request, fields[150]))
         return self.change(order, request, fields, kind)
 
@@ -237,6 +245,7 @@ class Model(Checks):
     def bust(self, order: Order, key: Execution, fields: Fields, kind: str) -> list[Wanted]:
         """A bust takes an execution away, a correction changes its quantity, or with no LastQty only its price."""
         old_key = (*key[:2], fields[19])
+        old_key = self.corrects.get(old_key, old_key)
         old = self.executions.get(old_key)
         if old is None:
             return [ALERT]
@@ -245,6 +254,8 @@ class Model(Checks):
             return [ALERT]
         qty = D(fields.get(32, old)) if kind == "G" else D(0)
         self.executions[old_key] = qty
+        if kind == "G":
+            self.corrects[key] = old_key
         before = order.cum
         order.corrected = True
         order.fills += qty - old
@@ -267,7 +278,8 @@ class Model(Checks):
         wanted = self.ids(order, request, kind)
         if kind in ("0", "D"):
             order.is_acknowledged = True
-            order.done_for_day = order.done_for_day and not works
+            if works or 151 not in fields and fields[39] in ("0", "1"):
+                order.closed, order.done_for_day = "", False
         elif kind in ("6", "E") and request.state == "pending":
             request.acknowledged = True
         elif kind == "5":

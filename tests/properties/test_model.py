@@ -17,89 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from gateway.core import layout as a
 from tests.properties.model import Model
+from tests.properties.model_config import CONFIG, INSTRUMENTS, INSTRUMENTS_CSV, LIMITS, MIDDLE
 from tests.properties.model_orders import CANCEL, CHECKS, NEW, REPLACE, Order, Request, Wanted
-from tests.support.core import BASE, START_NS, Core
+from tests.support.core import START_NS, Core
 
 D = Decimal
 HISTORIES = int(os.environ.get("TIDEGATE_HISTORIES", "300"))
 STEPS = 50
-CONFIG = {
-    **BASE,
-    "identity": {"account": 1, "strategy": 116, "trader": 50},
-    "sessions": [
-        {
-            **{"id": "EMS1", "role": "acceptor", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
-            **{"target_comp_id": "EMS1", "listen": "127.0.0.1:1", "accounts": ["ACC1", "ACC2"]},
-            **{"strategies": ["MOMO", "ARB"], "traders": ["TOM"], "desks": ["D1"], "defaults": {"desk": "D1"}},
-        },
-        {
-            **{"id": "EMS2", "role": "acceptor", "begin_string": "FIX.4.2", "sender_comp_id": "GW"},
-            **{"target_comp_id": "EMS2", "listen": "127.0.0.1:1", "accounts": ["ACC1", "ACC2"]},
-            **{"strategies": ["ARB"], "flows": ["AUTO"], "defaults": {"strategy": "ARB", "flow": "AUTO"}},
-        },
-        {
-            **{"id": "XNAS", "role": "initiator", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
-            **{"target_comp_id": "XNAS", "connect": "127.0.0.1:1", "market_data": True},
-        },
-        {
-            **{"id": "XCME", "role": "initiator", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
-            **{"target_comp_id": "XCME", "connect": "127.0.0.1:1"},
-        },
-        {
-            **{"id": "XOLD", "role": "initiator", "begin_string": "FIX.4.2", "sender_comp_id": "GW"},
-            **{"target_comp_id": "XOLD", "connect": "127.0.0.1:1", "market_data": True},
-        },
-    ],
-    "routing": {"default": "XNAS", "instruments": {"ESZ6": "XCME"}},
-    "rates": {"EUR": {"rate": "1.1", "date": "2026-07-10"}},
-}
-INSTRUMENTS = [
-    {
-        "symbol": "AAPL",
-        "security_id": "US0378331005",
-        "tick": "0.01",
-        "lot": "1",
-        "multiplier": "1",
-        "previous_close": "100",
-    },
-    {
-        "symbol": "MSFT",
-        "security_id": "US5949181045",
-        "tick": "0.01",
-        "lot": "10",
-        "multiplier": "1",
-        "previous_close": "200",
-    },
-    {"symbol": "ESZ6", "tick": "0.25", "lot": "1", "multiplier": "5", "currency": "EUR"},
-]
-COLUMNS = ("symbol", "security_id", "tick", "lot", "multiplier", "currency", "previous_close")
-INSTRUMENTS_CSV = "\n".join([",".join(COLUMNS), *(",".join(i.get(c, "") for c in COLUMNS) for i in INSTRUMENTS), ""])
-MIDDLE = {"AAPL": D(100), "MSFT": D(200), "ESZ6": D(450)}
-LIMITS = {
-    "firm": {"max_open_orders": 7, "max_messages": 24, "message_window": "1s", "max_long": 1200, "max_short": 1000},
-    "account": {
-        "default": {
-            **{"max_order_qty": 500, "max_order_notional": 60_000, "max_long": 800, "max_short": 600},
-            **{"duplicate_window": "300ms"},
-        },
-        "ACC2": {"max_order_qty": 300, "max_open_orders": 2, "duplicate_window": "1s", "max_order_notional": 45_000},
-    },
-    "account*instrument": {
-        "ACC1*ESZ6": {"max_order_qty": 20, "max_long": 30},
-        "default*MSFT": {"max_short": 200, "max_order_notional": "unlimited"},
-    },
-    "strategy": {
-        "default": {"max_order_qty": 400},
-        "MOMO": {"max_short": 250, "max_messages": 7, "message_window": "500ms"},
-    },
-    "trader": {"TOM": {"max_order_notional": 30_000, "max_long": "unlimited"}},
-    "instrument": {
-        "default": {"collar_bps": 500, "reference_max_age": "5s"},
-        "MSFT": {"collar_bps": 300, "max_open_orders": 3, "max_long": 700},
-    },
-    "session": {"default": {"max_messages": 16, "message_window": "1s"}, "EMS2": {"max_open_orders": 2}},
-    "venue": {"XCME": {"max_open_orders": 2}, "XOLD": {"max_order_qty": 350}},
-}
 _template: list = []
 
 
@@ -456,19 +380,22 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.fills)
     @rule(pick=st.integers(0, 4), tell=st.booleans(), to=st.sampled_from((*(0, 0, 1, 3, 6, 9, 4) * 4, 0, 3, 5)))
     def bust_or_correct(self, pick, tell, to):
-        """Of a fill, by less or more; 4: of its price alone; 5: unreadable; 9: of an execution that nobody knows."""
+        """Of a fill, by less or more; 4: of its price alone; 5: unreadable; 9: of any report or of none."""
         order, exec_id, qty = self.fills.pop(-1 - pick % len(self.fills))
-        if to in (4, 5):
-            more = {"t19": exec_id, "t32": None if to == 4 else "1O", "t31": "100"}
-            self.send_report(order, order.accepted.child, "G", tell, **more)
-            return
         if to == 9:
-            self.send_report(order, order.accepted.child, "H", False, t19="NOSUCH", t32="10", t31="100")
+            told = sorted(e for venue, o, e in self.model.seen if o is not None and self.model.orders[o] is order)
+            named = told[-1 - pick % len(told)] if told and pick else "NOSUCH"
+            self.send_report(order, order.accepted.child, "H", False, t19=named, t32="10", t31="100")
             return
-        corrected = (qty * to / 4).to_integral_value()
+        correction = self.fresh_exec()
+        corrected = qty if to in (4, 5) else (qty * to / 4).to_integral_value()
         self.trade(order, corrected - qty)
-        more = {"t19": exec_id, "t32": number(corrected if corrected else qty), "t31": "100"}
+        more = {"t19": exec_id, "t32": number(corrected or qty), "t31": "100", "exec_id": correction}
+        if to in (4, 5):
+            more["t32"] = None if to == 4 else "1O"
         self.send_report(order, order.accepted.child, "G" if corrected else "H", tell, **more)
+        if corrected and to != 5:
+            self.fills.append((order, correction if pick & 1 else exec_id, corrected))
 
     @precondition(has_orders)
     @rule(pick=st.integers(0, 4), exec_type=st.sampled_from("443C8"), tell=st.booleans())
@@ -511,7 +438,7 @@ class Histories(RuleBasedStateMachine):
         pick=st.integers(0, 9),
         exec_type=st.sampled_from("0A456CD8E3FII"),
         status=st.sampled_from("0014C8"),
-        works=st.booleans(),
+        works=st.sampled_from((True, False, None)),
         named=st.sampled_from(("11", "11", "41", "neither")),
         tell=st.booleans(),
     )
@@ -520,9 +447,7 @@ class Histories(RuleBasedStateMachine):
         children = list(self.model.by_child) + [r.child for r in self.model.freed]
         child = children[-1 - pick % len(children)]
         order, _ = self.model.by_child[child]
-        if exec_type == "I" and order.closed:
-            works = False
-        more = {"t151": "10" if works else "0", "t41": child if named == "41" else None}
+        more = {"t151": {True: "10", False: "0", None: None}[works], "t41": child if named == "41" else None}
         if exec_type == "F":
             more |= {"t32": "1", "t31": "100", "t1": (None, "ACC1", "ACC2")[pick % 3]}
             self.trade(order, D(1))

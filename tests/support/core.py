@@ -42,9 +42,7 @@ ESZ6,,0.25,1,50,4500
 """
 LIMITS = {
     "account": {
-        "default": {
-            **{"max_order_qty": 1000, "max_order_notional": 10_000_000, "max_long": 5000, "max_short": 5000}
-        }
+        "default": {**{"max_order_qty": 1000, "max_order_notional": 10_000_000, "max_long": 5000, "max_short": 5000}}
     },
     "instrument": {"default": {"collar_bps": 500, "reference_max_age": "5s"}},
     "session": {"default": {"max_messages": 10_000, "message_window": "1s"}},
@@ -69,7 +67,7 @@ def write_config(folder: Path, config: dict, limits: dict, instruments: str, pos
 
 
 class Core:
-    """The core under test. Messages sent by `ems` and `venue` get a header; replies come back as (session, type, fields)."""
+    """The core under test. Messages from a peer get a header; replies come back as (session, type, fields)."""
 
     def __init__(
         self,
@@ -79,7 +77,7 @@ class Core:
         instruments: str = INSTRUMENTS,
         positions: str | None = None,
     ) -> None:
-        """Build the state from config files written to `folder`, log every session on, give AAPL a quote of 99.99 x 100.01."""
+        """Build the state from config files written to `folder`, log every session on, quote AAPL at 99.99 x 100.01."""
         self.settings = load_settings(write_config(folder, config, limits, instruments, positions))
         self.state = build_state(self.settings, run=1)
         self.driver = Driver(self.state.block)
@@ -104,7 +102,11 @@ class Core:
         self.log.append((event, outputs))
         names = {row: name for name, row in self.sessions.items()}
         return [
-            (names.get(o.session, ""), o.message_type, fields_of(o.body) if o.message_type else {58: o.body.decode("latin-1")})
+            (
+                names.get(o.session, ""),
+                o.message_type,
+                fields_of(o.body) if o.message_type else {58: o.body.decode("latin-1")},
+            )
             for o in outputs
         ]
 
@@ -124,7 +126,7 @@ class Core:
         return self.apply(Event(a.MESSAGE, self.time_ns, row, self._next_seq - 1, poss_dup, data))
 
     def new(self, cl_ord_id: str, side="1", qty="100", px="100", symbol="AAPL", session="EMS1", poss_dup=False, **more):
-        """NewOrderSingle: a limit order of ACC1 unless `more` (t40="1" for tag 40 ...; None leaves a field out) says else."""
+        """NewOrderSingle: a limit order of ACC1 unless `more` says else (t40="1": tag 40; None leaves a field out)."""
         fields = {1: "ACC1", 11: cl_ord_id, 21: "1", 38: qty, 40: "2", 44: px, 54: side, 55: symbol, 59: "0"}
         return self._order(session, "D", fields, more, poss_dup)
 

@@ -1,0 +1,139 @@
+"""Whatever was refused before, and to whomever: a cancel goes to the venue, and so does an exit."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from tests.support.checks import Reply, fired, passed
+from tests.support.core import BASE, LIMITS, Core
+
+SYMBOLS = [f"S{k}" for k in range(245)]
+ACCOUNTS = [f"ACC{k}" for k in range(1, 68)]
+
+
+def sent_cancel(reply: Reply) -> dict[int, str]:
+    [(session, msg_type, fields)] = reply
+    assert (session, msg_type) == ("XNAS", "F"), reply
+    return fields
+
+
+def reject_of(reply: Reply) -> dict[int, str]:
+    [(session, msg_type, fields)] = reply
+    assert (session, msg_type) == ("EMS1", "9"), reply
+    return fields
+
+
+def test_behind_a_replace_that_a_check_refused(tmp_path: Path) -> None:
+    """An EMS that sends D, G and F without waiting names the replace in its cancel."""
+    core = Core(tmp_path)
+    child = passed(core.new("A"))
+    assert fired(core.replace("G", "A", qty="5000")) == {"MAX_ORDER_QTY"}
+    assert sent_cancel(core.cancel("F", "G"))[41] == child[11]
+
+
+def test_behind_a_replace_that_was_refused_for_message_rate(tmp_path: Path) -> None:
+    limits: dict[str, Any] = copy.deepcopy(LIMITS)
+    limits["session"]["default"]["max_messages"] = 1
+    core = Core(tmp_path, limits=limits)
+    child = passed(core.new("A"))
+    assert fired(core.replace("G", "A", qty="50")) == {"MAX_MESSAGES"}
+    assert sent_cancel(core.cancel("F", "G"))[41] == child[11]
+
+
+def test_behind_a_replace_of_a_superseded_id(tmp_path: Path) -> None:
+    core = Core(tmp_path)
+    order = passed(core.new("A"))[11]
+    replace = passed(core.replace("G1", "A", qty="50"))[11]
+    core.report(replace, "X1", "5", "0", t41=order, t151="50")
+    assert reject_of(core.replace("G2", "A", qty="60"))[102] == "2"
+    assert sent_cancel(core.cancel("F", "G2"))[41] == replace
+
+
+def test_behind_one_replace_too_many(tmp_path: Path) -> None:
+    core = Core(tmp_path)
+    order = passed(core.new("G0"))[11]
+    for k in range(16):
+        passed(core.replace(f"G{k + 1}", f"G{k}", qty=str(90 - k)))
+    assert reject_of(core.replace("G17", "G16", qty="50"))[102] == "3"
+    assert sent_cancel(core.cancel("F", "G17"))[41] == order
+
+
+def test_behind_a_replace_that_the_venue_refused(tmp_path: Path) -> None:
+    core = Core(tmp_path)
+    order = passed(core.new("A"))[11]
+    replace = passed(core.replace("G", "A", qty="50"))[11]
+    reject_of(core.cancel_reject(replace, order, "2"))
+    assert sent_cancel(core.cancel("F", "G"))[41] == order
+
+
+def test_behind_a_chain_of_refused_replaces(tmp_path: Path) -> None:
+    core = Core(tmp_path)
+    order = passed(core.new("A"))[11]
+    reject_of(core.replace("G1", "A", qty="5000"))
+    assert reject_of(core.replace("G2", "G1", qty="50"))[102] == "2"
+    assert sent_cancel(core.cancel("F", "G2"))[41] == order
+
+
+def test_the_id_of_a_refused_replace_stays_used(tmp_path: Path) -> None:
+    core = Core(tmp_path)
+    passed(core.new("A"))
+    reject_of(core.replace("G", "A", qty="5000"))
+    again = reject_of(core.replace("G", "A", qty="50"))
+    assert (again[102], again[41], again[39]) == ("6", "A", "A")
+    assert fired(core.new("G")) == {"CL_ORD_ID_REUSE"}
+
+
+def test_a_refused_cancel_can_be_sent_again(tmp_path: Path) -> None:
+    core = Core(tmp_path)
+    order = passed(core.new("A"))[11]
+    first = sent_cancel(core.cancel("F", "A"))[11]
+    reject_of(core.cancel_reject(first, order))
+    second = sent_cancel(core.cancel("F", "A"))[11]
+    assert second != first
+
+
+def test_behind_another_cancel(tmp_path: Path) -> None:
+    """The venue knows the order by the child of the order, not by that of a cancel."""
+    core = Core(tmp_path)
+    order = passed(core.new("A"))[11]
+    sent_cancel(core.cancel("F1", "A"))
+    assert sent_cancel(core.cancel("F2", "F1"))[41] == order
+
+
+def test_refused_orders_take_no_room_from_an_exit(tmp_path: Path) -> None:
+    """Refused orders in every instrument for every account make no exposure: an opening position can be sold, by a
+    trader who has none in it.
+    """
+    config: dict[str, Any] = copy.deepcopy(BASE)
+    config["sessions"][0]["accounts"] = ACCOUNTS
+    instruments = "symbol,tick,lot,multiplier,previous_close\nAAPL,0.01,1,1,100\n"
+    instruments += "".join(f"{symbol},0.01,1,1,1\n" for symbol in SYMBOLS)
+    core = Core(tmp_path, config, instruments=instruments, positions="account,symbol,quantity\nACC1,AAPL,500\n")
+    rows = core.record.exposure_count
+    assert len(ACCOUNTS) * len(SYMBOLS) > core.record.exposures.size
+    for symbol in SYMBOLS:
+        for account in ACCOUNTS:
+            assert fired(core.new(f"{symbol}{account}", symbol=symbol, qty="0.5", px="1", t1=account)) >= {"LOT"}
+        core.wait(0.1)
+    core.quote("AAPL", 99.99, 100.01, 100)
+    assert core.record.exposure_count == rows
+    passed(core.new("EXIT", side="2", qty="500", t50="TOM"))
+    sent_cancel(core.cancel("F", "EXIT", side="2", qty="500"))
+
+
+def test_refused_orders_take_no_room_from_others(tmp_path: Path) -> None:
+    """One EMS whose every order and replace is refused, for as long as there are ClOrdIDs to be kept."""
+    config: dict[str, Any] = copy.deepcopy(BASE)
+    config["sessions"].append(config["sessions"][0] | {"id": "EMS2", "target_comp_id": "EMS2"})
+    core = Core(tmp_path, config, positions="account,symbol,quantity\nACC2,AAPL,500\n")
+    passed(core.new("A"))
+    for k in range(core.record.requests.size // 2):
+        assert fired(core.new(f"D{k}", qty="5000")) >= {"MAX_ORDER_QTY"}
+        assert fired(core.replace(f"G{k}", "A", qty="5000")) >= {"MAX_ORDER_QTY"}
+        core.wait(0.001)
+    passed(core.new("EXIT", side="2", qty="500", px="99", session="EMS2", t1="ACC2"))
+    [(session, msg_type, _)] = core.cancel("F", "EXIT", side="2", session="EMS2")
+    assert (session, msg_type) == ("XNAS", "F")
+    sent_cancel(core.cancel("F", "A"))

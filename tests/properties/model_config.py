@@ -1,0 +1,86 @@
+"""The gateway of the random histories: three venues, two EMSs, tight limits at every scope."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tests.support.core import BASE
+
+D = Decimal
+CONFIG = {
+    **BASE,
+    "identity": {"account": 1, "strategy": 116, "trader": 50},
+    "sessions": [
+        {
+            **{"id": "EMS1", "role": "acceptor", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
+            **{"target_comp_id": "EMS1", "listen": "127.0.0.1:1", "accounts": ["ACC1", "ACC2"]},
+            **{"strategies": ["MOMO", "ARB"], "traders": ["TOM"], "desks": ["D1"], "defaults": {"desk": "D1"}},
+        },
+        {
+            **{"id": "EMS2", "role": "acceptor", "begin_string": "FIX.4.2", "sender_comp_id": "GW"},
+            **{"target_comp_id": "EMS2", "listen": "127.0.0.1:1", "accounts": ["ACC1", "ACC2"]},
+            **{"strategies": ["ARB"], "flows": ["AUTO"], "defaults": {"strategy": "ARB", "flow": "AUTO"}},
+        },
+        {
+            **{"id": "XNAS", "role": "initiator", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
+            **{"target_comp_id": "XNAS", "connect": "127.0.0.1:1", "market_data": True},
+        },
+        {
+            **{"id": "XCME", "role": "initiator", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
+            **{"target_comp_id": "XCME", "connect": "127.0.0.1:1"},
+        },
+        {
+            **{"id": "XOLD", "role": "initiator", "begin_string": "FIX.4.2", "sender_comp_id": "GW"},
+            **{"target_comp_id": "XOLD", "connect": "127.0.0.1:1", "market_data": True},
+        },
+    ],
+    "routing": {"default": "XNAS", "instruments": {"ESZ6": "XCME"}},
+    "rates": {"EUR": {"rate": "1.1", "date": "2026-07-10"}},
+}
+INSTRUMENTS = [
+    {
+        "symbol": "AAPL",
+        "security_id": "US0378331005",
+        "tick": "0.01",
+        "lot": "1",
+        "multiplier": "1",
+        "previous_close": "100",
+    },
+    {
+        "symbol": "MSFT",
+        "security_id": "US5949181045",
+        "tick": "0.01",
+        "lot": "10",
+        "multiplier": "1",
+        "previous_close": "200",
+    },
+    {"symbol": "ESZ6", "tick": "0.25", "lot": "1", "multiplier": "5", "currency": "EUR"},
+]
+COLUMNS = ("symbol", "security_id", "tick", "lot", "multiplier", "currency", "previous_close")
+INSTRUMENTS_CSV = "\n".join([",".join(COLUMNS), *(",".join(i.get(c, "") for c in COLUMNS) for i in INSTRUMENTS), ""])
+MIDDLE = {"AAPL": D(100), "MSFT": D(200), "ESZ6": D(450)}
+LIMITS = {
+    "firm": {"max_open_orders": 7, "max_messages": 24, "message_window": "1s", "max_long": 1200, "max_short": 1000},
+    "account": {
+        "default": {
+            **{"max_order_qty": 500, "max_order_notional": 60_000, "max_long": 800, "max_short": 600},
+            **{"duplicate_window": "300ms"},
+        },
+        "ACC2": {"max_order_qty": 300, "max_open_orders": 2, "duplicate_window": "1s", "max_order_notional": 45_000},
+    },
+    "account*instrument": {
+        "ACC1*ESZ6": {"max_order_qty": 20, "max_long": 30},
+        "default*MSFT": {"max_short": 200, "max_order_notional": "unlimited"},
+    },
+    "strategy": {
+        "default": {"max_order_qty": 400},
+        "MOMO": {"max_short": 250, "max_messages": 7, "message_window": "500ms"},
+    },
+    "trader": {"TOM": {"max_order_notional": 30_000, "max_long": "unlimited"}},
+    "instrument": {
+        "default": {"collar_bps": 500, "reference_max_age": "5s"},
+        "MSFT": {"collar_bps": 300, "max_open_orders": 3, "max_long": 700},
+    },
+    "session": {"default": {"max_messages": 16, "message_window": "1s"}, "EMS2": {"max_open_orders": 2}},
+    "venue": {"XCME": {"max_open_orders": 2}, "XOLD": {"max_order_qty": 350}},
+}
