@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,7 +62,7 @@ def main(
     """Measure the compiled core alone, then the gateway on the wire against a raw byte relay and QuickFIX relays."""
     wire = SHORT_WIRE if short else WirePlan()
     try:
-        run(SHORT_CORE if short else CorePlan(), None if core_only else wire, out, Console())
+        run(SHORT_CORE if short else CorePlan(), None if core_only else wire, out, Console(width=None if sys.stdout.isatty() else 140))
     except BenchmarkError as error:
         typer.echo(f"bench: {error}", err=True)
         raise typer.Exit(1) from None
