@@ -23,9 +23,9 @@ LIMITS_HEAD = """
 ## Limits
 
 Keys of limits.yaml. A limit stands at a scope (`account:`), for one entity (`ACC1:`) or for all others of the scope
-(`default:`), or at a scope together with an instrument (`account*instrument:`, `ACC1*AAPL:`). Of all that are set for an
-order **the tightest wins**. What is not set takes no part; what must be set and is not refuses the order and names the
-key. `unlimited` is written out. `tidegate limits check` lists who could not trade, and why.
+(`default:`), or at a scope together with an instrument (`account*instrument:`, `ACC1*AAPL:`). Of all that are set for
+an order **the tightest wins**. What is not set takes no part; what must be set and is not refuses the order and names
+the key. `unlimited` is written out. `tidegate limits check` lists who could not trade, and why.
 
 | key | value | what it bounds | may stand at | must be set at | tighter is |
 |---|---|---|---|---|---|

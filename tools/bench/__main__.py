@@ -62,7 +62,8 @@ def main(
     """Measure the compiled core alone, then the gateway on the wire against a raw byte relay and QuickFIX relays."""
     wire = SHORT_WIRE if short else WirePlan()
     try:
-        run(SHORT_CORE if short else CorePlan(), None if core_only else wire, out, Console(width=None if sys.stdout.isatty() else 140))
+        console = Console(width=None if sys.stdout.isatty() else 140)
+        run(SHORT_CORE if short else CorePlan(), None if core_only else wire, out, console)
     except BenchmarkError as error:
         typer.echo(f"bench: {error}", err=True)
         raise typer.Exit(1) from None
