@@ -70,6 +70,22 @@ def _reject_unindexed(s, out, buf, event, fault):
 
 
 @kernel
+def _cancel_fault(index):
+    """What a cancel must have once: MsgType, ClOrdID, OrigClOrdID. (SessionRejectReason, tag), or (VALID, 0).
+
+    The child is made from the order, so whatever else is wrong with the message does no harm, and keeps no order alive.
+    """
+    for tag in (t.MsgType, t.ClOrdID, t.OrigClOrdID):
+        first = find(index, tag)
+        if first < 0:
+            return t.REJECT_REQUIRED_TAG_MISSING, tag
+        for f in range(first + 1, index.count):
+            if index.tag[f] == tag:
+                return t.REJECT_REPEATED_TAG, tag
+    return VALID, 0
+
+
+@kernel
 def _from_ems(s, out, buf, event):
     own = s.sessions[event.session]
     count_message(s.entities[own.entity], s.now_ns)
@@ -97,7 +113,10 @@ def _from_ems(s, out, buf, event):
         _say(s, UNSUPPORTED)
         business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_UNSUPPORTED_MESSAGE)
         return
-    reason, tag = validate(dictionary, index, buf, row)
+    if message_type == t.ORDER_CANCEL_REQUEST:
+        reason, tag = _cancel_fault(index)
+    else:
+        reason, tag = validate(dictionary, index, buf, row)
     if reason != VALID:
         _say(s, NOT_VALID)
         session_reject(s, out, buf, event.session, event.msg_seq_num, reason, tag)

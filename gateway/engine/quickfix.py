@@ -170,7 +170,7 @@ class QuickFixEngine:
     def start(self) -> None:
         """Listen and connect; raises RuntimeError with QuickFIX's reason when a setting or a port cannot be used."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        for begin_string in {section.begin_string for section in self._sessions if section.role == "initiator"}:
+        for begin_string in {section.begin_string for section in self._sessions}:
             name = begin_string.replace(".", "") + ".xml"
             widen(shipped("fix_specs") / name, self._folder / f"wide-{name}")
         paths = [self._dictionary_path(section) for section in self._sessions]
@@ -259,12 +259,10 @@ class QuickFixEngine:
         return kind(self._application, store, settings, log)
 
     def _dictionary_path(self, section: SessionSection) -> Path:
-        """The strict dictionary for an EMS; for a venue a wide one, so that an odd fill reaches the core."""
-        name = section.begin_string.replace(".", "") + ".xml"
-        strict = shipped("fix_specs") / name
-        if section.role == "acceptor":
-            return strict
-        return self._folder / f"wide-{name}"
+        """A wide dictionary: QuickFIX needs one for groups, but what a message may hold is for the core to judge, which
+        lets every fill of a venue and every cancel of an EMS through.
+        """
+        return self._folder / f"wide-{section.begin_string.replace('.', '')}.xml"
 
     def _keys(self, section: SessionSection) -> dict[str, str]:
         venue = section.role == "initiator"
@@ -278,9 +276,9 @@ class QuickFixEngine:
             "DataDictionary": str(self._dictionary_path(section)),
             "PreserveMessageFieldsOrder": "N",
             "ValidateUserDefinedFields": "N",
-            "ValidateFieldsOutOfOrder": "N" if venue else "Y",
-            "ValidateFieldsHaveValues": "N" if venue else "Y",
-            "AllowUnknownMsgFields": "Y" if venue else "N",
+            "ValidateFieldsOutOfOrder": "N",
+            "ValidateFieldsHaveValues": "N",
+            "AllowUnknownMsgFields": "Y",
             "TimestampPrecision": "3",
             "LogonTimeout": str(LOGON_TIMEOUT_S),
             "LogoutTimeout": "2",

@@ -6,6 +6,8 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.checks import Reply, fired, passed
 from tests.support.core import BASE, LIMITS, Core
 
@@ -137,3 +139,24 @@ def test_refused_orders_take_no_room_from_others(tmp_path: Path) -> None:
     [(session, msg_type, _)] = core.cancel("F", "EXIT", side="2", session="EMS2")
     assert (session, msg_type) == ("XNAS", "F")
     sent_cancel(core.cancel("F", "A"))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"t9999": "x"}, {"t21": "1", "t40": "2", "t44": "100"}, {"t38": None}, {"t54": None, "t55": None}, {"t54": "Z"}],
+)
+def test_a_cancel_passes_whatever_else_it_says(tmp_path: Path, odd: dict[str, str | None]) -> None:
+    """The child is made from the order: a field too many or too few must not keep the order alive."""
+    core = Core(tmp_path)
+    core.new("A")
+    ((session, msg_type, child),) = core.cancel("B", "A", **odd)
+    assert (session, msg_type) == ("XNAS", "F")
+    assert {tag: child[tag] for tag in (38, 41, 54, 55)} == {38: "100", 41: "C1-0", 54: "1", 55: "AAPL"}
+
+
+@pytest.mark.parametrize(("lacks", "tag"), [({"t41": None}, "41"), ({"t11": None}, "11")])
+def test_a_cancel_without_its_ids_is_rejected(tmp_path: Path, lacks: dict[str, None], tag: str) -> None:
+    core = Core(tmp_path)
+    core.new("A")
+    ((session, msg_type, fields),) = core.cancel("B", "A", **lacks)
+    assert (session, msg_type, fields[371], fields[373]) == ("EMS1", "3", tag, "1")
