@@ -10,7 +10,7 @@ from gateway.core import layout as a
 from gateway.core.compose import SUBSCRIBE_AT_ONCE, alert, business_reject, market_data_request, session_reject
 from gateway.core.ems import new_order_single, order_cancel_replace_request, order_cancel_request
 from gateway.core.intake import FIRM_ROW
-from gateway.core.layout import MAX_MESSAGE_BYTES
+from gateway.core.layout import FAULT_UNREADABLE, MAX_MESSAGE_BYTES
 from gateway.core.rates import count_message
 from gateway.core.text import add_bytes
 from gateway.core.venue import (
@@ -33,7 +33,6 @@ UNSUPPORTED = c.phrase("Unsupported Message Type")
 NOT_UNDERSTOOD = c.phrase("message that cannot be read: ")
 REFUSED_BY_ENGINE = c.phrase("message of a venue that the session layer refused: ")
 NOT_HANDLED = c.phrase("message that is not handled: ")
-FAULT_UNREADABLE = 8
 
 
 @kernel

@@ -61,6 +61,10 @@ QUOTE_INSTRUMENT, QUOTE_BID, QUOTE_ASK, QUOTE_LAST = 0, 1, 2, 3
 # States of a request.
 REQUEST_PENDING, REQUEST_ACCEPTED, REQUEST_REJECTED = 1, 2, 3
 
+# Bits of the fault word: an output that did not fit, a full table of executions, a fill without a readable quantity, a
+# message that cannot be read and may be a fill.
+FAULT_OUTPUT_FULL, FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, FAULT_UNREADABLE = 1, 2, 4, 8
+
 EMS, VENUE_ROLE = 1, 2
 MAX_BREACHES = 16
 

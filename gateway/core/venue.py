@@ -11,7 +11,7 @@ from gateway.core import layout as a
 from gateway.core.compose import alert, cancel_reject, order_status, report
 from gateway.core.exposure import closed, settle
 from gateway.core.intake import FIRM_ROW, char_of, decimal_of
-from gateway.core.layout import NONE
+from gateway.core.layout import FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, NONE
 from gateway.core.lookup import (
     add_execution,
     exposure_row,
@@ -28,8 +28,6 @@ from gateway.fix.index import find
 from gateway.fix.values import copy_bytes, parse_decimal, parse_int, same_bytes
 from gateway.jit import kernel
 
-FAULT_EXECUTIONS_FULL = 2
-
 # What a report does, whatever the FIX version.
 TRADE, BUST, CORRECT, STATUS, CHANGE = 1, 2, 3, 4, 5
 
@@ -45,7 +43,6 @@ OVERFILLED = c.phrase("the venue filled more than the order: ")
 CONTRADICTION = c.phrase("the venue closes an order and says that it works, here it stays open: ")
 CLOSED_THERE = c.phrase("the venue says that this order is closed, here it counts as open: ")
 NO_ORDER_ID = c.phrase("NONE")
-FAULT_UNREADABLE_FILL = 4
 
 
 @kernel

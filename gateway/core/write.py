@@ -6,12 +6,11 @@ buffer: the message is then dropped whole and the fault word set, which blocks t
 
 from __future__ import annotations
 
-from gateway.core.layout import OUT_BYTES, OUT_MESSAGES, TEXT_BYTES
+from gateway.core.layout import FAULT_OUTPUT_FULL, OUT_BYTES, OUT_MESSAGES, TEXT_BYTES
 from gateway.fix.index import SOH
 from gateway.fix.values import DAY_NS, E8, copy_bytes
 from gateway.jit import kernel
 
-FAULT_OUTPUT_FULL = 1
 MARGIN = 1024  # bytes kept for the fields of fixed size that follow a field of any size
 
 
