@@ -214,7 +214,8 @@ class Peer:
         if self._thread.is_alive():
             raise TimeoutError(f"{self} did not stop in 10 s")
         self._thread = None
-        del self._engine, self._keep
+        self._destroy_engine()
+        del self._keep
         if self._own_store:
             self._own_store.cleanup()
         if self._log:
@@ -403,7 +404,7 @@ class Peer:
                 self._engine.poll()
                 return
             except fix.RuntimeError as error:
-                del self._engine
+                self._destroy_engine()
                 if config.connect or config.port or attempt == 4:
                     raise OSError(f"{self} cannot listen on {config.host}:{self.port}: {error}") from error
 
@@ -411,13 +412,21 @@ class Peer:
         engine_type = fix.SocketInitiator if self._peer_config.connect else fix.SocketAcceptor
         return engine_type(self._callbacks, *self._keep)
 
+    def _destroy_engine(self) -> None:
+        """Take the engine's sessions out of QuickFIX's registry now, whoever still refers to the engine: of a session of
+        the same name made later the registry would give the old one, and what is sent would go nowhere.
+        """
+        engine = self._engine
+        del self._engine
+        type(engine).__swig_destroy__(engine)
+
     def _renew_initiator(self) -> None:
         """Replace an initiator that lost its connection; the new one reads its sequence numbers from the store."""
         refused = [name for name in self._ids if not self._session(name).isEnabled()]
         for name in self._ids:
             self._session(name).disconnect()
         self._engine.stop(True)
-        del self._engine
+        self._destroy_engine()
         self._engine = self._make_engine()
         for name in refused:
             self._session(name).logout()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import quickfix as fix
 
 from tools.ems import Ems, EmsConfig, Flow, parse_line, run_flow, run_script
 from tools.exchange import Rules
@@ -373,3 +374,15 @@ def test_ems_command_line(version: str, tmp_path: Path) -> None:
         done = subprocess.run([*command, address, "--timeout", "0.2"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
     assert "logon" in done.stderr
+
+
+def test_a_stopped_venue_leaves_no_session_behind() -> None:
+    """A reference that outlives the engine must not keep its sessions registered: they would shadow the next venue's."""
+    session = SessionConfig("FIX.4.4", "LEFT", "GW")
+    identity = fix.SessionID("FIX.4.4", "LEFT", "GW")
+    venue = Venue(VenueConfig(sessions=[session]))
+    venue.start()
+    outlives = venue._engine
+    assert fix.Session.lookupSession(identity) is not None
+    venue.stop()
+    assert outlives is not None and fix.Session.lookupSession(identity) is None
