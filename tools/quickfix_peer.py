@@ -413,7 +413,7 @@ class Peer:
         return engine_type(self._callbacks, *self._keep)
 
     def _destroy_engine(self) -> None:
-        """Take the engine's sessions out of QuickFIX's registry now, whoever still refers to the engine: of a session of
+        """Take the sessions out of QuickFIX's registry now, whoever still refers to the engine: of a session of
         the same name made later the registry would give the old one, and what is sent would go nowhere.
         """
         engine = self._engine

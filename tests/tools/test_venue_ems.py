@@ -377,7 +377,7 @@ def test_ems_command_line(version: str, tmp_path: Path) -> None:
 
 
 def test_a_stopped_venue_leaves_no_session_behind() -> None:
-    """A reference that outlives the engine must not keep its sessions registered: they would shadow the next venue's."""
+    """A reference that outlives the engine must not keep its sessions registered: or they shadow the next ones."""
     session = SessionConfig("FIX.4.4", "LEFT", "GW")
     identity = fix.SessionID("FIX.4.4", "LEFT", "GW")
     venue = Venue(VenueConfig(sessions=[session]))
