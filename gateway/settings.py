@@ -149,7 +149,7 @@ class SessionSection(Model):
         """Names that the session may use, by scope."""
         return dict(
             zip(
-                (a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW),
+                a.IDENTITY_SCOPES,
                 (self.desks, self.accounts, self.strategies, self.traders, self.flows),
                 strict=True,
             )
