@@ -12,10 +12,13 @@ import structlog
 import typer
 
 from gateway import __version__
+from gateway.audit_cli import audit_app
+from gateway.replay_cli import replay
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Inline FIX pre-trade risk gateway.")
 limits_app = typer.Typer(no_args_is_help=True, help="Look at limits.")
 app.add_typer(limits_app, name="limits")
+app.add_typer(audit_app, name="audit")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="main config file (YAML)")]
 CONFIG_FAULT = 2
@@ -39,7 +42,14 @@ def _configure_log() -> None:
 def run(
     config: ConfigOption,
     forget: Annotated[
-        bool, typer.Option("--forget", help="start though the last run left orders or fills: they have been dealt with")
+        bool,
+        typer.Option("--forget", help="put the journal aside and begin from the positions file: all is reconciled"),
+    ] = False,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="start though a part of the journal is lost: it has been reconciled")
+    ] = False,
+    clear_fault: Annotated[
+        bool, typer.Option("--clear-fault", help="take the fault word back: what raised it has been reconciled")
     ] = False,
 ) -> None:
     """Run the gateway until SIGTERM or SIGINT."""
@@ -53,7 +63,7 @@ def run(
     try:
         settings = load_settings(config)
         warm_up(settings.config.gateway.capacity)
-        service = Service(settings, forget)
+        service = Service(settings, forget, accept_loss, clear_fault)
     except (ConfigError, DictionaryError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(CONFIG_FAULT) from None
@@ -111,6 +121,45 @@ def check(config: ConfigOption) -> None:
 
 
 @app.command()
+def resolve(
+    config: ConfigOption,
+    order: Annotated[
+        str | None, typer.Argument(help="OrderID(37) of an order in doubt; without one they are listed")
+    ] = None,
+    verdict: Annotated[
+        str | None, typer.Option("--as", help="gone: not at the venue any more; working: as counted")
+    ] = None,
+    executed: Annotated[
+        str | None, typer.Option(help="quantity executed in all, where it is more than is known")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="why; goes to the journal with your name")] = "",
+) -> None:
+    """Say what became of an order in doubt, as its venue told you."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from gateway.ops.control import ControlError, give_command
+    from gateway.ops.doubts import orders_in_doubt
+    from gateway.settings import ConfigError, load_settings
+    from gateway.state import map_state
+
+    try:
+        gateway = load_settings(config).config.gateway
+        if order is None:
+            rows = orders_in_doubt(map_state(gateway.state_dir / "state.bin", gateway.capacity))
+            table = Table("order", "venue", "symbol", "side", "quantity", "executed", "")
+            for row in rows:
+                table.add_row(*row)
+            Console().print(table if rows else "no order is in doubt")
+            return
+        request = {"command": "resolve", "order": order, "verdict": verdict, "executed": executed, "reason": reason}
+        typer.echo(give_command(gateway.state_dir, request))
+    except (ConfigError, ControlError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(CONFIG_FAULT) from None
+
+
+@app.command()
 def demo(
     serve: Annotated[bool, typer.Option("--serve", help="keep everything up afterwards, for you to connect")] = False,
     fast: Annotated[bool, typer.Option("--fast", help="leave out the pauses that let a person follow")] = False,
@@ -119,6 +168,9 @@ def demo(
     from tools.demo import run_demo
 
     raise typer.Exit(run_demo(serve, fast))
+
+
+app.command()(replay)
 
 
 @app.command()

@@ -1,28 +1,45 @@
-"""One gateway process: made from its settings, run until it is told to stop."""
+"""One gateway process: made from its settings and its journal, run until it is told to stop."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 import structlog
 
+from gateway.carry import carry
 from gateway.core import layout as a
-from gateway.core.driver import Driver, Event, Output, clock_event
+from gateway.core.driver import Event, Output, clock_event
 from gateway.core.layout import NONE
+from gateway.day import next_day_end
 from gateway.engine.inbox import Inbox
 from gateway.engine.quickfix import QuickFixEngine
-from gateway.journal.recording import Recorder
+from gateway.engine.store import sync_store
+from gateway.journal.follower import LOCK_FILE
+from gateway.journal.read import JournalError
+from gateway.journal.recovery import Recovered, recover, repair
+from gateway.journal.writer import Journal, JournalingDriver
+from gateway.ops.control import Command, ControlSocket
+from gateway.ops.doubts import resolve_event
 from gateway.settings import ConfigError, Settings
-from gateway.state import State, build_state, map_state
+from gateway.state import State, build_state, remove_shared_block, shared_block
 
 TICK_NS = 100_000_000
 CLOCK_STEP_NS = 50_000_000  # a wall clock that moved by more is told to the core
+BATCH = 100  # events between two syncs when sync comes before send
 LAST_RESORT_S = 10.0
+FOLLOWER_WAIT_S = 10.0
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+ENDED = {a.STOPPED: "stopped", a.CRASHED: "its process ended", a.REBOOTED: "the machine went down with it"}
 
 log = structlog.get_logger()
 
@@ -30,29 +47,45 @@ log = structlog.get_logger()
 class Service:
     """Owns the state: the thread that calls `run` is the only one that touches it."""
 
-    def __init__(self, settings: Settings, forget: bool = False) -> None:
-        """Take the state folder and build the state.
+    def __init__(
+        self, settings: Settings, forget: bool = False, accept_loss: bool = False, clear_fault: bool = False
+    ) -> None:
+        """Take the state folder and rebuild the state from its journal.
 
-        Raises ConfigError when another process has the folder, or when the last run left orders or fills behind and
-        `forget` does not say that a person has dealt with them.
+        Raises ConfigError when another process has the folder, when the settings leave out what the state still holds,
+        or when a part of the journal is lost and `accept_loss` does not say that a person has reconciled it. `forget`
+        puts the journal aside and starts from the positions file.
         """
         self.settings = settings
         gateway = settings.config.gateway
         self.folder = gateway.state_dir
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.folder / "lock")
-        _put_last_run_aside(self.folder, gateway.capacity, forget)
+        if forget:
+            _put_aside(self.folder)
         self.run_number = _next_run(self.folder / "run")
-        self.state: State = build_state(settings, self.run_number, self.folder / "state.bin")
-        self._driver = Driver(self.state.block)
+        with _follower_gone(self.folder / "journal"):
+            recovered = _recover(self.folder / "journal", accept_loss)
+            repair(self.folder / "journal", recovered)
+        self.state = self._take_state(recovered)
         self._inbox = Inbox()
         self._engine = QuickFixEngine(settings.config.sessions, self.folder / "fix", self._inbox)
+        self._journal = self._open_journal(recovered)
+        self._driver = JournalingDriver(self.state.block, self._journal)
+        self._follower: subprocess.Popen[bytes] | None = None
+        # Few segments behind the snapshot can wait for the next one to be closed.
+        many = recovered.segments >= settings.config.journal.snapshot_every
+        self._followed = self._journal.number - (1 if many else 0)
+        self._unsent = recovered.unsent
+        self._fresh = recovered.replayer.state is None
+        self._control = ControlSocket(self.folder, self._inbox.put)
         self._stopping = threading.Event()
-        self._recorder: Recorder | None = None
-        if gateway.record:
-            self._recorder = Recorder(self.folder / f"recording-{self.run_number}.bin", settings, self.run_number)
         self._wall_offset_ns = 0
-        self._fault = 0
+        self._fault = int(self.state.record.fault)
+        self._up: set[int] = set()
+        self._waiting: list[Output] = []  # journaled, to be sent
+        self._day_end: datetime | None = None
+        self._start(recovered, clear_fault)
 
     def stop(self) -> None:
         """Ask `run` to end; any thread and any signal handler may call it."""
@@ -61,51 +94,176 @@ class Service:
     def run(self) -> None:
         """Serve until `stop`; an unexpected error anywhere ends it and is raised here."""
         try:
-            self._set_clock()
-            self._engine.start()
+            self._begin_sessions()
+            self._send_unsent()
             log.info("gateway is up", name=self.settings.config.gateway.name, run=self.run_number)
             self._loop()
         finally:
             self._close()
+
+    def _take_state(self, recovered: Recovered) -> State:
+        """The recovered state under today's settings, in the mapped file."""
+        last = recovered.replayer
+        if last.state is None:
+            state = build_state(self.settings, 0)
+        elif last.settings is not None and last.settings.sources == self.settings.sources:
+            state = last.state
+        else:
+            state = carry(last.state, self.settings)
+        block = shared_block(self.settings.config.gateway.capacity, self.folder / "state.bin")
+        block[:] = state.block
+        return State(block)
+
+    def _open_journal(self, recovered: Recovered) -> Journal:
+        config = self.settings.config.journal
+        store = self.folder / "fix" / "store"
+        return Journal(
+            self.folder / "journal",
+            recovered.next_segment,
+            recovered.next_sequence,
+            self.run_number,
+            recovered.handed,
+            config.sync_ns,
+            config.segment << 20,
+            lambda: sync_store(store) if store.exists() else None,
+        )
+
+    def _start(self, recovered: Recovered, clear_fault: bool) -> None:
+        """Journal the settings and how this run begins."""
+        s = self.state.record
+        boot = int(BOOT_ID.read_text().replace("-", "")[:15], 16)
+        ended = a.STOPPED
+        if recovered.replayer.state is not None and s.ended == 0:
+            ended = a.CRASHED if s.boot == boot else a.REBOOTED
+        if recovered.lost or recovered.replayer.differences:
+            ended = a.REBOOTED
+        self._ended = ended
+        wall_ns = time.time_ns()
+        base_ns = int(s.time_base_ns)
+        if s.boot != boot:
+            passed_ns = max(wall_ns - int(s.now_ns) - int(s.wall_offset_ns), 0) if s.now_ns else 0
+            base_ns = int(s.now_ns) + passed_ns - time.monotonic_ns() if s.now_ns else 0
+        self._base_ns = base_ns
+        now_ns = self._now_ns()
+        last_wall_ns = int(s.now_ns) + int(s.wall_offset_ns)
+        self._wall_offset_ns = wall_ns - now_ns
+        self._journal.append_settings(self.settings.to_json(), now_ns)
+        values = (self.run_number, ended, base_ns, self._wall_offset_ns, boot, int(clear_fault))
+        self._apply(Event(a.START, 0, value=values))
+        self._set_day_end(last_wall_ns if recovered.replayer.state is not None else wall_ns)
+        self._tell_start(recovered, ended)
+
+    def _tell_start(self, recovered: Recovered, ended: int) -> None:
+        s = self.state.record
+        for note in recovered.notes:
+            log.warning("journal", note=note)
+        if recovered.replayer.state is not None:
+            log.info(
+                "recovered",
+                last_run=ENDED[ended],
+                events=recovered.replayer.events,
+                open_orders=int(s.open_order_count),
+                in_doubt=int(s.sessions["doubts"].sum()),
+                unsent=len(self._unsent),
+            )
+        if recovered.replayer.differences:
+            log.critical(
+                "the journal's events give other outputs than were sent: every order at a venue is in doubt",
+                events=recovered.replayer.differences,
+                first=recovered.replayer.first_difference,
+            )
+        if s.fault:
+            log.critical("fault: every order is blocked; see --clear-fault", fault=int(s.fault))
+
+    def _now_ns(self) -> int:
+        """The gateway's clock: monotonic, and going on across restarts."""
+        return time.monotonic_ns() + self._base_ns
 
     def _loop(self) -> None:
         next_tick = time.monotonic_ns() + TICK_NS
         while not self._stopping.is_set():
             wait_ns = max(next_tick - time.monotonic_ns(), 0)
             event = self._inbox.get(wait_ns / 1e9)
-            if event is not None:
-                self._apply(event)
+            count = 0
+            while event is not None:
+                self._take(event)
+                count += 1
+                event = self._inbox.get(0) if self._waiting and count < BATCH else None
+            self._send_waiting()
             if time.monotonic_ns() >= next_tick:
-                if self._recorder is not None:
-                    self._recorder.flush()
-                self._set_clock()
-                self._apply(Event(a.TICK, 0))
+                self._tick()
                 next_tick = time.monotonic_ns() + TICK_NS
 
+    def _tick(self) -> None:
+        self._set_clock()
+        self._watch_journal()
+        self._apply(Event(a.TICK, 0))
+        if self._day_end is not None and datetime.now(UTC) >= self._day_end:
+            self._end_day()
+        self._send_waiting()
+        self._engine.tick()
+        self._watch_follower()
+
+    def _take(self, item: Event | Command) -> None:
+        """Apply an event, or carry out a command."""
+        if isinstance(item, Event):
+            self._apply(item)
+            return
+        try:
+            if item.request["command"] != "resolve":
+                raise ConfigError(f"no such command: {item.request['command']}")
+            self._apply(resolve_event(self.state, item.request, item.user))
+        except ConfigError as error:
+            item.reply(False, str(error))
+        else:
+            log.warning("order in doubt resolved", user=item.user, **item.request)
+            item.reply(True, f"order {item.request['order']} is {item.request['verdict']}")
+
     def _apply(self, event: Event) -> None:
+        """Journal and apply an event; what it gives is sent at once, or waits for the sync that must come before."""
         stamped = Event(
-            *(
-                event.kind,
-                time.monotonic_ns(),
-                event.session,
-                event.msg_seq_num,
-                event.poss_dup,
-                event.data,
-                event.value,
-            )
+            event.kind,
+            self._now_ns(),
+            event.session,
+            event.msg_seq_num,
+            event.poss_dup,
+            event.data,
+            event.value,
         )
         outputs = self._driver.handle(stamped)
-        if self._recorder is not None:
-            self._recorder.write(stamped, outputs)
-        for output in outputs:
-            self._send(output)
-        if event.kind in (a.LOGON, a.LOGOUT):
-            name = self.settings.config.sessions[event.session].id
-            log.info("session is up" if event.kind == a.LOGON else "session is down", session=name)
+        if outputs:
+            self._waiting += outputs
+            if not self._journal.syncs_before_send:
+                self._send_waiting()
+        if event.kind in (a.LOGON, a.LOGOUT, a.SYNCED):
+            self._tell_session(event)
         fault = int(self.state.record.fault)
         if fault != self._fault:
             self._fault = fault
             log.critical("fault: every order is blocked", fault=fault)
+
+    def _tell_session(self, event: Event) -> None:
+        name = self.settings.config.sessions[event.session].id
+        own = self.state.record.sessions[event.session]
+        if event.kind == a.SYNCED:
+            log.info("session has exchanged what was missed", session=name, in_doubt=int(own.doubts))
+        elif event.kind == a.LOGOUT:
+            if event.session in self._up:
+                log.info("session is down", session=name)
+            self._up.discard(event.session)
+        else:
+            self._up.add(event.session)
+            log.info("session is up", session=name, continued=bool(own.continued), in_doubt=int(own.doubts))
+
+    def _send_waiting(self) -> None:
+        if not self._waiting:
+            return
+        if self._journal.syncs_before_send:
+            self._journal.sync()
+        for output in self._waiting:
+            self._send(output)
+        self._waiting.clear()
+        self._journal.hand()
 
     def _send(self, output: Output) -> None:
         if output.session == NONE:
@@ -113,12 +271,79 @@ class Service:
         else:
             self._engine.send(output.session, output.message_type, output.body)
 
+    def _begin_sessions(self) -> None:
+        """Connect; where no message of a session was ever applied, it goes on from what QuickFIX has counted."""
+        sessions = self.state.record.sessions[: len(self.settings.config.sessions)]
+        counted = self._engine.prepare(None if self._fresh else [int(own.last_in) for own in sessions])
+        if self._fresh:
+            for row, number in enumerate(counted):
+                self._apply(Event(a.LOGOUT, 0, row, number))
+        self._engine.start()
+
+    def _send_unsent(self) -> None:
+        """Send what the last run had journaled and may not have sent: reports if QuickFIX does not have them, and never
+        an order; the core refuses one that never reached QuickFIX, and so no venue.
+        """
+        # After a power cut QuickFIX's files may lack what was sent.
+        certain = self._ended != a.REBOOTED
+        for output in self._unsent:
+            if output.session == NONE or self._engine.was_stored(output.session, output.message_type, output.body):
+                continue
+            if self.settings.config.sessions[output.session].role == "acceptor":
+                self._send(output)
+            elif certain:
+                self._engine.never_sent(output.session, output.message_type, output.body)
+        self._unsent = []
+        self._journal.hand()
+
+    def _watch_journal(self) -> None:
+        if self._journal.error is not None:
+            raise self._journal.error
+        blocked = int(bool(self._journal.trouble))
+        if blocked != self.state.record.journal_blocked:
+            if blocked:
+                log.critical("the journal takes no orders", why=self._journal.trouble)
+            else:
+                log.info("the journal takes orders again")
+            self._apply(Event(a.JOURNAL, 0, value=(blocked,)))
+
+    def _watch_follower(self) -> None:
+        """Start the process that compresses and snapshots closed segments when there are some, and again if it ends."""
+        if self._follower is not None and self._follower.poll() is not None:
+            log.error("the journal's follower has ended, it is started again with the next segment")
+            self._follower = None
+            self._followed = self._journal.number
+        if self._follower is None and self._journal.number > self._followed:
+            section = self.settings.config.journal
+            options = {"--journal": self.folder / "journal", "--every": section.snapshot_every}
+            options |= {"--keep-ns": section.keep, "--parent": os.getpid()}
+            command = [sys.executable, "-m", "gateway.journal.follower"]
+            command += [str(part) for option in options.items() for part in option]
+            self._follower = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
     def _set_clock(self) -> None:
-        now_ns = time.monotonic_ns()
+        now_ns = self._now_ns()
         offset_ns = time.time_ns() - now_ns
         if abs(offset_ns - self._wall_offset_ns) > CLOCK_STEP_NS:
             self._wall_offset_ns = offset_ns
             self._apply(clock_event(now_ns, now_ns + offset_ns))
+
+    def _set_day_end(self, wall_ns: int) -> None:
+        """The end of the day that a time lies in; one that has passed is made up for at the first tick."""
+        section = self.settings.config.day
+        if section is not None:
+            self._day_end = next_day_end(datetime.fromtimestamp(wall_ns / 1e9, UTC), section)
+
+    def _end_day(self) -> None:
+        section = self.settings.config.day
+        assert section is not None
+        open_orders = int(self.state.record.open_order_count)
+        positions = a.POSITIONS_KEPT if section.positions == "keep" else a.POSITIONS_RESET
+        self._apply(Event(a.DAY, 0, value=(positions,)))
+        self._send_waiting()
+        self._journal.roll()
+        log.info("the trading day has ended", open_orders=open_orders, positions=section.positions)
+        self._set_day_end(time.time_ns())
 
     def _close(self) -> None:
         # If an engine thread never ends, the process must: a gateway that hangs looks like one that works.
@@ -126,14 +351,18 @@ class Service:
         last_resort.daemon = True
         last_resort.start()
         # Venues first, while every EMS can still be told what they say; then the EMS, for what those still say.
+        self._control.close()
         try:
             for role in ("initiator", "acceptor"):
                 self._engine.log_out(role)
                 self._drain()
+            self._apply(Event(a.STOP, 0))
         finally:
-            if self._recorder is not None:
-                self._recorder.close()
+            self._journal.close()
+            if self._follower is not None:
+                self._follower.terminate()
             self._lock.close()
+        remove_shared_block(self.folder / "state.bin")
         last_resort.cancel()
         log.info("gateway is down", events=int(self.state.record.events))
 
@@ -146,8 +375,9 @@ class Service:
                 log.critical("error of a session while it closed", exc_info=True)
                 continue
             if event is None:
-                return
-            self._apply(event)
+                break
+            self._take(event)
+        self._send_waiting()
 
 
 def _lock(path: Path) -> IO[str]:
@@ -160,32 +390,41 @@ def _lock(path: Path) -> IO[str]:
     return file
 
 
-def _put_last_run_aside(folder: Path, capacity: str, forget: bool) -> None:
-    """Keep the state of the last run as state-last.bin. What it left behind blocks this start, unless `forget`:
-    a new run knows nothing of it, and would count it as zero.
-    """
-    path = folder / "state.bin"
-    if not path.exists():
-        return
-    if not forget:
-        left = left_behind(path, capacity)
-        if left:
-            raise ConfigError(
-                f"gateway.state_dir: {path}: the last run left {left}; reconcile with the venues, put the true "
-                "positions into the positions file, then start with --forget"
-            )
-    path.replace(folder / "state-last.bin")
+@contextlib.contextmanager
+def _follower_gone(folder: Path) -> Iterator[None]:
+    """Hold the lock of the journal's follower, which ends a moment after the gateway that started it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + FOLLOWER_WAIT_S
+    with (folder / LOCK_FILE).open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ConfigError(f"gateway.state_dir: {folder}: a follower of the journal does not end") from None
+                time.sleep(0.02)
+        yield
 
 
-def left_behind(path: Path, capacity: str) -> str:
-    """In words what a state holds that a new run would not know of; empty when nothing."""
+def _put_aside(folder: Path) -> None:
+    """Keep the journal under another name, and QuickFIX's sequence numbers where they are."""
+    journal = folder / "journal"
+    if journal.exists():
+        journal.rename(folder / f"journal-until-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
+
+
+def _recover(folder: Path, accept_loss: bool) -> Recovered:
     try:
-        s = map_state(path, capacity).record
-    except ValueError:
-        return "a state of another capacity or release"
-    fills = int((s.executions["qty_e8"][: s.execution_count] != 0).sum())
-    found = ((int(s.open_order_count), "open orders"), (fills, "fills"), (int(s.fault), "as its fault word"))
-    return ", ".join(f"{number} {what}" for number, what in found if number)
+        recovered = recover(folder)
+    except JournalError as error:
+        raise ConfigError(str(error)) from None
+    if recovered.lost and not accept_loss:
+        raise ConfigError(
+            f"gateway.state_dir: {folder}: a part of the journal is lost: {recovered.lost}; what was sent and filled "
+            "there is not known. Reconcile with the venues, then start with --accept-loss"
+        )
+    return recovered
 
 
 def _next_run(path: Path) -> int:

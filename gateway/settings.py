@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time
 from decimal import Decimal, InvalidOperation, Overflow
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -17,8 +21,12 @@ from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS, PER_INSTRUMENT_SCOPES, Limit
 from gateway.fix.values import E8, MAX_WHOLE
 
-UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 24 * 3600 * 10**9}
 NAME = re.compile(r"[A-Za-z0-9_.:/+-]{1,32}")
+SYNC_WORDS = {"none": 0, "before_send": -1}  # as NO_SYNC and SYNC_BEFORE_SEND of gateway.journal.writer
+
+Read = Callable[[Path], str]
+"""Gives the text of a config file; raises ConfigError."""
 
 
 class ConfigError(Exception):
@@ -26,11 +34,12 @@ class ConfigError(Exception):
 
 
 def parse_duration_ns(value: object) -> int:
-    """Nanoseconds of a duration written as a number and ms, s, m or h."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", str(value).strip())
-    if match is None:
+    """Nanoseconds of a duration written as a number and ms, s, m, h or d."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)", str(value).strip())
+    duration = int(Decimal(match[1]) * UNITS_NS[match[2]]) if match else a.UNLIMITED
+    if duration >= a.UNLIMITED:
         raise ValueError("want a duration such as 250ms, 5s or 1m")
-    return int(Decimal(match[1]) * UNITS_NS[match[2]])
+    return duration
 
 
 def parse_fixed(value: object, scale: int, what: str) -> int:
@@ -65,6 +74,31 @@ def _name(value: object) -> str:
     return value
 
 
+def _sync_ns(value: object) -> int:
+    if isinstance(value, str) and value in SYNC_WORDS:
+        return SYNC_WORDS[value]
+    try:
+        duration = parse_duration_ns(value)
+    except ValueError:
+        duration = 0
+    if not 10**6 <= duration <= 60 * 10**9:
+        raise ValueError("want none, before_send or a duration of 1ms to 1m")
+    return duration
+
+
+def _zone(value: object) -> str:
+    try:
+        return ZoneInfo(str(value)).key
+    except (ValueError, KeyError, OSError):
+        raise ValueError("want an IANA time zone such as America/New_York") from None
+
+
+def _local_time(value: object) -> time:
+    if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError('want a local time of day such as "17:30", in quotes')
+    return time.fromisoformat(value)
+
+
 Duration = Annotated[int, BeforeValidator(parse_duration_ns)]
 IdentityTag = Annotated[int, BeforeValidator(_tag_or_party)]
 HostPort = Annotated[str, BeforeValidator(_host_port)]
@@ -86,7 +120,6 @@ class GatewaySection(Model):
     state_dir: Path
     capacity: Literal["small", "standard", "large"] = "standard"
     currency: Name = "USD"
-    record: bool = Field(default=False, description="keep every event and output of a run in the state folder")
 
 
 class IdentitySection(Model):
@@ -130,6 +163,8 @@ class SessionSection(Model):
     defaults: Defaults = Defaults()
     max_poss_dup_age: Duration = Field(default=10 * 10**9, validate_default=False)
     market_data: bool = False
+    mass_status: bool = Field(default=False, description="the venue answers OrderMassStatusRequest(AF), FIX 4.4")
+    order_status: bool = Field(default=True, description="the venue answers OrderStatusRequest(H)")
 
     @model_validator(mode="after")
     def _consistent(self) -> SessionSection:
@@ -177,6 +212,25 @@ class CurrencyRate(Model):
     date: date
 
 
+class JournalSection(Model):
+    """`journal:` of every event and decision, in the state folder."""
+
+    sync_ns: Annotated[int, BeforeValidator(_sync_ns)] = Field(
+        default=10 * 10**6, alias="sync", description="how often it is synced to disk; 0 never, -1 before every send"
+    )
+    segment: int = Field(default=64, ge=1, le=64, description="size of a file of it in MiB")
+    keep: Duration = Field(default=7 * UNITS_NS["d"], description="how long segments stay that no recovery needs")
+    snapshot_every: int = Field(default=4, ge=1, description="sealed segments between two snapshots")
+
+
+class DaySection(Model):
+    """`day:` when a trading day ends, and what becomes of positions then."""
+
+    zone: Annotated[str, BeforeValidator(_zone)]
+    end: Annotated[time, BeforeValidator(_local_time)]
+    positions: Literal["keep", "reset"] = "keep"
+
+
 class Config(Model):
     """The main config file."""
 
@@ -189,6 +243,8 @@ class Config(Model):
     routing: RoutingSection = RoutingSection()
     carry: CarrySection = CarrySection()
     rates: dict[Name, CurrencyRate] = {}
+    journal: JournalSection = JournalSection()
+    day: DaySection | None = Field(default=None, description="without it trading days do not end")
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -234,26 +290,67 @@ LimitTable = dict[tuple[int, str, str], dict[int, int]]
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a gateway is made of."""
+    """Everything a gateway is made of. `sources` has the text of each file that was read, by its path as opened;
+    `path` is the main one.
+    """
 
     config: Config
     instruments: list[Instrument]
     limits: LimitTable
     positions: list[Position]
+    path: Path
+    sources: dict[str, str]
+
+    def to_json(self) -> bytes:
+        """The settings as a journal carries them: the path of the main file and the text of every file."""
+        return json.dumps({"path": str(self.path), "sources": self.sources}).encode()
 
 
 def load_settings(path: Path) -> Settings:
     """Read the main config and the files it names (paths are relative to it); raises ConfigError."""
-    config = _validated(path, _read_yaml(path))
+    return _parse(path, _read_text)
+
+
+def restore_settings(data: bytes) -> Settings:
+    """The settings that `Settings.to_json` gave, parsed and checked anew; no file is opened. Raises ConfigError."""
+    kept = json.loads(data)
+    sources = kept["sources"]
+
+    def read(path: Path) -> str:
+        if str(path) not in sources:
+            raise ConfigError(f"{path}: is not among the files that the journal carries")
+        return str(sources[str(path)])
+
+    return _parse(Path(kept["path"]), read)
+
+
+def _parse(path: Path, read: Read) -> Settings:
+    sources: dict[str, str] = {}
+
+    def read_once(file: Path) -> str:
+        if str(file) not in sources:
+            sources[str(file)] = read(file)
+        return sources[str(file)]
+
+    config = _validated(path, _parse_yaml(path, read_once))
     folder = path.parent
     section = config.gateway.model_copy(update={"state_dir": folder / config.gateway.state_dir})
     config = config.model_copy(update={"gateway": section})
-    instruments = _read_instruments(folder / config.instruments)
-    limits = _read_limits(folder / config.limits)
-    positions = _read_positions(folder / config.positions) if config.positions else []
-    settings = Settings(config, instruments, limits, positions)
+    instruments = _parse_instruments(folder / config.instruments, read_once)
+    limits = _parse_limits(folder / config.limits, read_once)
+    positions = _parse_positions(folder / config.positions, read_once) if config.positions else []
+    settings = Settings(config, instruments, limits, positions, path, sources)
     _cross_check(path, folder, settings)
     return settings
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -267,13 +364,9 @@ class _Loader(yaml.SafeLoader):
         return dict(super().construct_mapping(node, deep))
 
 
-def _read_yaml(path: Path) -> Any:
+def _parse_yaml(path: Path, read: Read) -> Any:
     try:
-        return yaml.load(path.read_text("utf-8"), _Loader)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text") from None
+        return yaml.load(read(path), _Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
 
@@ -291,26 +384,23 @@ def _validated(path: Path, data: Any) -> Config:
         raise ConfigError("\n".join(lines)) from None
 
 
-def _rows(path: Path, required: set[str], optional: set[str]) -> list[tuple[int, dict[str, str]]]:
+def _rows(path: Path, read: Read, required: set[str], optional: set[str]) -> list[tuple[int, dict[str, str]]]:
     """Rows of a CSV file with their line numbers; the header must hold known columns only."""
+    reader = csv.DictReader(io.StringIO(read(path), newline=""))
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            columns = set(reader.fieldnames or ())
-            twice = len(columns) < len(reader.fieldnames or ())
-            if twice or not required <= columns or not columns <= required | optional:
-                want = ", ".join(sorted(required)) + (f" and perhaps {', '.join(sorted(optional))}" if optional else "")
-                raise ConfigError(f"{path}: line 1: columns: want {want}, got {', '.join(reader.fieldnames or ())}")
-            rows = []
-            for row in reader:
-                if None in row or None in row.values():
-                    raise ConfigError(f"{path}: line {reader.line_num}: want {len(columns)} values, as in the header")
-                rows.append((reader.line_num, {key: value.strip() for key, value in row.items()}))
-            return rows
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text") from None
+        columns = set(reader.fieldnames or ())
+        twice = len(columns) < len(reader.fieldnames or ())
+        if twice or not required <= columns or not columns <= required | optional:
+            want = ", ".join(sorted(required)) + (f" and perhaps {', '.join(sorted(optional))}" if optional else "")
+            raise ConfigError(f"{path}: line 1: columns: want {want}, got {', '.join(reader.fieldnames or ())}")
+        rows = []
+        for row in reader:
+            if None in row or None in row.values():
+                raise ConfigError(f"{path}: line {reader.line_num}: want {len(columns)} values, as in the header")
+            rows.append((reader.line_num, {key: value.strip() for key, value in row.items()}))
+        return rows
+    except csv.Error as error:
+        raise ConfigError(f"{path}: line {reader.line_num}: is not CSV: {error}") from None
 
 
 def _number(path: Path, line: int, row: dict[str, str], key: str, default: str, least: int | None = 1) -> int:
@@ -326,11 +416,11 @@ def _number(path: Path, line: int, row: dict[str, str], key: str, default: str, 
     return value
 
 
-def _read_instruments(path: Path) -> list[Instrument]:
+def _parse_instruments(path: Path, read: Read) -> list[Instrument]:
     optional = {"security_id", "lot", "multiplier", "currency", "previous_close"}
     instruments = []
     seen: dict[str, int] = {}
-    for line, row in _rows(path, {"symbol", "tick"}, optional):
+    for line, row in _rows(path, read, {"symbol", "tick"}, optional):
         for key in ("symbol", "security_id"):
             if row.get(key) and not NAME.fullmatch(row[key]):
                 raise ConfigError(f"{path}: line {line}: {key}: want at most 32 letters, digits and _ . : / + -")
@@ -354,9 +444,9 @@ def _read_instruments(path: Path) -> list[Instrument]:
     return instruments
 
 
-def _read_positions(path: Path) -> list[Position]:
+def _parse_positions(path: Path, read: Read) -> list[Position]:
     positions: dict[tuple[str, str, str], Position] = {}
-    for line, row in _rows(path, {"account", "symbol", "quantity"}, {"strategy"}):
+    for line, row in _rows(path, read, {"account", "symbol", "quantity"}, {"strategy"}):
         key = (row["account"], row.get("strategy", ""), row["symbol"])
         if key in positions:
             raise ConfigError(
@@ -387,8 +477,8 @@ def _limit_value(limit: Limit, value: object) -> int:
     return number
 
 
-def _read_limits(path: Path) -> LimitTable:
-    data = _read_yaml(path)
+def _parse_limits(path: Path, read: Read) -> LimitTable:
+    data = _parse_yaml(path, read)
     by_key = {limit.key: limit for limit in LIMITS}
     pair_scopes = {f"{a.SCOPE_NAMES[k]}*instrument": k for k in PER_INSTRUMENT_SCOPES if k != a.INSTRUMENT}
     table: LimitTable = {}

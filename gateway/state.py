@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
@@ -21,6 +22,7 @@ from gateway.fix.validate import DICTIONARY_TABLE
 from gateway.settings import ConfigError, Instrument, SessionSection, Settings, known_entities
 
 BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44}
+SHARED_MEMORY = Path("/dev/shm")
 EMPTY = np.zeros(a.NAME_BYTES, np.uint8)
 
 # Business terms of an order that go to the venue as they came. Identity and header tags do not.
@@ -83,28 +85,59 @@ class State:
         }
 
 
-def new_block(capacity: str, path: Path | None = None) -> np.ndarray:
-    """An array of one zeroed record: the state. With `path` it is mapped from a file, whose room is reserved first:
-    a write to a mapped file on a full disk is SIGBUS, not an error.
+def new_block(capacity: str) -> np.ndarray:
+    """An array of one zeroed record: the state."""
+    return np.zeros(1, record_dtype(state_dtype(CAPACITIES[capacity])))
+
+
+def shared_block(capacity: str, path: Path) -> np.ndarray:
+    """The same, mapped from a file that others can look at by way of `path`. Its room is reserved first: a write to a
+    mapped file on a full disk is SIGBUS, not an error.
+
+    The file lies in shared memory and `path` is a link to it: pages of a disk's file cost a fault each time they have
+    been written back, several microseconds an order. Where there is no room for it, it lies at `path` itself.
     """
     dtype = record_dtype(state_dtype(CAPACITIES[capacity]))
-    if path is None:
-        return np.zeros(1, dtype)
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    with path.open("xb") as file:
-        os.posix_fallocate(file.fileno(), 0, dtype.itemsize)
-    return np.asarray(np.memmap(path, dtype, "r+", shape=(1,)))
+    shared = SHARED_MEMORY / f"tidegate-{hashlib.sha256(bytes(path.resolve())).hexdigest()[:16]}.bin"
+    try:
+        shared.unlink(missing_ok=True)
+        _reserve(shared, dtype.itemsize)
+        path.symlink_to(shared)
+        return np.asarray(np.memmap(shared, dtype, "r+", shape=(1,)))
+    except OSError:
+        path.unlink(missing_ok=True)
+        _reserve(path, dtype.itemsize)
+        return np.asarray(np.memmap(path, dtype, "r+", shape=(1,)))
 
 
-def build_state(settings: Settings, run: int, path: Path | None = None) -> State:
+def remove_shared_block(path: Path) -> None:
+    """Remove the file of `shared_block`, and the link."""
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make a file of zeros that nobody else had made or can open; raises OSError, and leaves none then."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError:
+        path.unlink()
+        raise
+    finally:
+        os.close(file)
+
+
+def build_state(settings: Settings, run: int) -> State:
     """A fresh state from the settings; `run` numbers this start. Raises ConfigError when the tables are too small."""
-    block = new_block(settings.config.gateway.capacity, path)
+    block = new_block(settings.config.gateway.capacity)
     s = block[0]
     s.run = run
     for name in LISTS:
         s[name][:] = NONE
     s.request_free = NONE
+    s.order_free = NONE
     _fill_dictionaries(s, settings)
     _fill_entities(block, settings)
     state = State(block)
@@ -187,6 +220,8 @@ def _fill_sessions(state: State, settings: Settings) -> None:
         record.version = BEGIN_STRINGS[section.begin_string]
         record.entity = state.entities[a.VENUE if venue else a.SESSION, section.id]
         record.market_data = section.market_data
+        record.takes_status = venue and section.order_status
+        record.takes_mass_status = venue and section.mass_status
         record.max_poss_dup_age_ns = section.max_poss_dup_age
         _fill_identity(state, record, section)
     s.session_count = len(sessions)

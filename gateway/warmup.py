@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import sys
 import time
-from importlib import import_module
-from pathlib import Path
 
+import numpy as np
 from numba.core import event as numba_event
 from numba.core.dispatcher import Dispatcher
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gateway import core, fix
 from gateway.core import layout as a
 from gateway.core.driver import Driver, Event
-from gateway.core.layout import NONE
+from gateway.core.layout import BUFFER, EVENT, NONE, OUT, record_dtype
 from gateway.core.setup import add_entity, add_exposure, add_instrument
 from gateway.jit import cache_root
+from gateway.journal import format as f
+from gateway.journal import scan
+from gateway.journal.append import append_settings, step
 from gateway.state import EMPTY, new_block
 
 
 def _kernels() -> int:
     """How many kernels there are."""
-    found = set()
-    for package in (core, fix):
-        for path in Path(package.__path__[0]).glob("*.py"):
-            module = import_module(f"{package.__name__}.{path.stem}")
-            found |= {id(v) for v in vars(module).values() if isinstance(v, Dispatcher)}
-    return len(found)
+    modules = [module for name, module in sys.modules.items() if name.startswith(f"{__package__}.")]
+    return len({id(v) for module in modules for v in vars(module).values() if isinstance(v, Dispatcher)})
 
 
 class _Listener(numba_event.Listener):
@@ -48,6 +45,26 @@ class _Listener(numba_event.Listener):
         self.progress.update(self.task, completed=len(self.compiled))
 
 
+def _warm_journal(block: np.ndarray) -> None:
+    """Append one event to a segment in memory, and replay it."""
+    cursor = np.zeros(1, record_dtype(f.CURSOR))
+    segment = np.zeros(1, record_dtype(f.SEGMENT))
+    cursor["used"] = f.SEGMENT_HEAD.itemsize
+    buffers = [np.zeros(1, record_dtype(dtype)) for dtype in (EVENT, BUFFER, OUT)]
+    buffers[0]["kind"] = a.CLOCK
+    append_settings(cursor, segment, np.zeros(1, np.uint8), 0)
+    step(block, cursor, segment, *buffers)
+    octets = np.zeros(1024, np.uint8)
+    words = octets.view(np.int64)
+    starts = np.zeros(words.size, np.int64)
+    scan.words_crc(words, 0, 1)
+    scan.write_record_crc(words[:5])
+    scan.scan_records(words, 1, starts)
+    scan.find_later_record(words, 0, 1)
+    result = np.zeros(scan.RESULT_WORDS, np.int64)
+    scan.apply_records(block, words, octets, starts, 0, 0, *buffers, result)
+
+
 def warm_up(capacity: str, console: Console | None = None) -> float:
     """Make every kernel ready to run for a named capacity; returns the seconds it took."""
     console = console or Console(file=sys.stderr)
@@ -61,6 +78,7 @@ def warm_up(capacity: str, console: Console | None = None) -> float:
             add_instrument(block, EMPTY, 0, EMPTY, 0)
             add_exposure(block, 0, 0, 0, NONE)
             Driver(block).handle(Event(a.TICK, 0))
+            _warm_journal(block)
     seconds = time.monotonic() - started
     if listener.compiled:
         console.print(

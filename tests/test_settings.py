@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.core import layout as a
-from gateway.settings import ConfigError, load_settings
+from gateway.journal.writer import NO_SYNC, SYNC_BEFORE_SEND
+from gateway.settings import ConfigError, load_settings, restore_settings
 from gateway.state import build_state
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
 
@@ -79,7 +82,7 @@ DROP = object()
         ("gateway.name", "two words", "gateway.name", "want a name"),
         ("gateway.capacity", "huge", "gateway.capacity", "'small', 'standard' or 'large'"),
         ("gateway.engine", "other", "gateway.engine", "'quickfix'"),
-        ("gateway.record", "perhaps", "gateway.record", "boolean"),
+        ("gateway.record", True, "gateway.record", "is not a known key"),
         ("sessions", [], "sessions", "at least 2"),
         ("sessions", {}, "sessions", "list"),
         ("sessions.0.role", "both", "sessions.0.role", "'acceptor' or 'initiator'"),
@@ -117,6 +120,26 @@ DROP = object()
         ("rates", {"EUR": {"rate": 1.1, "date": "today"}}, "rates.EUR.date", "valid date"),
         ("rates", {"EUR": {"rate": 1.1}}, "rates.EUR.date", "is missing"),
         ("rates", {"EUR": {"rate": "Infinity", "date": "2026-07-10"}}, "rates.EUR.rate", "finite"),
+        ("journal.colour", "red", "journal.colour", "is not a known key"),
+        ("journal.sync", 0, "journal.sync", "want none, before_send or a duration of 1ms to 1m"),
+        ("journal.sync", "0s", "journal.sync", "want none, before_send or a duration of 1ms to 1m"),
+        ("journal.sync", "2m", "journal.sync", "want none, before_send or a duration of 1ms to 1m"),
+        ("journal.sync", "often", "journal.sync", "want none, before_send or a duration of 1ms to 1m"),
+        ("journal.sync", False, "journal.sync", "want none, before_send or a duration of 1ms to 1m"),
+        ("journal.segment", 0, "journal.segment", "greater than or equal to 1"),
+        ("journal.segment", 65, "journal.segment", "less than or equal to 64"),
+        ("journal.keep", "a week", "journal.keep", "want a duration"),
+        ("journal.keep", "999999999d", "journal.keep", "want a duration"),
+        ("journal.snapshot_every", 0, "journal.snapshot_every", "greater than or equal to 1"),
+        ("day", {"end": "17:30"}, "day.zone", "is missing"),
+        ("day", {"zone": "UTC"}, "day.end", "is missing"),
+        ("day", {"zone": "America/Nowhere", "end": "17:30"}, "day.zone", "want an IANA time zone"),
+        ("day", {"zone": "America", "end": "17:30"}, "day.zone", "want an IANA time zone"),
+        ("day", {"zone": "../UTC", "end": "17:30"}, "day.zone", "want an IANA time zone"),
+        ("day", {"zone": "UTC", "end": "24:00"}, "day.end", "want a local time of day"),
+        ("day", {"zone": "UTC", "end": "8:30"}, "day.end", "want a local time of day"),
+        ("day", {"zone": "UTC", "end": 17 * 60 + 30}, "day.end", "in quotes"),
+        ("day", {"zone": "UTC", "end": "17:30", "positions": "flat"}, "day.positions", "'keep' or 'reset'"),
     ],
 )
 def test_main_config(tmp_path: Path, where: str, value: Any, key: str, wanted: str) -> None:
@@ -370,7 +393,10 @@ def test_state_of_a_good_config(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "ns"),
-    [("1ms", 10**6), ("1.5ms", 1_500_000), ("0s", 0), ("10s", 10**10), ("2m", 120 * 10**9), ("1h", 3600 * 10**9)],
+    [
+        *[("1ms", 10**6), ("1.5ms", 1_500_000), ("0s", 0), ("10s", 10**10), ("2m", 120 * 10**9), ("1h", 3600 * 10**9)],
+        ("2d", 48 * 3600 * 10**9),
+    ],
 )
 def test_durations(tmp_path: Path, text: str, ns: int) -> None:
     config: dict[str, Any] = copy.deepcopy(BASE)
@@ -383,3 +409,48 @@ def test_rate_date_without_quotes(tmp_path: Path) -> None:
     path = write_config(tmp_path, BASE, LIMITS, INSTRUMENTS)
     path.write_text(path.read_text() + "rates:\n  EUR: {rate: 1.1, date: 2026-07-10}\n")
     assert str(load_settings(path).config.rates["EUR"].date) == "2026-07-10"
+
+
+@pytest.mark.parametrize(
+    ("sync", "sync_ns"),
+    [("10ms", 10**7), ("1m", 60 * SECOND_NS), ("none", NO_SYNC), ("before_send", SYNC_BEFORE_SEND)],
+)
+def test_how_often_the_journal_is_synced(tmp_path: Path, sync: str, sync_ns: int) -> None:
+    config = {**BASE, "journal": {"sync": sync}}
+    assert load_settings(write_config(tmp_path, config, LIMITS, INSTRUMENTS)).config.journal.sync_ns == sync_ns
+
+
+def test_defaults_of_journal_and_day(tmp_path: Path) -> None:
+    config = load_settings(write_config(tmp_path, BASE, LIMITS, INSTRUMENTS)).config
+    journal = config.journal
+    assert (journal.sync_ns, journal.segment, journal.snapshot_every) == (10**7, 64, 4)
+    assert journal.keep == 7 * 24 * 3600 * SECOND_NS
+    assert config.day is None
+    with_day = {**BASE, "day": {"zone": "America/New_York", "end": "17:30"}}
+    day = load_settings(write_config(tmp_path, with_day, LIMITS, INSTRUMENTS)).config.day
+    assert day is not None
+    assert (day.zone, day.end, day.positions) == ("America/New_York", time(17, 30), "keep")
+
+
+def test_settings_are_restored_without_the_files(tmp_path: Path) -> None:
+    positions = "account,strategy,symbol,quantity\nACC1,MOMO,AAPL,-5.5\n"
+    path = write_config(tmp_path, BASE, LIMITS, INSTRUMENTS, positions)
+    names = ("gateway.yaml", "instruments.csv", "limits.yaml", "positions.csv")
+    texts = {str(tmp_path / name): (tmp_path / name).read_text() for name in names}
+    settings = load_settings(path)
+    assert settings.path == path
+    assert settings.sources == texts
+    for name in texts:
+        Path(name).unlink()
+    assert restore_settings(settings.to_json()) == settings
+
+
+def test_restored_settings_are_checked_again(tmp_path: Path) -> None:
+    settings = load_settings(write_config(tmp_path, BASE, LIMITS, INSTRUMENTS))
+    limits = str(tmp_path / "limits.yaml")
+    foreign = replace(settings, sources={**settings.sources, limits: "account: {ACC9: {max_long: 5}}"})
+    with pytest.raises(ConfigError, match="account.ACC9: no account of that name"):
+        restore_settings(foreign.to_json())
+    lost = replace(settings, sources={key: text for key, text in settings.sources.items() if key != limits})
+    with pytest.raises(ConfigError, match=r"limits\.yaml: is not among the files"):
+        restore_settings(lost.to_json())

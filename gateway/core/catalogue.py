@@ -70,7 +70,9 @@ RATE_SCOPES = (a.FIRM, a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW, a.SESSIO
     MAX_OPEN_ORDERS,
     MAX_MESSAGES,
     DUPLICATE_ORDER,
-) = range(21)
+    JOURNAL,
+    RECOVERY,
+) = range(23)
 
 LIMITS = (
     Limit(a.MAX_ORDER_QTY, "max_order_qty", "quantity", ORDER_SCOPES, a.ACCOUNT, "lower", "largest OrderQty(38)"),
@@ -261,6 +263,14 @@ CHECKS = (
         "15c3-5(c)(1)(ii)",
         t.ORDER_DUPLICATE,
     ),
+    _plain(JOURNAL, "JOURNAL", t.ORDER_BROKER_OPTION, NO_NUMBERS, "the journal can be written"),
+    _plain(
+        RECOVERY,
+        "RECOVERY",
+        t.ORDER_BROKER_OPTION,
+        NO_NUMBERS,
+        "after a crash or reset: no order at the venue is in doubt",
+    ),
 )
 
 
@@ -292,6 +302,9 @@ DETAILS = (
     "a replace cannot change the account",
     "notional or exposure is too large to compute",
     "none known",
+    "the journal cannot be written, no order is taken",
+    "the venue's orders of before are not confirmed yet",
+    "what became of this order is not known yet",
 )
 (
     DETAIL_FAULT,
@@ -320,6 +333,9 @@ DETAILS = (
     DETAIL_ACCOUNT,
     DETAIL_TOO_LARGE,
     DETAIL_NONE_KNOWN,
+    DETAIL_JOURNAL,
+    DETAIL_RECOVERING,
+    DETAIL_IN_DOUBT,
 ) = range(len(DETAILS))
 
 

@@ -32,8 +32,6 @@ def _tighten(x, limits, entity, paired):
 @kernel
 def gather_limits(s, x):
     """Find the tightest of every limit over the candidate's scopes."""
-    for limit in range(a.LIMITS):
-        x.limit[limit] = UNSET
     for k in range(SCOPES):
         entity = x.entities[k]
         if entity == NONE:
@@ -89,6 +87,8 @@ def check_reference_price(s, x):
     live = live_reference(i)
     told_ns = i.quote_ns if i.bid_e8 > 0 and i.ask_e8 > 0 else i.last_ns
     age = s.now_ns - told_ns
+    if told_ns != NONE:
+        x.reference_age_ns = age
     x.collar_factor = 1
     x.reference_e8 = live
     if live > 0 and told_ns != NONE and (x.limit[a.REFERENCE_MAX_AGE] == UNSET or age <= x.limit[a.REFERENCE_MAX_AGE]):

@@ -63,8 +63,13 @@ def copy_carried(s, out, index, buf, carry):
     """Carry every field over whose tag is allowed, in the order of the message."""
     for f in range(index.count):
         tag = index.tag[f]
-        if tag < MAX_TAG and carry[tag] == 1:
-            put_bytes(s, out, tag, buf, index.start[f], index.length[f])
+        if tag < MAX_TAG and carry[tag] == 1 and index.length[f] > 0:
+            # With its tag and delimiter, as it stands in the message.
+            digits = 1 if tag < 10 else 2 if tag < 100 else 3 if tag < 1_000 else 4
+            size = digits + 1 + index.length[f] + 1
+            if has_room(s, out, size):
+                copy_bytes(out.bytes, out.used, buf, index.start[f] - digits - 1, size)
+                out.used += size
 
 
 @kernel
@@ -126,8 +131,9 @@ def report(
     """ExecutionReport on an order, from its state.
 
     `cl_ord_id` and `orig` are requests (41 is left out when `orig` is NONE); 31 and 32 go out when `last_qty_e8` is not
-    negative; `exec_ref` is the number of the execution busted or corrected, or NONE. With `relay` the message in hand
-    is the venue's: its Text, reasons, ExecID and the fields of the carry list go along; without, `work.text` does.
+    negative; `exec_ref` is the row of the execution whose ExecID a bust or correction refers to, or NONE. With `relay`
+    the message in hand is the venue's: its Text, reasons, ExecID and the fields of the carry list go along; without,
+    `work.text` does.
     """
     o = s.orders[row]
     work = s.work
@@ -144,13 +150,13 @@ def report(
     put_decimal(out, t.CumQty, o.cum_e8)
     put_id(out, t.ExecID, EXEC_ID, s.run, exec_number)
     if exec_ref != NONE:
-        put_id(out, t.ExecRefID, EXEC_ID, s.run, exec_ref)
+        put_id(out, t.ExecRefID, EXEC_ID, s.executions[exec_ref].run, s.executions[exec_ref].number)
     if version == VERSION_42:
         put_char(out, t.ExecTransType, trans_type)
     if last_qty_e8 >= 0:
         put_decimal(out, t.LastPx, last_px_e8)
         put_decimal(out, t.LastQty, last_qty_e8)
-    put_id(out, t.OrderID, ORDER_ID, s.run, row)
+    put_id(out, t.OrderID, ORDER_ID, o.run, o.number)
     put_decimal(out, t.OrderQty, o.qty_e8)
     put_char(out, t.OrdStatus, status)
     put_char(out, t.OrdType, r.ord_type)
@@ -208,7 +214,7 @@ def cancel_reject(s, out, buf, session, cl_ord_id, orig, row, response_to, reaso
     else:
         copy_field(s, out, index, buf, t.ClOrdID)
     if row != NONE:
-        put_id(out, t.OrderID, ORDER_ID, s.run, row)
+        put_id(out, t.OrderID, ORDER_ID, s.orders[row].run, s.orders[row].number)
         put_char(out, t.OrdStatus, order_status(s, s.orders[row]))
         put_cl_ord_id(s, out, t.OrigClOrdID, orig)
     else:
@@ -238,13 +244,13 @@ def child_order(s, out, buf, row, request, message_type, orig):
     index = s.work.index
     r = s.requests[request]
     begin(s, out, o.venue, message_type)
-    put_id(out, t.ClOrdID, CHILD_ID, s.run, r.child)
+    put_id(out, t.ClOrdID, CHILD_ID, r.run, r.child)
     if orig != NONE:
         put_bytes(s, out, t.OrderID, o.venue_order_id, 0, o.venue_order_id_size)
     put_decimal(out, t.OrderQty, r.qty_e8)
     put_char(out, t.OrdType, r.ord_type)
     if orig != NONE:
-        put_id(out, t.OrigClOrdID, CHILD_ID, s.run, s.requests[orig].child)
+        put_id(out, t.OrigClOrdID, CHILD_ID, s.requests[orig].run, s.requests[orig].child)
     if r.price_e8 > 0:
         put_decimal(out, t.Price, r.price_e8)
     put_char(out, t.Side, o.side)
@@ -264,14 +270,37 @@ def child_cancel(s, out, buf, row, request, orig):
     index = s.work.index
     i = s.instruments[o.instrument]
     begin(s, out, o.venue, t.ORDER_CANCEL_REQUEST)
-    put_id(out, t.ClOrdID, CHILD_ID, s.run, s.requests[request].child)
+    put_id(out, t.ClOrdID, CHILD_ID, s.requests[request].run, s.requests[request].child)
     put_bytes(s, out, t.OrderID, o.venue_order_id, 0, o.venue_order_id_size)
     put_decimal(out, t.OrderQty, o.qty_e8)
-    put_id(out, t.OrigClOrdID, CHILD_ID, s.run, s.requests[orig].child)
+    put_id(out, t.OrigClOrdID, CHILD_ID, s.requests[orig].run, s.requests[orig].child)
     put_char(out, t.Side, o.side)
     put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
     put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
     copy_carried(s, out, index, buf, s.carry_cancel)
+    finish(out)
+
+
+@kernel
+def order_status_request(s, out, row, request):
+    """OrderStatusRequest(H) to a venue about a child."""
+    o = s.orders[row]
+    r = s.requests[request]
+    i = s.instruments[o.instrument]
+    begin(s, out, o.venue, t.ORDER_STATUS_REQUEST)
+    put_id(out, t.ClOrdID, CHILD_ID, r.run, r.child)
+    put_bytes(s, out, t.OrderID, o.venue_order_id, 0, o.venue_order_id_size)
+    put_char(out, t.Side, o.side)
+    put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
+    finish(out)
+
+
+@kernel
+def order_mass_status_request(s, out, venue):
+    """OrderMassStatusRequest(AF) to a venue: every order it has of ours, known here or not."""
+    begin(s, out, venue, t.ORDER_MASS_STATUS_REQUEST)
+    put_id(out, t.MassStatusReqID, ORDER_ID, s.run, s.events)
+    put_int(out, t.MassStatusReqType, t.MASS_STATUS_OF_ALL)
     finish(out)
 
 

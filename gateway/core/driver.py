@@ -10,6 +10,8 @@ from gateway.core import layout as a
 from gateway.core.handle import handle
 from gateway.core.layout import BUFFER, EVENT, MAX_MESSAGE_BYTES, NONE, OUT, OUT_BYTES, record_dtype
 
+NO_VALUES = (0,) * a.VALUES
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -54,16 +56,23 @@ class Driver:
         size = len(event.data)
         self._data[: min(size, MAX_MESSAGE_BYTES)] = event.data[:MAX_MESSAGE_BYTES]
         words = (event.kind, event.time_ns, event.session, event.msg_seq_num, int(event.poss_dup), 0, size)
-        for k, word in enumerate(words + event.value):
+        for k, word in enumerate(words + event.value + NO_VALUES[len(event.value) :]):
             self._event_words[k] = word
-        handle(self.block, self._event, self._buffer, self._out)
+        self._run()
         count = int(self._out_words[0])
         heads = self._out_words[2 : 2 + 4 * count].tolist()
         return [self._output(*heads[4 * k : 4 * k + 4]) for k in range(count)]
 
+    def _run(self) -> None:
+        handle(self.block, self._event, self._buffer, self._out)
+
     def _output(self, session: int, message_type: int, start: int, length: int) -> Output:
-        name = "" if session == NONE else message_type.to_bytes(2, "little").rstrip(b"\0").decode()
-        return Output(session, name, bytes(self._out_bytes[start : start + length]))
+        return Output(session, message_type_name(session, message_type), bytes(self._out_bytes[start : start + length]))
+
+
+def message_type_name(session: int, message_type: int) -> str:
+    """MsgType(35) as text; empty for an alert (session NONE)."""
+    return "" if session == NONE else message_type.to_bytes(2, "little").rstrip(b"\0").decode()
 
 
 def clock_event(time_ns: int, wall_ns: int) -> Event:

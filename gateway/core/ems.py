@@ -16,12 +16,13 @@ from gateway.core.intake import (
     find_instrument,
     identify,
     read_terms,
+    require_service,
     require_up,
     route,
     sent_again,
 )
-from gateway.core.layout import NONE
-from gateway.core.lookup import add_request, exposure_row, find_request, requests_left
+from gateway.core.layout import NONE, SURE
+from gateway.core.lookup import add_order, add_request, exposure_row, find_request, orders_left, requests_left
 from gateway.core.text import add_bytes, explain
 from gateway.fix import tags as t
 from gateway.fix.index import find
@@ -80,8 +81,7 @@ def _fill_request(r, x, order):
 @kernel
 def _prepare(s, x, index, buf, poss_dup, message):
     """All prerequisites of a new order; the checks may run when `x.mask` is 0 afterwards."""
-    if s.fault != 0:
-        fail(x, c.FAULT, c.DETAIL_FAULT, NONE)
+    require_service(s, x)
     read_terms(s, x, index, buf, message)
     find_instrument(s, x, index, buf)
     identify(s, x, index, buf)
@@ -89,7 +89,7 @@ def _prepare(s, x, index, buf, poss_dup, message):
     check_stale(s, x, index, buf, poss_dup)
     if x.instrument != NONE:
         route(s, x, index, buf)
-    if s.order_count == s.orders.size or requests_left(s) < s.open_order_count + 2:
+    if orders_left(s) == 0 or requests_left(s) < s.open_order_count + 2:
         fail(x, c.CAPACITY, c.DETAIL_FULL, NONE)
     if x.mask & ~REUSE == 0:
         find_exposures(s, x)
@@ -119,11 +119,14 @@ def new_order_single(s, out, buf, event, message):
         x.fingerprint = fingerprint_of(x)
         judge(s, x)
     if x.mask != 0:
+        work.decision = a.REFUSED
         _remember_refused(s, x, buf, id_start, id_size)
         explain(s, work, buf)
         order_reject(s, out, work, buf, x.session, _reason_of(x))
         return
     row = _place(s, x, buf, id_start, id_size)
+    work.decision = a.ACCEPTED
+    work.request = s.orders[row].first
     child_order(s, out, buf, row, s.orders[row].first, t.NEW_ORDER_SINGLE, NONE)
 
 
@@ -150,13 +153,14 @@ def _remember_refused(s, x, buf, id_start, id_size):
 @kernel
 def _place(s, x, buf, id_start, id_size):
     """Enter an accepted order into the tables and reserve its exposure; returns its row."""
-    row = s.order_count
-    s.order_count += 1
+    row = add_order(s)
     s.accepted_orders += 1
     o = s.orders[row]
     request = add_request(s, x.session, t.NEW_ORDER_SINGLE, buf, id_start, id_size)
     s.requests[request].state = a.REQUEST_ACCEPTED
     _fill_request(s.requests[request], x, row)
+    o.doubt = SURE
+    o.asked = 0
     o.session = x.session
     o.venue = x.venue
     o.instrument = x.instrument
@@ -280,8 +284,7 @@ def order_cancel_request(s, out, buf, event):
 @kernel
 def _prepare_replace(s, x, o, index, buf, message):
     """Prerequisites of a replace: the order's own identity and route, terms that may change."""
-    if s.fault != 0:
-        fail(x, c.FAULT, c.DETAIL_FAULT, NONE)
+    require_service(s, x)
     read_terms(s, x, index, buf, message)
     find_instrument(s, x, index, buf)
     identify(s, x, index, buf)
@@ -330,6 +333,7 @@ def order_cancel_replace_request(s, out, buf, event, message):
         x.added_e8 = max(x.qty_e8 - o.cum_e8 - o.reserved_e8, 0)
         judge(s, x)
     if x.mask != 0:
+        s.work.decision = a.REFUSED
         _remember_refused(s, x, buf, index.start[f], index.length[f])
         explain(s, s.work, buf)
         cancel_reject(
@@ -338,5 +342,7 @@ def order_cancel_replace_request(s, out, buf, event, message):
         return
     request = _add_pending(s, o, event.session, kind, buf, index.start[f], index.length[f])
     _fill_request(s.requests[request], x, row)
+    s.work.decision = a.ACCEPTED
+    s.work.request = request
     settle(s, o)
     child_order(s, out, buf, row, request, kind, target)

@@ -6,7 +6,7 @@ difference. Buys and sells are kept apart; while replaces are pending the larges
 
 from __future__ import annotations
 
-from gateway.core.layout import NONE, POSITION_SCOPES, SCOPES
+from gateway.core.layout import NONE, POSITION_SCOPES, SCOPES, SURE
 from gateway.fix import tags as t
 from gateway.jit import kernel
 
@@ -52,6 +52,14 @@ def _add_open(s, o, delta_e8):
 
 
 @kernel
+def is_sure(s, o):
+    """Nothing about the order is in doubt any more."""
+    if o.doubt != SURE:
+        o.doubt = SURE
+        s.sessions[o.venue].doubts -= 1
+
+
+@kernel
 def settle(s, o):
     """Bring positions, open quantities and open-order counts in step with the order."""
     cum = max(o.fills_e8, o.venue_cum_e8)
@@ -69,3 +77,5 @@ def settle(s, o):
                 s.entities[o.entities[k]].open_orders += is_open - o.counted_open
         s.open_order_count += is_open - o.counted_open
         o.counted_open = is_open
+    if is_open == 0:
+        is_sure(s, o)

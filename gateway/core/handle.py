@@ -8,19 +8,16 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import SUBSCRIBE_AT_ONCE, alert, business_reject, market_data_request, session_reject
+from gateway.core.day import end_day
 from gateway.core.ems import new_order_single, order_cancel_replace_request, order_cancel_request
 from gateway.core.intake import FIRM_ROW
 from gateway.core.layout import FAULT_UNREADABLE, MAX_MESSAGE_BYTES
+from gateway.core.quotes import market_data_snapshot, update_quote
 from gateway.core.rates import count_message
+from gateway.core.recovery import MOST_OUTPUTS, ask_status, on_logon, on_resolve, on_start, on_synced
+from gateway.core.refusals import business_reject_of_child, order_cancel_reject, undelivered
 from gateway.core.text import add_bytes
-from gateway.core.venue import (
-    business_reject_of_child,
-    execution_report,
-    market_data_snapshot,
-    order_cancel_reject,
-    undelivered,
-    update_quote,
-)
+from gateway.core.venue import execution_report
 from gateway.fix import tags as t
 from gateway.fix.index import BAD_DATA_LENGTH, BAD_TAG, EMPTY_VALUE, INDEXED, TOO_MANY_FIELDS, find, index_message
 from gateway.fix.validate import VALID, find_message, validate
@@ -171,13 +168,69 @@ def _on_unread(s, out, buf, event):
 
 @kernel
 def _on_tick(s, out):
-    """Subscribe to market data, a batch of instruments for each venue and tick."""
+    """Subscribe to market data, and ask for what is in doubt, a batch for each venue and tick."""
+    s.work.idle = 1
     for k in range(s.session_count):
         own = s.sessions[k]
+        if out.count >= MOST_OUTPUTS or out.used > a.OUT_BYTES // 2:
+            break
         if own.role == a.VENUE_ROLE and own.up == 1 and own.market_data == 1 and own.subscribed < s.instrument_count:
             last = min(own.subscribed + SUBSCRIBE_AT_ONCE, s.instrument_count)
             market_data_request(s, out, k, own.subscribed, last)
             own.subscribed = last
+            s.work.idle = 0
+        if own.up == 1 and own.recovering == 0 and own.doubts > 0 and own.takes_status == 1:
+            ask_status(s, out, k)
+
+
+@kernel
+def handle_event(s, event, buf, out):
+    """Apply one event to the state: `handle`, on records."""
+    out.count = 0
+    out.used = 0
+    s.events += 1
+    s.now_ns = event.time_ns
+    s.work.idle = 0
+    s.work.decision = a.NOT_DECIDED
+    kind = event.kind
+    if kind == a.MESSAGE:
+        s.sessions[event.session].last_in = event.msg_seq_num
+        if s.sessions[event.session].role == a.EMS:
+            _from_ems(s, out, buf, event)
+        else:
+            _from_venue(s, out, buf, event)
+    elif kind == a.QUOTE:
+        update_quote(s, event.value[0], event.value[1], event.value[2], event.value[3])
+    elif kind == a.TICK:
+        _on_tick(s, out)
+    elif kind == a.LOGON:
+        on_logon(s, event)
+    elif kind == a.LOGOUT:
+        own = s.sessions[event.session]
+        own.up = 0
+        if own.last_in == 0:
+            own.last_in = event.msg_seq_num
+    elif kind == a.UNDELIVERED:
+        if _index_lenient(s, buf, event):
+            undelivered(s, out, buf, event)
+    elif kind == a.CLOCK:
+        s.wall_offset_ns = event.value[0]
+        if s.started_wall_ns == 0:
+            s.started_wall_ns = event.time_ns + event.value[0]
+    elif kind == a.UNREAD:
+        _on_unread(s, out, buf, event)
+    elif kind == a.START:
+        on_start(s, event)
+    elif kind == a.STOP:
+        s.ended = 1
+    elif kind == a.SYNCED:
+        on_synced(s, out, buf, event)
+    elif kind == a.JOURNAL:
+        s.journal_blocked = event.value[0]
+    elif kind == a.RESOLVE:
+        on_resolve(s, out, buf, event)
+    elif kind == a.DAY:
+        end_day(s, out, buf, event)
 
 
 @entry
@@ -188,35 +241,4 @@ def handle(block, event_block, buf_block, out_block):
     message from `event.start`, `event.length` bytes (cut at MAX_MESSAGE_BYTES); and of `layout.OUT`, overwritten with
     what to send. Never raises: a broken invariant sets `fault`, which blocks every order.
     """
-    s = block[0]
-    event = event_block[0]
-    buf = buf_block[0].bytes
-    out = out_block[0]
-    out.count = 0
-    out.used = 0
-    s.events += 1
-    s.now_ns = event.time_ns
-    kind = event.kind
-    if kind == a.MESSAGE:
-        if s.sessions[event.session].role == a.EMS:
-            _from_ems(s, out, buf, event)
-        else:
-            _from_venue(s, out, buf, event)
-    elif kind == a.QUOTE:
-        update_quote(s, event.value[0], event.value[1], event.value[2], event.value[3])
-    elif kind == a.TICK:
-        _on_tick(s, out)
-    elif kind == a.LOGON:
-        s.sessions[event.session].up = 1
-        s.sessions[event.session].subscribed = 0
-    elif kind == a.LOGOUT:
-        s.sessions[event.session].up = 0
-    elif kind == a.UNDELIVERED:
-        if _index_lenient(s, buf, event):
-            undelivered(s, out, buf, event)
-    elif kind == a.CLOCK:
-        s.wall_offset_ns = event.value[0]
-        if s.started_wall_ns == 0:
-            s.started_wall_ns = event.time_ns + event.value[0]
-    elif kind == a.UNREAD:
-        _on_unread(s, out, buf, event)
+    handle_event(block[0], event_block[0], buf_block[0].bytes, out_block[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.breaches import breach, fail
-from gateway.core.layout import NONE
+from gateway.core.layout import NONE, SURE, UNSET
 from gateway.core.lookup import find_entity, find_exposure, find_security, find_symbol
 from gateway.core.rates import count_message
 from gateway.fix import tags as t
@@ -36,11 +36,16 @@ def clear_candidate(x, session, kind):
     x.stop_e8 = 0
     x.added_e8 = 0
     x.reference_e8 = 0
+    x.reference_age_ns = NONE
     x.collar_factor = 1
     x.worst_price_e8 = 0
     x.notional_e4 = 0
+    x.fingerprint = 0
     x.mask = 0
     x.breach_count = 0
+    for limit in range(a.LIMITS):
+        x.limit[limit] = UNSET
+        x.limit_entity[limit] = NONE
     for k in range(a.SCOPES):
         x.entities[k] = NONE
     for k in range(a.POSITION_SCOPES):
@@ -237,9 +242,23 @@ def route(s, x, index, buf):
 
 @kernel
 def require_up(s, x):
-    """VENUE_DOWN: nothing is kept for a venue that is not logged on."""
-    if s.sessions[x.venue].up == 0:
+    """VENUE_DOWN: nothing is kept for a venue that is not logged on. RECOVERY: nor sent where not all is known."""
+    venue = s.sessions[x.venue]
+    if venue.up == 0:
         fail(x, c.VENUE_DOWN, c.DETAIL_DOWN, NONE)
+    elif x.order != NONE and s.orders[x.order].doubt != SURE:
+        fail(x, c.RECOVERY, c.DETAIL_IN_DOUBT, NONE)
+    elif venue.recovering == 1 or (x.order == NONE and venue.doubts > 0):
+        fail(x, c.RECOVERY, c.DETAIL_RECOVERING, NONE)
+
+
+@kernel
+def require_service(s, x):
+    """FAULT, JOURNAL: nothing is taken while an invariant is broken or what is done cannot be written down."""
+    if s.fault != 0:
+        fail(x, c.FAULT, c.DETAIL_FAULT, NONE)
+    if s.journal_blocked != 0:
+        fail(x, c.JOURNAL, c.DETAIL_JOURNAL, NONE)
 
 
 @kernel

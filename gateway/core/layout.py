@@ -19,6 +19,7 @@ from gateway.fix.index import INDEX, MAX_TAG
 from gateway.fix.validate import DICTIONARY_TABLE
 
 NONE = -1
+CHILD_ROWS = 2**24  # more than any capacity has requests
 NAME_BYTES = 32  # account, strategy, symbol ...
 ID_BYTES = 64  # ClOrdID, OrderID, ExecID as others give them
 TEXT_BYTES = 1024  # Text(58) that we write; longer is cut
@@ -54,16 +55,38 @@ RATE_SLICES = 17  # 16 slices make up a window, and the one being filled
 
 # Kinds of event.
 # UNDELIVERED: a child that its venue never had or refused; UNREAD: a venue's message that the engine had to refuse.
+# LOGOUT: its MsgSeqNum is the last that the engine has counted, taken where no message has been applied yet.
+# START, STOP: of the process; SYNCED: a venue has answered a TestRequest sent after logon; JOURNAL: it can or cannot
+# take orders; RESOLVE: a person says what became of an order in doubt; DAY: end of the trading day.
 MESSAGE, LOGON, LOGOUT, UNDELIVERED, TICK, QUOTE, CLOCK, UNREAD = 1, 2, 3, 4, 5, 6, 7, 8
+START, STOP, SYNCED, JOURNAL, RESOLVE, DAY = 9, 10, 11, 12, 13, 14
 # Values of a QUOTE event.
 QUOTE_INSTRUMENT, QUOTE_BID, QUOTE_ASK, QUOTE_LAST = 0, 1, 2, 3
+# Values of a START event, and how the last run ended: stopped, its process died, or the machine went down with it.
+START_RUN, START_ENDED, START_BASE, START_WALL_OFFSET, START_BOOT, START_CLEARS_FAULT = 0, 1, 2, 3, 4, 5
+STOPPED, CRASHED, REBOOTED = 0, 1, 2
+# Value 0 of a LOGON event: whether sequence numbers go on from the last session, so that nothing was missed unnoticed.
+CONTINUED, RESET = 0, 1
+# Values of a RESOLVE event; its bytes name who resolved it and why.
+RESOLVE_ORDER, RESOLVE_VERDICT, RESOLVE_CUM = 0, 1, 2
+GONE, WORKING = 1, 2
+# Value 0 of a DAY event: what becomes of positions.
+POSITIONS_KEPT, POSITIONS_RESET = 0, 1
+VALUES = 8
+
+# How sure we are of an order. UNCONFIRMED: the venue may have said more that we have not read; IN_DOUBT: only the venue
+# itself or a person can say what became of it.
+SURE, UNCONFIRMED, IN_DOUBT = 0, 1, 2
+
+# What became of the order message of an event.
+NOT_DECIDED, ACCEPTED, REFUSED = 0, 1, 2
 
 # States of a request.
 REQUEST_PENDING, REQUEST_ACCEPTED, REQUEST_REJECTED = 1, 2, 3
 
 # Bits of the fault word: an output that did not fit, a full table of executions, a fill without a readable quantity, a
-# message that cannot be read and may be a fill.
-FAULT_OUTPUT_FULL, FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, FAULT_UNREADABLE = 1, 2, 4, 8
+# message that cannot be read and may be a fill, a part of the journal that is lost.
+FAULT_OUTPUT_FULL, FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, FAULT_UNREADABLE, FAULT_JOURNAL_LOST = 1, 2, 4, 8, 16
 
 EMS, VENUE_ROLE = 1, 2
 MAX_BREACHES = 16
@@ -71,13 +94,13 @@ MAX_BREACHES = 16
 EVENT = np.dtype(
     [
         ("kind", "i8"),
-        ("time_ns", "i8"),  # monotonic
+        ("time_ns", "i8"),  # of the gateway's clock: monotonic, and going on across restarts
         ("session", "i8"),
         ("msg_seq_num", "i8"),
         ("poss_dup", "i8"),
         ("start", "i8"),  # of the message in the buffer
         ("length", "i8"),  # of the message; above MAX_MESSAGE_BYTES it was cut
-        ("value", "i8", 4),  # of events that carry no bytes: QUOTE, CLOCK
+        ("value", "i8", VALUES),  # by kind, see above
     ]
 )
 
@@ -150,12 +173,24 @@ SESSION_FIELDS = (
     ("default", "i8", SCOPES),  # entity where the message names none; NONE: the message must name one
     ("market_data", "i8"),  # 1: subscribe after logon
     ("subscribed", "i8"),  # instruments before this one have been subscribed to
+    ("last_in", "i8"),  # MsgSeqNum(34) of the last message applied
+    ("takes_status", "i8"),  # 1: the venue answers OrderStatusRequest(H)
+    ("takes_mass_status", "i8"),  # 1: and OrderMassStatusRequest(AF)
+    ("continued", "i8"),  # 1: sequence numbers of this logon go on from the last one
+    ("recovering", "i8"),  # 1: orders of the last run have not been confirmed yet: no new order goes there
+    ("doubts", "i8"),  # orders that are not SURE
+    ("asked", "i8"),  # requests before this row have been asked about
     ("max_poss_dup_age_ns", "i8"),
     # and `may_use`, one byte for each row of `entities`: 1 where the session may name it
 )
 
 ORDER = np.dtype(
     [
+        ("run", "i8"),  # in which it was placed; with `number` its OrderID(37)
+        ("number", "i8"),  # NONE: a free row
+        ("next", "i8"),  # in the list of free rows
+        ("asked", "i8"),  # OrderStatusRequests that the venue has not answered
+        ("doubt", "i8"),  # SURE, UNCONFIRMED or IN_DOUBT
         ("session", "i8"),
         ("venue", "i8"),
         ("instrument", "i8"),
@@ -187,7 +222,8 @@ REQUEST = np.dtype(
     [
         ("session", "i8"),  # EMS session whose ClOrdID this is
         ("next", "i8"),  # in its hash chain, or in the list of free rows
-        ("child", "i8"),  # number of the child ClOrdID: generation x capacity + row
+        ("run", "i8"),  # in which it came; with `child` the child's ClOrdID(11)
+        ("child", "i8"),  # use of this row x CHILD_ROWS + row
         ("kind", "i8"),  # NEW_ORDER_SINGLE, ORDER_CANCEL_REPLACE_REQUEST or ORDER_CANCEL_REQUEST
         ("state", "i8"),
         ("acknowledged", "i8"),  # the venue has reported Pending Cancel or Pending Replace for it
@@ -210,7 +246,8 @@ EXECUTION = np.dtype(
         ("order", "i8"),  # NONE: of an order we do not know
         ("qty_e8", "i8"),  # 0 after a bust
         ("corrects", "i8"),  # row of the execution that this one corrects, where the quantity is kept; NONE: none
-        ("number", "i8"),  # of the ExecID that the EMS saw; 0: no execution
+        ("run", "i8"),  # in which it came; with `number` the ExecID(17) that the EMS saw
+        ("number", "i8"),  # 0: no execution
         ("exec_id_size", "i8"),
         ("exec_id", "u1", ID_BYTES),
     ]
@@ -257,6 +294,7 @@ CANDIDATE = np.dtype(  # the order under judgement
         ("time_in_force", "i8"),
         ("added_e8", "i8"),  # open quantity that accepting it would add
         ("reference_e8", "i8"),  # 0: none usable
+        ("reference_age_ns", "i8"),  # NONE: never told
         ("collar_factor", "i8"),
         ("worst_price_e8", "i8"),
         ("notional_e4", "i8"),  # -1: too large to compute
@@ -275,6 +313,9 @@ CANDIDATE = np.dtype(  # the order under judgement
 WORK = np.dtype(  # scratch: nothing in it outlives an event
     [
         ("index", np.dtype((np.record, INDEX))),
+        ("idle", "i8"),  # 1: the event changed nothing but the time
+        ("decision", "i8"),  # NOT_DECIDED, ACCEPTED or REFUSED; then `candidate` says what was seen
+        ("request", "i8"),  # the request that was accepted
         ("candidate", np.dtype((np.record, CANDIDATE))),
         ("text_size", "i8"),
         ("text", "u1", TEXT_BYTES),
@@ -325,13 +366,21 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("now_ns", "i8"),
             ("wall_offset_ns", "i8"),  # wall clock minus monotonic clock
             ("started_wall_ns", "i8"),  # wall clock at the first event
+            ("time_base_ns", "i8"),  # the gateway's clock minus the machine's monotonic clock
+            ("boot", "i8"),  # hash of the machine's boot id
+            ("ended", "i8"),  # 1: the last event was STOP
+            ("journal_blocked", "i8"),  # 1: the journal cannot take orders
+            ("days", "i8"),  # trading days ended
             ("next_exec", "i8"),
+            ("next_order", "i8"),
             ("entity_count", "i8"),
             ("instrument_count", "i8"),
             ("session_count", "i8"),
             ("exposure_count", "i8"),
             ("pair_count", "i8"),
-            ("order_count", "i8"),
+            ("order_count", "i8"),  # rows used once or more
+            ("order_free", "i8"),  # first of the rows given back
+            ("order_free_count", "i8"),
             ("open_order_count", "i8"),
             ("request_count", "i8"),  # rows used once or more
             ("request_free", "i8"),  # first of the rows given back

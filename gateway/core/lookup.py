@@ -5,7 +5,7 @@ Every hash table is chained: `head[hash]` is the first row, each row has the nex
 
 from __future__ import annotations
 
-from gateway.core.layout import DUPLICATE_WINDOW, ID_BYTES, NAME_BYTES, NONE, UNSET
+from gateway.core.layout import CHILD_ROWS, DUPLICATE_WINDOW, ID_BYTES, NAME_BYTES, NONE, UNSET
 from gateway.fix.values import copy_bytes, hash_bytes, parse_int, same_bytes
 from gateway.jit import kernel
 
@@ -64,7 +64,8 @@ def find_security(s, buf, start, size):
 
 
 @kernel
-def _request_bucket(s, session, buf, start, size):
+def request_bucket(s, session, buf, start, size):
+    """Bucket of a request's hash chain."""
     return _mix(hash_bytes(buf, start, size), session) & (s.request_head.size - 1)
 
 
@@ -73,7 +74,7 @@ def find_request(s, session, buf, start, size):
     """Row of the request with this ClOrdID(11) of an EMS session, or NONE."""
     if size > ID_BYTES:
         return NONE
-    row = int(s.request_head[_request_bucket(s, session, buf, start, size)])
+    row = int(s.request_head[request_bucket(s, session, buf, start, size)])
     while row != NONE:
         r = s.requests[row]
         if r.session == session and r.cl_ord_id_size == size and same_bytes(r.cl_ord_id, 0, buf, start, size):
@@ -95,12 +96,13 @@ def add_request(s, session, kind, buf, start, size):
     if row != NONE:
         s.request_free = s.requests[row].next
         s.request_free_count -= 1
-        s.requests[row].child += s.requests.size
+        s.requests[row].child += CHILD_ROWS
     else:
         row = s.request_count
         s.request_count += 1
         s.requests[row].child = row
     r = s.requests[row]
+    r.run = s.run
     r.session = session
     r.kind = kind
     r.acknowledged = 0
@@ -108,7 +110,7 @@ def add_request(s, session, kind, buf, start, size):
     r.older = NONE
     r.cl_ord_id_size = size
     copy_bytes(r.cl_ord_id, 0, buf, start, size)
-    bucket = _request_bucket(s, session, buf, start, size)
+    bucket = request_bucket(s, session, buf, start, size)
     r.next = s.request_head[bucket]
     s.request_head[bucket] = row
     return row
@@ -118,7 +120,7 @@ def add_request(s, session, kind, buf, start, size):
 def free_request(s, row):
     """Give a row back: its ClOrdID is forgotten, its child number never used again."""
     r = s.requests[row]
-    bucket = _request_bucket(s, r.session, r.cl_ord_id, 0, r.cl_ord_id_size)
+    bucket = request_bucket(s, r.session, r.cl_ord_id, 0, r.cl_ord_id_size)
     at = int(s.request_head[bucket])
     if at == row:
         s.request_head[bucket] = r.next
@@ -142,27 +144,53 @@ def find_child(s, venue, buf, start, size):
     dash = start + 1
     while dash < end and buf[dash] != 45:
         dash += 1
-    if size < 4 or buf[start] != 67 or dash >= end or parse_int(buf, start + 1, dash - start - 1) != s.run:
+    if size < 4 or buf[start] != 67 or dash >= end:
         return NONE
+    run = parse_int(buf, start + 1, dash - start - 1)
     child = parse_int(buf, dash + 1, end - dash - 1)
     if child < 0 or buf[dash + 1] == 48 and end - dash > 2:
         return NONE
-    row = child % s.requests.size
+    row = child % CHILD_ROWS
+    if row >= s.request_count:
+        return NONE
     r = s.requests[row]
-    if row >= s.request_count or r.child != child or r.order == NONE:
+    if r.run != run or r.child != child or r.order == NONE:
         return NONE
     return row if s.orders[r.order].venue == venue else NONE
 
 
 @kernel
-def _execution_bucket(s, venue, buf, start, size):
+def orders_left(s):
+    """Rows that orders can still take."""
+    return s.orders.size - s.order_count + s.order_free_count
+
+
+@kernel
+def add_order(s):
+    """Take a row for an order; the caller has seen that one is left."""
+    row = s.order_free
+    if row != NONE:
+        s.order_free = s.orders[row].next
+        s.order_free_count -= 1
+    else:
+        row = s.order_count
+        s.order_count += 1
+    s.orders[row].run = s.run
+    s.orders[row].number = s.next_order
+    s.next_order += 1
+    return row
+
+
+@kernel
+def execution_bucket(s, venue, buf, start, size):
+    """Bucket of an execution's hash chain."""
     return _mix(hash_bytes(buf, start, size), venue) & (s.execution_head.size - 1)
 
 
 @kernel
 def find_execution(s, venue, order, buf, start, size):
     """Row of the report with this ExecID(17) on an order (NONE: one that is not ours) at a venue, or NONE."""
-    row = int(s.execution_head[_execution_bucket(s, venue, buf, start, size)])
+    row = int(s.execution_head[execution_bucket(s, venue, buf, start, size)])
     while row != NONE:
         x = s.executions[row]
         known = x.venue == venue and x.order == order and x.exec_id_size == size
@@ -184,10 +212,11 @@ def add_execution(s, venue, order, buf, start, size):
     x.order = order
     x.qty_e8 = 0
     x.corrects = NONE
+    x.run = s.run
     x.number = 0
     x.exec_id_size = size
     copy_bytes(x.exec_id, 0, buf, start, size)
-    bucket = _execution_bucket(s, venue, buf, start, size)
+    bucket = execution_bucket(s, venue, buf, start, size)
     x.next = s.execution_head[bucket]
     s.execution_head[bucket] = row
     return row

@@ -1,11 +1,15 @@
-"""Fill the tables before the first event: entities, instruments, exposures. Kernels only, for `gateway.state`."""
+"""Fill the tables before the first event, from settings and from an older state. Kernels only.
+
+For `gateway.state` and `gateway.carry`.
+"""
 
 from __future__ import annotations
 
-from gateway.core.layout import NAME_BYTES, NONE
-from gateway.core.lookup import entity_bucket, exposure_row
+from gateway.core.checks import fingerprint_of
+from gateway.core.layout import ACCOUNT, NAME_BYTES, NONE
+from gateway.core.lookup import entity_bucket, execution_bucket, exposure_row, request_bucket
 from gateway.fix.values import copy_bytes, hash_bytes
-from gateway.jit import entry
+from gateway.jit import entry, kernel
 
 
 @entry
@@ -60,3 +64,50 @@ def add_exposure(block, entity, instrument, position_e8, pair):
         if pair != NONE:
             s.exposures[row].pair = pair
     return row
+
+
+@entry
+def exposure_rows(block, entities, instruments, rows):
+    """Find or make the exposures of entities in instruments (int64 arrays of rows). Fills `rows` (int64), with NONE
+    where the table is full.
+    """
+    s = block[0]
+    for k in range(rows.size):
+        rows[k] = exposure_row(s, entities[k], instruments[k])
+
+
+@kernel
+def _take_fingerprint(s, o):
+    x = s.work.candidate
+    r = s.requests[o.first]
+    x.entities[ACCOUNT] = o.entities[ACCOUNT]
+    x.instrument = o.instrument
+    x.side = o.side
+    x.ord_type = r.ord_type
+    x.qty_e8 = r.qty_e8
+    x.price_e8 = r.price_e8
+    x.stop_e8 = r.stop_e8
+    o.fingerprint = fingerprint_of(x)
+
+
+@entry
+def link_rows(block, orders):
+    """Enter all requests and executions, and the orders of these rows (int64, oldest first), in empty hash tables."""
+    s = block[0]
+    for row in range(s.request_count):
+        r = s.requests[row]
+        if r.session != NONE:
+            bucket = request_bucket(s, r.session, r.cl_ord_id, 0, r.cl_ord_id_size)
+            r.next = s.request_head[bucket]
+            s.request_head[bucket] = row
+    for row in range(s.execution_count):
+        x = s.executions[row]
+        bucket = execution_bucket(s, x.venue, x.exec_id, 0, x.exec_id_size)
+        x.next = s.execution_head[bucket]
+        s.execution_head[bucket] = row
+    for row in orders:
+        o = s.orders[row]
+        _take_fingerprint(s, o)
+        bucket = o.fingerprint & (s.fingerprint_head.size - 1)
+        o.fingerprint_older = s.fingerprint_head[bucket]
+        s.fingerprint_head[bucket] = row

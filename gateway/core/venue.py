@@ -1,4 +1,4 @@
-"""Messages from a venue: ExecutionReport, OrderCancelReject, market data; children that never arrived. Kernels only.
+"""ExecutionReports from a venue. Kernels only.
 
 Reports on our orders are never refused. Each is applied once (by ExecID and venue), changes the order by FIX 4.4
 Appendix D, and goes on to the EMS in terms of the EMS's own ids.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.compose import alert, cancel_reject, order_status, report
+from gateway.core.compose import alert, order_status, report
 from gateway.core.exposure import closed, settle
 from gateway.core.intake import FIRM_ROW, char_of, decimal_of
 from gateway.core.layout import FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, NONE
@@ -20,12 +20,13 @@ from gateway.core.lookup import (
     find_execution,
     find_security,
     find_symbol,
-    free_request,
 )
-from gateway.core.text import add_bytes
+from gateway.core.recovery import answer_in_doubt, answers_doubt
+from gateway.core.refusals import UNKNOWN_REJECT, refuse_request, unlink_pending
+from gateway.core.status import rank, refresh_status, trade_status
 from gateway.fix import tags as t
 from gateway.fix.index import find
-from gateway.fix.values import copy_bytes, parse_decimal, parse_int, same_bytes
+from gateway.fix.values import copy_bytes, same_bytes
 from gateway.jit import kernel
 
 # What a report does, whatever the FIX version.
@@ -33,31 +34,11 @@ TRADE, BUST, CORRECT, STATUS, CHANGE = 1, 2, 3, 4, 5
 
 UNKNOWN_REPORT = c.phrase("report on an order that is not ours: ")
 UNKNOWN_BUST = c.phrase("bust or correction of an execution that is not known: ")
-UNKNOWN_REJECT = c.phrase("reject of a request that is not ours: ")
 UNREADABLE_FILL = c.phrase("fill without a readable LastQty(32), firm blocked: ")
-LATE_UNDELIVERED = c.phrase("the venue acknowledged an order and now says it never had it: ")
-NOT_DELIVERED = c.phrase("the venue did not receive this message")
 REPEATED_WITH_MORE = c.phrase("repeated report that tells of a fill not seen, now counted: ")
-REFUSED_BY_VENUE = c.phrase("the venue refused this message: ")
 OVERFILLED = c.phrase("the venue filled more than the order: ")
 CONTRADICTION = c.phrase("the venue closes an order and says that it works, here it stays open: ")
-CLOSED_THERE = c.phrase("the venue says that this order is closed, here it counts as open: ")
 NO_ORDER_ID = c.phrase("NONE")
-
-
-@kernel
-def unlink_pending(s, o, request):
-    """Take a request out of the order's list of pending ones."""
-    if o.pending == request:
-        o.pending = s.requests[request].older
-        return
-    row = o.pending
-    while row != NONE:
-        r = s.requests[row]
-        if r.older == request:
-            r.older = s.requests[request].older
-            return
-        row = r.older
 
 
 @kernel
@@ -90,46 +71,6 @@ def _action_of(version, index, buf):
 
 
 @kernel
-def _rank(status):
-    """Precedence of OrdStatus in FIX 4.4 Appendix D, without the pending states: higher stands."""
-    if closed(status):
-        return 10
-    if status == t.STATUS_DONE_FOR_DAY:
-        return 9
-    if status == t.STATUS_CALCULATED:
-        return 8
-    if status == t.STATUS_FILLED:
-        return 7
-    if status == t.STATUS_STOPPED:
-        return 6
-    if status == t.STATUS_SUSPENDED:
-        return 5
-    if status == t.STATUS_PARTIALLY_FILLED:
-        return 3
-    if status == t.STATUS_NEW:
-        return 2
-    return 1
-
-
-@kernel
-def _trade_status(o):
-    """New, partially filled or filled, by quantity alone."""
-    if o.cum_e8 >= o.qty_e8:
-        return t.STATUS_FILLED
-    return t.STATUS_PARTIALLY_FILLED if o.cum_e8 > 0 else t.STATUS_NEW
-
-
-@kernel
-def _refresh_status(s, o):
-    """Bring status and exposure in step after a quantity changed; a closed order stays closed."""
-    settle(s, o)
-    traded = _trade_status(o)
-    by_quantity = o.status == t.STATUS_FILLED or o.status == t.STATUS_PARTIALLY_FILLED or o.status == t.STATUS_NEW
-    if by_quantity or (o.cum_e8 > 0 and _rank(o.status) < _rank(traded)):
-        o.status = traded
-
-
-@kernel
 def _learn_cum(o, index, buf):
     """Take note of CumQty(14) and AvgPx(6): a higher CumQty than the fills seen means that one was missed."""
     o.venue_cum_e8 = max(o.venue_cum_e8, decimal_of(index, buf, t.CumQty))
@@ -150,8 +91,8 @@ def _apply_bust(s, o, x, index, buf, qty_e8):
     if average >= 0:
         o.avg_px_e8 = average
     settle(s, o)
-    if not closed(o.status) and _rank(o.status) <= _rank(t.STATUS_FILLED):
-        o.status = _trade_status(o)
+    if not closed(o.status) and rank(o.status) <= rank(t.STATUS_FILLED):
+        o.status = trade_status(o)
     settle(s, o)
 
 
@@ -171,7 +112,7 @@ def _accept_replace(s, o, request, index, buf):
     o.status = t.STATUS_NEW if not closed(o.status) else o.status
     settle(s, o)
     if not closed(o.status):
-        o.status = _trade_status(o)
+        o.status = trade_status(o)
         if o.status == t.STATUS_FILLED:
             o.qty_e8 = o.cum_e8
     settle(s, o)
@@ -214,14 +155,14 @@ def _apply_change(s, o, request, exec_type, index, buf):
         if exec_type == t.EXEC_RESTATED and told > 0:
             o.qty_e8 = told
         # A venue that says the order works is believed, whatever was said before: a GT order's next day, say.
-        if _says_working(index, buf) and _rank(o.status) > _rank(t.STATUS_FILLED):
+        if _says_working(index, buf) and rank(o.status) > rank(t.STATUS_FILLED):
             o.status = t.STATUS_NEW
         if o.status == t.STATUS_PENDING_NEW:
             o.status = t.STATUS_NEW
-    elif _rank(o.status) < _rank(exec_type):
+    elif rank(o.status) < rank(exec_type):
         # Pending New, Stopped, Suspended, Calculated, Done for Day; anything else ranks lowest.
         o.status = exec_type
-    _refresh_status(s, o)
+    refresh_status(s, o)
 
 
 @kernel
@@ -306,13 +247,21 @@ def execution_report(s, out, buf, event):
             _book_unknown(s, index, buf, execution)
         alert(s, out, UNKNOWN_REPORT, buf, event.start, event.length)
         return
+    told = NONE
+    if action == STATUS and answers_doubt(s, request, index, buf):
+        told = answer_in_doubt(s, out, buf, event, request)
+        if told == 0:
+            return
+        action = CHANGE
     _learn_venue_order_id(s.orders[row], index, buf)
     if action == BUST or action == CORRECT:
         _bust_report(s, out, buf, event, row, execution, action)
     elif action == TRADE:
         _trade_report(s, out, buf, event, row, execution, quantity)
     else:
-        _change_report(s, out, buf, event, row, request, action)
+        if told == NONE:
+            told = char_of(index, buf, t.ExecType, t.EXEC_ORDER_STATUS)
+        _change_report(s, out, buf, event, row, request, action, told)
 
 
 @kernel
@@ -325,7 +274,7 @@ def _on_repeated_report(s, out, buf, event, row):
         o = s.orders[row]
         before = o.cum_e8
         _learn_cum(o, s.work.index, buf)
-        _refresh_status(s, o)
+        refresh_status(s, o)
         if o.cum_e8 != before:
             alert(s, out, REPEATED_WITH_MORE, buf, event.start, event.length)
 
@@ -338,7 +287,7 @@ def _trade_report(s, out, buf, event, row, execution, quantity):
     price = max(decimal_of(index, buf, t.LastPx), 0)
     o.fills_e8 += quantity
     _learn_cum(o, index, buf)
-    _refresh_status(s, o)
+    refresh_status(s, o)
     if o.cum_e8 > o.qty_e8:
         alert(s, out, OVERFILLED, buf, event.start, event.length)
     s.next_exec += 1
@@ -363,7 +312,7 @@ def _bust_report(s, out, buf, event, row, execution, action):
     if busted == NONE or s.executions[busted].number == 0:
         alert(s, out, UNKNOWN_BUST, buf, event.start, event.length)
         return
-    number = s.executions[busted].number
+    named = busted
     if s.executions[busted].corrects != NONE:
         busted = s.executions[busted].corrects
     x = s.executions[busted]
@@ -384,20 +333,19 @@ def _bust_report(s, out, buf, event, row, execution, action):
     if s.sessions[o.session].version == a.VERSION_42:
         exec_type = order_status(s, o)
     price = max(decimal_of(index, buf, t.LastPx), 0)
-    report(s, out, buf, row, o.accepted, NONE, exec_type, trans, quantity, price, s.next_exec, number, True)
+    report(s, out, buf, row, o.accepted, NONE, exec_type, trans, quantity, price, s.next_exec, named, True)
 
 
 @kernel
-def _change_report(s, out, buf, event, row, request, action):
+def _change_report(s, out, buf, event, row, request, action, exec_type):
     o = s.orders[row]
     index = s.work.index
-    exec_type = char_of(index, buf, t.ExecType, t.EXEC_ORDER_STATUS)
     before = o.accepted
     r = s.requests[request]
     if action == CHANGE and exec_type == t.EXEC_REJECTED and r.kind != t.NEW_ORDER_SINGLE:
         # Some venues refuse a cancel or replace so, instead of with 35=9.
         if r.state == a.REQUEST_PENDING:
-            _refuse_request(s, out, buf, request, t.CANCEL_BROKER_OPTION, True)
+            refuse_request(s, out, buf, request, t.CANCEL_BROKER_OPTION, True)
             return
         if request != o.accepted:
             alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
@@ -409,7 +357,7 @@ def _change_report(s, out, buf, event, row, request, action):
         _apply_change(s, o, request, exec_type, index, buf)
     else:
         _reopen(o, index, buf)
-        _refresh_status(s, o)
+        refresh_status(s, o)
     cl_ord_id = o.accepted
     orig = NONE
     answers_request = exec_type == t.EXEC_CANCELED and r.kind == t.ORDER_CANCEL_REQUEST
@@ -425,141 +373,3 @@ def _change_report(s, out, buf, event, row, request, action):
         trans = t.TRANS_STATUS
         exec_type = t.EXEC_ORDER_STATUS if s.sessions[o.session].version == a.VERSION_44 else order_status(s, o)
     report(s, out, buf, row, cl_ord_id, orig, exec_type, trans, -1, 0, s.next_exec, NONE, True)
-
-
-@kernel
-def _refuse_request(s, out, buf, request, reason, relay):
-    """Tell the EMS that a pending cancel or replace was refused; the order works on."""
-    r = s.requests[request]
-    o = s.orders[r.order]
-    unlink_pending(s, o, request)
-    response = t.RESPONSE_TO_CANCEL if r.kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
-    cancel_reject(s, out, buf, o.session, request, o.accepted, r.order, response, reason, relay)
-    r.state = a.REQUEST_REJECTED
-    settle(s, o)
-    if r.kind == t.ORDER_CANCEL_REQUEST:
-        free_request(s, request)
-
-
-@kernel
-def order_cancel_reject(s, out, buf, event):
-    """OrderCancelReject(9) from a venue: the request is over, the order works on."""
-    index = s.work.index
-    f = find(index, t.ClOrdID)
-    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
-    if request == NONE or s.requests[request].state != a.REQUEST_PENDING:
-        alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
-        return
-    f = find(index, t.CxlRejReason)
-    reason = parse_int(buf, index.start[f], index.length[f]) if f >= 0 else t.CANCEL_BROKER_OPTION
-    if closed(char_of(index, buf, t.OrdStatus, 0)) and s.orders[s.requests[request].order].counted_open == 1:
-        alert(s, out, CLOSED_THERE, buf, event.start, event.length)
-    _refuse_request(s, out, buf, request, reason if reason >= 0 else t.CANCEL_BROKER_OPTION, True)
-
-
-@kernel
-def _refuse_child(s, out, buf, event, request):
-    """A child is not at its venue; `work.text` says why. Refuse what it stood for."""
-    r = s.requests[request]
-    row = r.order
-    o = s.orders[row]
-    if r.kind == t.NEW_ORDER_SINGLE:
-        if o.status == t.STATUS_PENDING_NEW and o.venue_order_id_size == 0:
-            o.status = t.STATUS_REJECTED
-            settle(s, o)
-            s.next_exec += 1
-            report(s, out, buf, row, o.accepted, NONE, t.EXEC_REJECTED, t.TRANS_NEW, -1, 0, s.next_exec, NONE, False)
-        elif o.counted_open == 1:
-            alert(s, out, LATE_UNDELIVERED, buf, event.start, event.length)
-    elif r.state == a.REQUEST_PENDING:
-        _refuse_request(s, out, buf, request, t.CANCEL_BROKER_OPTION, False)
-
-
-@kernel
-def _say_refused(s, index, buf):
-    """The text for a child that its venue refused, with the venue's own, or never had."""
-    work = s.work
-    work.text_size = 0
-    f = find(index, t.Text)
-    if f >= 0:
-        add_bytes(work, REFUSED_BY_VENUE, 0, REFUSED_BY_VENUE.size)
-        add_bytes(work, buf, index.start[f], index.length[f])
-    else:
-        add_bytes(work, NOT_DELIVERED, 0, NOT_DELIVERED.size)
-
-
-@kernel
-def undelivered(s, out, buf, event):
-    """A child that its venue never had, or refused by a session Reject: the event's bytes name it in ClOrdID(11)."""
-    index = s.work.index
-    f = find(index, t.ClOrdID)
-    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
-    if request != NONE:
-        _say_refused(s, index, buf)
-        _refuse_child(s, out, buf, event, request)
-
-
-@kernel
-def business_reject_of_child(s, out, buf, event):
-    """BusinessMessageReject(j) from a venue: BusinessRejectRefID(379) names the child that it refuses."""
-    index = s.work.index
-    f = find(index, t.BusinessRejectRefID)
-    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
-    if request == NONE:
-        alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
-        return
-    _say_refused(s, index, buf)
-    _refuse_child(s, out, buf, event, request)
-
-
-@kernel
-def update_quote(s, instrument, bid_e8, ask_e8, last_e8):
-    """Take bid, ask and last (0: none) of an instrument; a crossed or negative quote is left aside."""
-    i = s.instruments[instrument]
-    if bid_e8 < 0 or ask_e8 < 0 or last_e8 < 0 or (bid_e8 > 0 and ask_e8 > 0 and bid_e8 > ask_e8):
-        return
-    i.bid_e8 = bid_e8
-    i.ask_e8 = ask_e8
-    if last_e8 > 0:
-        i.last_e8 = last_e8
-        i.last_ns = s.now_ns
-    if bid_e8 > 0 or ask_e8 > 0 or last_e8 > 0:
-        i.quote_ns = s.now_ns
-
-
-@kernel
-def market_data_snapshot(s, buf, venue):
-    """MarketDataSnapshotFullRefresh(W): top of book and last trade of one instrument, from the venue that we asked.
-
-    One with a price that cannot be read is left aside.
-    """
-    index = s.work.index
-    symbol = find(index, t.Symbol)
-    security = find(index, t.SecurityID)
-    instrument = NONE
-    if symbol >= 0:
-        instrument = find_symbol(s, buf, index.start[symbol], index.length[symbol])
-    if instrument == NONE and security >= 0:
-        instrument = find_security(s, buf, index.start[security], index.length[security])
-    if instrument == NONE or s.sessions[venue].market_data == 0:
-        return
-    if s.instruments[instrument].venue != venue and s.instruments[instrument].venue != NONE:
-        return
-    bid = 0
-    ask = 0
-    last = 0
-    entry_type = 0
-    for f in range(index.count):
-        if index.tag[f] == t.MDEntryType:
-            entry_type = int(buf[index.start[f]])
-        elif index.tag[f] == t.MDEntryPx:
-            price = parse_decimal(buf, index.start[f], index.length[f])
-            if price < 0:
-                return
-            if entry_type == 48:
-                bid = max(bid, price)
-            elif entry_type == 49:
-                ask = price if ask == 0 else min(ask, price)
-            elif entry_type == 50:
-                last = price
-    update_quote(s, instrument, bid, ask, last)

@@ -6,6 +6,7 @@ import queue
 import threading
 
 from gateway.core.driver import Event
+from gateway.ops.control import Command
 
 MAX_MESSAGES = 10_000
 PUT_TIMEOUT_S = 5.0
@@ -24,7 +25,7 @@ class Inbox:
 
     def __init__(self) -> None:
         """An empty queue."""
-        self._queue: queue.SimpleQueue[tuple[Event | BaseException, bool]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Event | Command | BaseException, bool]] = queue.SimpleQueue()
         self._room = threading.BoundedSemaphore(MAX_MESSAGES)
 
     def put_message(self, event: Event) -> None:
@@ -33,12 +34,12 @@ class Inbox:
             raise Overload(f"the core took no message for {PUT_TIMEOUT_S:.0f} s, {MAX_MESSAGES} are waiting")
         self._queue.put((event, True))
 
-    def put(self, event: Event | BaseException) -> None:
-        """Append a session event, or an error that `get` is to raise."""
+    def put(self, event: Event | Command | BaseException) -> None:
+        """Append a session event, a person's command, or an error that `get` is to raise."""
         self._queue.put((event, False))
 
-    def get(self, timeout_s: float) -> Event | None:
-        """The next event, None after `timeout_s` without one; raises an error that was put."""
+    def get(self, timeout_s: float) -> Event | Command | None:
+        """The next event or command, None after `timeout_s` without one; raises an error that was put."""
         try:
             event, counted = self._queue.get(timeout=timeout_s)
         except queue.Empty:

@@ -15,6 +15,7 @@ What QuickFIX would do wrong for a risk gateway, and what stands against it here
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import quickfix as fix
+import structlog
 
 from gateway import shipped
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.engine.inbox import Inbox
+from gateway.engine.store import read_store
 from gateway.fix.dictionary import widen
 from gateway.settings import SessionSection
 
@@ -34,7 +37,13 @@ LOGOUT_WAIT_S = 4.0  # more than LogoutTimeout and a turn of QuickFIX's loop, 1 
 LOGON_TIMEOUT_S = 5
 MAX_REMEMBERED = 100_000  # children that a venue's Reject can still name
 NEVER_LATE = ("D", "F", "G")  # what must reach a venue now or not at all
+NOT_KEPT = ("H", "V")  # requests that are made anew after each logon
+FENCE_EVERY_S = 1.0  # a TestRequest can be lost under gap fills, so it is sent again, with another id
+LAST_STORED = 1_000  # messages of a store that are searched for one of the last run
+SESSION_TAGS = (b"8", b"9", b"34", b"43", b"49", b"52", b"56", b"122", b"10")
 SOH = "\x01"
+
+log = structlog.get_logger()
 
 
 def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
@@ -52,6 +61,29 @@ def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
     return guard
 
 
+class _Fence:
+    """TestRequests sent since a logon. An answer proves that the peer has resent what we missed and asked for what it
+    missed: both are done in order of the sequence numbers.
+    """
+
+    def __init__(self, logon_ns: int) -> None:
+        self.prefix = f"TIDEGATE-{logon_ns}-"
+        self.count = 0
+        self.next_s = 0.0
+
+    def test_request(self) -> str | None:
+        """TestReqID(112) of a TestRequest to send now, None when it is not time."""
+        if time.monotonic() < self.next_s:
+            return None
+        self.next_s = time.monotonic() + FENCE_EVERY_S
+        self.count += 1
+        return f"{self.prefix}{self.count}"
+
+    def answered_by(self, heartbeat: fix.Message) -> bool:
+        """Whether a Heartbeat answers one of these TestRequests."""
+        return bool(heartbeat.isSetField(112) and heartbeat.getField(112).startswith(self.prefix))
+
+
 class _Application(fix.Application):
     """QuickFIX's callbacks."""
 
@@ -64,6 +96,9 @@ class _Application(fix.Application):
         self.logged_on: set[int] = set()
         self.sent: dict[tuple[int, int], str] = {}  # ClOrdID of the child by venue and MsgSeqNum, the latest
         self.declined = False  # whether `toApp` kept the last message from being sent
+        self.next_sender: dict[int, int] = {}  # number of our next message when the session was last off
+        self.logon_seq: dict[int, int] = {}  # MsgSeqNum of our last Logon
+        self.fences: dict[int, _Fence] = {}  # venues that have not answered a TestRequest since logon
 
     @_guarded
     def onCreate(self, session_id: fix.SessionID) -> None:
@@ -71,17 +106,22 @@ class _Application(fix.Application):
 
     @_guarded
     def onLogon(self, session_id: fix.SessionID) -> None:
-        """The session is up."""
+        """The session is up; what the peer has to resend comes after this."""
         row = self.rows[session_id.toString()]
         self.logged_on.add(row)
-        self.inbox.put(Event(a.LOGON, 0, row))
+        continued = self.logon_seq.get(row, 1) >= self.next_sender.get(row, 1)
+        self.inbox.put(Event(a.LOGON, 0, row, value=(a.CONTINUED if continued else a.RESET,)))
+        if row in self.venues:
+            self.fences[row] = _Fence(time.time_ns())
 
     @_guarded
     def onLogout(self, session_id: fix.SessionID) -> None:
         """The session is down, by Logout or by loss of the connection; also called for a failed logon."""
         row = self.rows[session_id.toString()]
+        self.fences.pop(row, None)
         if row in self.logged_on:
             self.logged_on.discard(row)
+            self.next_sender[row] = fix.Session.lookupSession(session_id).getExpectedSenderNum()
             self.inbox.put(Event(a.LOGOUT, 0, row))
         if row in self.venues:
             self.venue_lost(row)
@@ -90,18 +130,31 @@ class _Application(fix.Application):
     def toAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
         """A Reject(3) to a venue is of a message that QuickFIX could not take, and which the core will not see."""
         row = self.rows[session_id.toString()]
-        if row in self.venues and message.getHeader().getField(35) == "3":
+        message_type = message.getHeader().getField(35)
+        if message_type == "A":
+            self.logon_seq[row] = int(message.getHeader().getField(34))
+        elif message_type == "3" and row in self.venues:
             self.inbox.put(Event(a.UNREAD, 0, row, data=_bytes_of(message)))
 
     @_guarded
     def fromAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
-        """A Reject(3) from a venue names the child that it refuses by its sequence number only."""
+        """What the session layer says that matters to orders: rejects, resets, the answer to a TestRequest."""
         row = self.rows[session_id.toString()]
-        if row in self.venues and message.getHeader().getField(35) == "3" and message.isSetField(45):
+        message_type = message.getHeader().getField(35)
+        if message_type in ("3", "5"):
+            _keep_gap(message, session_id)
+        if message_type == "3" and row in self.venues and message.isSetField(45):
             cl_ord_id = self.sent.get((row, int(message.getField(45))))
             if cl_ord_id is not None:
                 text = message.getField(58) if message.isSetField(58) else "session reject"
                 self.inbox.put(_undelivered(row, cl_ord_id, text))
+        elif message_type == "4" and not (message.isSetField(123) and message.getField(123) == "Y"):
+            # A SequenceReset without GapFillFlag skips messages that nobody has seen.
+            seq = int(message.getField(36)) - 1
+            self.inbox.put(Event(a.LOGON, 0, row, seq, value=(a.RESET,)))
+        elif message_type == "0" and row in self.fences and self.fences[row].answered_by(message):
+            del self.fences[row]
+            self.inbox.put(Event(a.SYNCED, 0, row))
 
     @_guarded
     def toApp(self, message: fix.Message, session_id: fix.SessionID) -> None:
@@ -113,16 +166,18 @@ class _Application(fix.Application):
             return
         if message_type == "j":
             self.inbox.put(Event(a.UNREAD, 0, row, data=_bytes_of(message)))
-        if message_type not in NEVER_LATE:
+        if message_type not in NEVER_LATE + NOT_KEPT:
             return
-        cl_ord_id = message.getField(11)
         again = header.isSetField(43) and header.getField(43) == "Y"
+        cl_ord_id = message.getField(11) if message_type in NEVER_LATE else ""
         if again or row not in self.logged_on:
-            self.inbox.put(_undelivered(row, cl_ord_id, ""))
+            if cl_ord_id:
+                self.inbox.put(_undelivered(row, cl_ord_id, ""))
             # Only the core's thread sends new messages; resends are QuickFIX's.
             self.declined = self.declined or not again
             raise fix.DoNotSend
-        self.sent[row, int(header.getField(34))] = cl_ord_id
+        if cl_ord_id:
+            self.sent[row, int(header.getField(34))] = cl_ord_id
         if len(self.sent) > MAX_REMEMBERED:
             del self.sent[next(iter(self.sent))]
 
@@ -136,9 +191,23 @@ class _Application(fix.Application):
         self.inbox.put_message(Event(a.MESSAGE, 0, row, seq, poss_dup, _bytes_of(message)))
 
 
+def _keep_gap(message: fix.Message, session_id: fix.SessionID) -> None:
+    """QuickFIX counts a Reject or Logout that comes ahead of a gap, and would drop the gap's first message as seen."""
+    session = fix.Session.lookupSession(session_id)
+    expected = session.getExpectedTargetNum()
+    if int(message.getHeader().getField(34)) > expected:
+        session.setNextTargetMsgSeqNum(expected - 1)
+
+
 def _undelivered(row: int, cl_ord_id: str, text: str) -> Event:
     fields = f"11={cl_ord_id}{SOH}" + (f"58={text}{SOH}" if text else "")
     return Event(a.UNDELIVERED, 0, row, data=fields.encode("utf-8", "surrogateescape"))
+
+
+def _fields(message: bytes) -> list[bytes]:
+    """Fields of a message but those of the session layer, sorted."""
+    fields = message.rstrip(b"\x01").split(b"\x01")
+    return sorted(field for field in fields if field.partition(b"=")[0] not in SESSION_TAGS)
 
 
 def _bytes_of(message: fix.Message) -> bytes:
@@ -162,13 +231,18 @@ class QuickFixEngine:
         self._ids = [_session_id(s) for s in sessions]
         self._dictionaries: list[fix.DataDictionary] = []
         self._factories: list[Any] = []
-        self._movers: list[Any] = []
+        self._movers: dict[str, Any] = {}  # by the id of their first session
         self._initiators: dict[int, Any] = {}
         self._reviving: set[int] = set()
         self._stopping = False
 
-    def start(self) -> None:
-        """Listen and connect; raises RuntimeError with QuickFIX's reason when a setting or a port cannot be used."""
+    def prepare(self, last_in: list[int] | None) -> list[int]:
+        """Make the sessions; raises RuntimeError with QuickFIX's reason when a setting cannot be used.
+
+        `last_in` is the number of the last message of each session that was journaled: what came after it is asked for
+        again, whatever QuickFIX says (it counts a message as seen as soon as its callback returns). None: nothing is
+        known of the past, go on from where QuickFIX is. Returns the number of the last message of each session.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         for begin_string in {section.begin_string for section in self._sessions}:
             name = begin_string.replace(".", "") + ".xml"
@@ -185,12 +259,59 @@ class QuickFixEngine:
         groups += [(fix.SocketInitiator, [s]) for s in self._sessions if s.role == "initiator"]
         for kind, group in groups:
             try:
-                self._movers.append(self._make(kind, group))
-                if group[0].role == "initiator":
-                    self._initiators[self._sessions.index(group[0])] = self._movers[-1]
-                self._movers[-1].start()
+                mover = self._make(kind, group)
             except (fix.ConfigError, fix.RuntimeError) as error:
                 raise RuntimeError(f"session {group[0].id}: {error}") from error
+            self._movers[group[0].id] = mover
+            if group[0].role == "initiator":
+                self._initiators[self._sessions.index(group[0])] = mover
+        wanted = [None if last_in is None else last + 1 for last in last_in or [0] * len(self._sessions)]
+        return [self._expect(row, number) for row, number in enumerate(wanted)]
+
+    def start(self) -> None:
+        """Listen and connect; raises RuntimeError with QuickFIX's reason when a port cannot be used."""
+        for name, mover in self._movers.items():
+            try:
+                mover.start()
+            except (fix.ConfigError, fix.RuntimeError) as error:
+                raise RuntimeError(f"session {name}: {error}") from error
+
+    def _expect(self, row: int, wanted: int | None) -> int:
+        """Set the number of the next message of a session that has not started; returns the one before it."""
+        session = fix.Session.lookupSession(self._ids[row])
+        known = session.getExpectedTargetNum()
+        next_sender = session.getExpectedSenderNum()
+        if wanted is not None and wanted > known:
+            # QuickFIX's store began anew without our knowing: its numbers prove nothing.
+            wanted, next_sender = 1, sys.maxsize
+        if wanted is not None and wanted < known and not self._sessions[row].reset_on_logon:
+            session.setNextTargetMsgSeqNum(wanted)
+        self._application.next_sender[row] = next_sender
+        return int(session.getExpectedTargetNum()) - 1
+
+    def tick(self) -> None:
+        """Send the TestRequests that are due; call it every so often, from the thread that sends."""
+        for row, fence in list(self._application.fences.items()):
+            test_req_id = fence.test_request()
+            if test_req_id is not None:
+                message = fix.Message()
+                message.getHeader().setField(35, "1")
+                message.setField(112, test_req_id)
+                fix.Session.sendToTarget(message, self._ids[row])
+
+    def was_stored(self, session: int, message_type: str, body: bytes) -> bool:
+        """Whether a message of the last run is among the last that QuickFIX stored before it sent them."""
+        section = self._sessions[session]
+        names = (section.begin_string, section.sender_comp_id, section.target_comp_id)
+        store = read_store(self._folder / "store", *names, last=LAST_STORED)
+        wanted = sorted((b"35=" + message_type.encode() + b"\x01" + body).rstrip(b"\x01").split(b"\x01"))
+        return store is not None and any(_fields(sent) == wanted for sent in store.sent.values())
+
+    def never_sent(self, session: int, message_type: str, body: bytes) -> None:
+        """Tell the core that an order message of the last run never reached its venue."""
+        if message_type in NEVER_LATE:
+            cl_ord_id = next(field[3:] for field in body.split(b"\x01") if field.startswith(b"11="))
+            self._inbox.put(_undelivered(session, cl_ord_id.decode(), ""))
 
     def log_out(self, role: str) -> None:
         """Log the sessions of a role ("initiator": venues, "acceptor": EMS) out for good.
@@ -239,6 +360,13 @@ class QuickFixEngine:
         fields = body.decode("utf-8", "replace")
         text = f"8={section.begin_string}{SOH}9=0{SOH}35={message_type}{SOH}{fields}10=000{SOH}"
         message = fix.Message(text, self._dictionaries[session], False)
+        if section.reset_on_logon and session not in self._application.logged_on:
+            # Nothing can be kept for a peer that forgets its numbers, and QuickFIX cannot tell this from a full disk.
+            if section.role == "initiator" and message_type in NEVER_LATE:
+                self._inbox.put(_undelivered(session, message.getField(11), ""))
+            else:
+                log.warning("not sent, the peer is off and resets its numbers", session=section.id, text=fields)
+            return
         self._application.declined = False
         if not fix.Session.sendToTarget(message, self._ids[session]) and not self._application.declined:
             raise RuntimeError(f"session {section.id}: a message could not be stored, see {self._folder / 'log'}")

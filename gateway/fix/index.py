@@ -34,6 +34,9 @@ TOO_MANY_FIELDS = 4
 BAD_DATA_LENGTH = 5
 
 
+TAG_TOO_LARGE = 10**9
+
+
 @kernel
 def find(index, tag):
     """Number of the first field with `tag`, or -1. Tags of MAX_TAG and above are never found."""
@@ -53,20 +56,21 @@ def index_message(index, buf, start, size, data_length_tag):
     index.count = 0
     index.empty_tag = 0
     base = index.stamp * MAX_FIELDS
-    end = start + size
-    at = start
+    # Unsigned: numba would ask of each signed index whether it counts from the end.
+    one = np.uint64(1)
+    end = np.uint64(start + size)
+    at = np.uint64(start)
     while at < end:
         tag = 0
-        digits = 0
-        while at < end and 48 <= buf[at] <= 57 and digits < 10:
+        first = at
+        while at < end and 48 <= buf[at] <= 57 and tag < TAG_TOO_LARGE:
             tag = tag * 10 + int(buf[at]) - 48
-            digits += 1
-            at += 1
+            at += one
         if at >= end:
             return TRUNCATED
-        if digits == 0 or digits > 9 or buf[at] != 61 or buf[at - digits] == 48:
+        if at == first or tag >= TAG_TOO_LARGE or buf[at] != 61 or buf[first] == 48:
             return BAD_TAG
-        at += 1
+        at += one
         count = index.count
         if count == MAX_FIELDS:
             return TOO_MANY_FIELDS
@@ -78,12 +82,12 @@ def index_message(index, buf, start, size, data_length_tag):
                 if not 48 <= buf[k] <= 57 or length > size:
                     return BAD_DATA_LENGTH
                 length = length * 10 + int(buf[k]) - 48
-            at = value + length
+            at = value + np.uint64(length)
             if at >= end or buf[at] != SOH:
                 return BAD_DATA_LENGTH
         else:
             while at < end and buf[at] != SOH:
-                at += 1
+                at += one
             if at >= end:
                 return TRUNCATED
         index.tag[count] = tag
@@ -94,5 +98,5 @@ def index_message(index, buf, start, size, data_length_tag):
         index.count = count + 1
         if at == value and index.empty_tag == 0:
             index.empty_tag = tag
-        at += 1
+        at += one
     return INDEXED if index.empty_tag == 0 else EMPTY_VALUE

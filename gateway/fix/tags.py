@@ -67,6 +67,8 @@ PartyID = 448
 PartyRole = 452
 SecondaryClOrdID = 526
 SecondaryExecID = 527
+MassStatusReqID = 584
+MassStatusReqType = 585
 
 
 def message_type(name: str) -> int:
@@ -81,6 +83,9 @@ EXECUTION_REPORT = message_type("8")
 ORDER_CANCEL_REJECT = message_type("9")
 REJECT = message_type("3")
 BUSINESS_MESSAGE_REJECT = message_type("j")
+ORDER_MASS_STATUS_REQUEST = message_type("AF")
+MASS_STATUS_OF_ALL = 7  # MassStatusReqType(585)
+ORDER_STATUS_REQUEST = message_type("H")
 MARKET_DATA_REQUEST = message_type("V")
 MARKET_DATA_SNAPSHOT = message_type("W")
 

@@ -64,15 +64,11 @@ def find_message(dictionary, message_type):
 def _enum_holds(dictionary, tag, buf, start, length):
     if length > 8:
         return False
+    word = np.uint64(0)
+    for k in range(length - 1, -1, -1):
+        word = word << np.uint64(8) | np.uint64(buf[start + k])
     for e in range(dictionary.enum_start[tag], dictionary.enum_start[tag] + dictionary.enum_count[tag]):
-        value = dictionary.enum_value[e]
-        same = True
-        for k in range(8):
-            byte = (value >> np.uint64(8 * k)) & np.uint64(255)
-            if byte != np.uint64(buf[start + k] if k < length else 0):
-                same = False
-                break
-        if same:
+        if dictionary.enum_value[e] == word:
             return True
     return False
 

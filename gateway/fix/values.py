@@ -5,6 +5,8 @@ Prices and quantities are int64 in units of 10^-8 (`_e8`), money in 10^-4 (`_e4`
 
 from __future__ import annotations
 
+import numpy as np
+
 from gateway.jit import kernel
 
 E4 = 10_000
@@ -160,14 +162,21 @@ def hash_bytes(buf, start, length):
 @kernel
 def same_bytes(left, left_start, right, right_start, length):
     """Whether two ranges of bytes are equal."""
-    for k in range(length):
-        if left[left_start + k] != right[right_start + k]:
+    of_left = np.uint64(left_start)
+    of_right = np.uint64(right_start)
+    for k in range(np.uint64(max(length, 0))):
+        if left[of_left + k] != right[of_right + k]:
             return False
     return True
 
 
 @kernel
 def copy_bytes(target, target_start, source, source_start, length):
-    """Copy a range of bytes."""
-    for k in range(length):
-        target[target_start + k] = source[source_start + k]
+    """Copy a range of bytes.
+
+    Unsigned indices: numba would ask of each signed one whether it counts from the end, and LLVM could not copy blocks.
+    """
+    to = np.uint64(target_start)
+    of = np.uint64(source_start)
+    for k in range(np.uint64(max(length, 0))):
+        target[to + k] = source[of + k]

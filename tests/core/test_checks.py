@@ -230,6 +230,33 @@ def test_venue_down_refuses_replaces_and_cancels(make: Make) -> None:
         assert (reply[0][1], fields[434], fields[102], fields[39], fields[41]) == ("9", response, "2", "A", "A")
 
 
+def test_journal_blocks_everything_but_cancels(make: Make) -> None:
+    core = make()
+    passed(core.new("A"))
+    core.journal(blocked=True)
+    assert "the journal cannot be written" in refused(core.new("B"), "JOURNAL")[58]
+    assert fired(core.replace("R", "A", qty="50")) == {"JOURNAL"}
+    assert [(s, m) for s, m, _ in core.cancel("C", "A")] == [("XNAS", "F")]
+    core.journal(blocked=False)
+    passed(core.new("D"))
+
+
+def test_recovery_of_a_venue(make: Make) -> None:
+    core = make()
+    passed(core.new("A"))
+    core.start(a.CRASHED)
+    for session in ("EMS1", "XNAS", "XNYS"):
+        core.logon(session)
+    core.synced("XNYS")
+    core.quote("AAPL", 99.99, 100.01, 100)
+    assert "not confirmed yet" in refused(core.new("B"), "RECOVERY")[58]
+    passed(core.new("C", t100="XNYS"))
+    assert fired(core.replace("R", "A", qty="50")) == {"RECOVERY"}
+    assert [(s, m) for s, m, _ in core.cancel("F", "A")] == [("XNAS", "F")]
+    core.synced("XNAS")
+    passed(core.new("D", qty="50"))
+
+
 def test_cl_ord_id_reuse(make: Make) -> None:
     core = make()
     passed(core.new("A"))

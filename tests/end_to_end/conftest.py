@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ QUOTES = ("AAPL:99.9:200:100.1:200", "MSFT:199.9:200:200.1:200")
 class Topology:
     """A running gateway and its counterparties."""
 
+    stack: ExitStack
     gateway: GatewayProcess
     venues: dict[str, Venue]
     ems: dict[str, Ems]
@@ -49,6 +50,36 @@ class Topology:
             venue.wait_for(lambda: all(i.quote_ns > 0 for i in self.instruments()), 15, "prices in the gateway")
         for ems in self.ems.values():
             ems.wait_logged_on(15)
+
+    def wait_up(self) -> None:
+        """Every session logged on, in the eyes of its peer and of the gateway's core."""
+        for peer in [*self.venues.values(), *self.ems.values()]:
+            peer.wait_logged_on(30)
+        state = self.state.record
+        # A venue's market data makes it look again and again
+        venue = next(iter(self.venues.values()))
+        venue.wait_for(lambda: all(s.up == 1 for s in state.sessions[: state.session_count]), 30)
+
+    def wait_recovered(self) -> None:
+        """Every venue has exchanged with this run what was missed, and no order is in doubt."""
+        state = self.state.record
+        for name, venue in self.venues.items():
+            self.gateway.wait_log("session has exchanged what was missed", 60, session=name)
+            venue.wait_for(lambda: not state.sessions["doubts"].any(), 30, "no order in doubt")
+        self.wait_up()
+
+    def launch_again(self, *options: str, module: str = "gateway.cli", **environment: str) -> GatewayProcess:
+        """The next run, once this one has ended; this waits for nothing."""
+        self.gateway = GatewayProcess(self.config, module, options, environment)
+        self.gateway.launch()
+        self.stack.callback(self.gateway.stop)
+        return self.gateway
+
+    def start_again(self, *options: str, module: str = "gateway.cli", **environment: str) -> GatewayProcess:
+        """The next run, once this one has ended; it is up when this returns."""
+        gateway = self.launch_again(*options, module=module, **environment)
+        gateway.wait_log("gateway is up", 120)
+        return gateway
 
     def instruments(self) -> np.ndarray:
         """The gateway's instrument rows, looked at from outside."""
@@ -81,13 +112,17 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
             proxied: tuple[str, ...] = (),
             limits: dict = LIMITS,
             venue_options: dict | None = None,
+            venue_session: dict | None = None,
+            quotes: Sequence[str] = QUOTES,
             module: str = "gateway.cli",
+            environment: dict[str, str] | None = None,
             **more,
         ) -> Topology:
             sims, proxies = {}, {}
             for name in venues:
-                session = SessionConfig(version, name, "GW")
-                options = {"liquidity": [Liquidity.parse(q) for q in QUOTES], "replenish_s": 0, "md_interval_s": 0.2}
+                forgets = (venue_session or {}).get("reset_on_logon", False)
+                session = SessionConfig(version, name, "GW", reset_on_logon=forgets)
+                options = {"liquidity": [Liquidity.parse(q) for q in quotes], "replenish_s": 0, "md_interval_s": 0.2}
                 options["store_dir"] = tmp_path / name
                 options |= venue_options or {}
                 sims[name] = stack.enter_context(Venue(VenueConfig(sessions=[session], **options)))
@@ -102,17 +137,18 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
             ] + [
                 {**base, "id": name, "role": "initiator", "target_comp_id": name, "reconnect": 1, "market_data": True}
                 | {"connect": f"127.0.0.1:{proxies[name].port if name in proxies else venue.port}"}
+                | (venue_session or {})
                 for name, venue in sims.items()
             ]
             config = {
-                "gateway": {"name": "E2E", "state_dir": "var", "capacity": "small", "record": True},
+                "gateway": {"name": "E2E", "state_dir": "var", "capacity": "small"},
                 "sessions": sessions,
                 "instruments": "instruments.csv",
                 "limits": "limits.yaml",
                 "routing": {"default": venues[0]},
             } | more
             path = write_config(tmp_path, config, limits, INSTRUMENTS)
-            gateway = stack.enter_context(GatewayProcess(path, module))
+            gateway = stack.enter_context(GatewayProcess(path, module, environment=environment))
             clients = {}
             for name in ems:
                 session = SessionConfig(version, name, "GW", reset_on_logon=False)
@@ -123,7 +159,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
                     store_dir=tmp_path / f"{name}-store",
                 )
                 clients[name] = stack.enter_context(Ems(settings))
-            topology = Topology(gateway, sims, clients, proxies, path, port)
+            topology = Topology(stack, gateway, sims, clients, proxies, path, port)
             topologies.append(topology)
             topology.wait_ready()
             return topology

@@ -29,16 +29,6 @@ def reserved(topology) -> set[int]:
     return {int(row.open_buy_e8) + int(row.open_sell_e8) for row in rows}
 
 
-def wait_up(topology) -> None:
-    """Every session logged on, in the eyes of its peer and of the gateway's core."""
-    for peer in [*topology.venues.values(), *topology.ems.values()]:
-        peer.wait_logged_on(20)
-    state = topology.state.record
-    # A venue's market data makes it look again and again
-    venue = next(iter(topology.venues.values()))
-    venue.wait_for(lambda: all(s.up == 1 for s in state.sessions[: state.session_count]), 20)
-
-
 def place(ems, **fields) -> str:
     """A working order."""
     order = ems.new_order(**{"symbol": "AAPL", "quantity": 10, "price": "99"} | fields)
@@ -60,7 +50,7 @@ def test_orders_for_a_venue_that_is_down_are_refused_at_once(start) -> None:
     assert first(ems.reports(a)[-1], 103) == "2" and "VENUE_DOWN" in ems.order(a).text
     assert reserved(topology) <= {0}
     venue.allow_logon()
-    wait_up(topology)
+    topology.wait_up()
     place(ems)
     assert len(children(venue)) == 1
 
@@ -72,7 +62,7 @@ def test_the_gateway_comes_back_to_a_venue_that_logged_out(start) -> None:
     venue.refuse_logon()
     topology.gateway.wait_log("session is down", session="XNAS")
     venue.allow_logon()
-    wait_up(topology)
+    topology.wait_up()
     place(ems)
 
 
@@ -87,7 +77,7 @@ def test_order_in_flight_is_never_replayed_and_ends_rejected(start, version: str
     proxy.cut()
     ems.wait_for(lambda: ems.order(lost).status == "8", 15)
     assert exec_types(ems, lost) == ["8"] and "did not receive" in ems.order(lost).text
-    wait_up(topology)
+    topology.wait_up()
     later = place(ems, quantity=30)
     assert ems.order(kept).status == ems.order(later).status == "0"
     assert [first(m, 38) for m in requests(venue)] == ["10", "30"]
@@ -110,7 +100,7 @@ def test_request_in_flight_is_refused_and_the_order_works_on(start, version: str
     (reject,) = [m for m in ems.reports(request) if first(m, 35) == "9"]
     got = [first(reject, tag) for tag in (11, 41, 39, 434, 102)]
     assert got == [request, order, "0", "1" if kind == "cancel" else "2", "2"]
-    wait_up(topology)
+    topology.wait_up()
     assert len(requests(venue)) == 1 and reserved(topology) == {10 * 10**8}
     again = ems.cancel(order)
     ems.wait_for(lambda: ems.order(order).status == "4")
@@ -129,7 +119,7 @@ def test_lost_reports_are_resent_and_booked_once(start, version: str) -> None:
     proxy.cut()
     ems.wait_for(lambda: ems.order(order).cum == "200", 15)
     assert exec_types(ems, order) == ["0", "1" if version == "FIX.4.2" else "F"]
-    wait_up(topology)
+    topology.wait_up()
     venue.cancel_all()
     ems.wait_for(lambda: ems.order(order).status == "4")
     state = topology.state.record
@@ -188,7 +178,7 @@ def test_all_sessions_lost_at_once_under_load(start) -> None:
                 ems.new_order(symbol="AAPL", quantity=1, price=price, extra=[(100, destinations[(i + turn) % 2])])
         for peer in peers:
             peer.drop_connections()
-        wait_up(topology)
+        topology.wait_up()
     for ems in topology.ems.values():
         for destination in destinations:  # what comes back behind all that was under way
             place(ems, quantity=3, extra=[(100, destination)])
@@ -246,33 +236,16 @@ def test_stops_and_restarts_use_no_id_twice(start) -> None:
     place(ems)
     assert topology.gateway.stop() == 0
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
-        with GatewayProcess(topology.config, options=("--forget",)) as topology.gateway:
-            topology.wait_ready()
-            wait_up(topology)
-            place(ems)
-            place(ems, symbol="MSFT", price="199")
-            assert topology.gateway.stop(number) == 0
-        topology.gateway.wait_log("gateway is down")
+        gateway = topology.start_again()
+        topology.wait_up()
+        place(ems)
+        place(ems, symbol="MSFT", price="199")
+        assert gateway.stop(number) == 0
+        gateway.wait_log("gateway is down")
     ids = children(venue)
     assert len(set(ids)) == len(ids)
     assert [c.split("-")[0] for c in ids] == ["C1", "C2", "C2", "C3", "C3", "C4", "C4"]
     assert len({first(m, 17) for m in ems.messages}) == len(ems.messages)
-
-
-def test_a_start_that_would_forget_orders_is_refused(start) -> None:
-    """What the last run left behind would count as zero in the next: a person must have dealt with it."""
-    topology = start()
-    place(topology.ems["EMS1"])
-    topology.ems["EMS1"].new_order(symbol="AAPL", quantity=1, price="100.1")
-    topology.ems["EMS1"].wait_for(lambda: any(v.status == "2" for v in topology.ems["EMS1"].orders.values()))
-    assert topology.gateway.stop() == 0
-    second = GatewayProcess(topology.config)
-    with pytest.raises(AssertionError, match="the last run left 1 open orders, 1 fills; reconcile"):
-        second.start()
-    assert second.wait_exit(10) == 2
-    with GatewayProcess(topology.config, options=("--forget",)) as topology.gateway:
-        topology.wait_ready()
-    assert (topology.config.parent / "var" / "state-last.bin").exists()
 
 
 def test_a_second_process_on_the_same_state_is_refused(start) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.journal.recording import read_recording, replay
-from gateway.settings import load_settings
+from gateway.journal.read import Entry, entries, read_segment, segment_files
+from gateway.journal.replayer import Replayer
 from tools.fix_text import first
 from tools.raw_client import RawFixClient
 
@@ -104,7 +104,7 @@ def test_two_venues_by_route_and_by_destination(start) -> None:
     assert quantities == {"XNAS": [1], "XNYS": [2, 3]}
 
 
-def test_recorded_run_replays_to_the_same_bytes(start, version: str) -> None:
+def test_a_run_replays_from_its_journal_to_the_same_bytes(start, version: str) -> None:
     topology = start(version)
     ems = topology.ems["EMS1"]
     for price in ("100.1", "150", "99", "99.5"):
@@ -113,9 +113,10 @@ def test_recorded_run_replays_to_the_same_bytes(start, version: str) -> None:
     ems.cancel(order)
     ems.wait_for(lambda: ems.order(order).status == "4")
     assert topology.gateway.stop() == 0
-    recording = topology.config.parent / "var" / "recording-1.bin"
-    settings = load_settings(topology.config)
-    count, differences = replay(recording, settings)
-    assert count >= 15 and differences == []
-    _, _, events = read_recording(recording)
-    assert sum(output.message_type == "D" for _, outputs in events for output in outputs) == 3
+    segments = [read_segment(path) for path in segment_files(topology.config.parent / "var" / "journal")]
+    replayer = Replayer()
+    for segment in segments:
+        replayer.apply(segment)
+    assert replayer.events >= 15 and replayer.differences == 0
+    found = [entry for segment in segments for entry in entries(segment) if isinstance(entry, Entry)]
+    assert sum(output.message_type == "D" for entry in found for output in entry.outputs) == 3

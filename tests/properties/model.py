@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.properties.model_checks import Checks
 from tests.properties.model_orders import (
     BUY,
     CANCEL,
@@ -25,27 +24,14 @@ from tests.properties.model_orders import (
     Request,
     Wanted,
 )
+from tests.properties.model_recovery import ALERT, Execution, Recovery
 
-ALERT: Wanted = ("", "", {})
 NOTHING = D(0)
 MAX_PENDING_REPLACES = 16
-Execution = tuple[str, int | None, str]
 
 
-class Model(Checks):
+class Model(Recovery):
     """The gateway as the documents tell it."""
-
-    def __init__(self, config: dict, limits: dict, instruments: list[dict], now_ns: int) -> None:
-        """`config` and `limits` are the mappings of the config files; all sessions are logged on."""
-        super().__init__(config, limits, instruments, now_ns)
-        self.by_id: dict[tuple[str, str], tuple[Order, Request]] = {}
-        self.by_child: dict[str, tuple[Order, Request]] = {}
-        self.used: set[tuple[str, str]] = set()
-        self.newest: tuple[Order, Request] | None = None
-        self.freed: list[Request] = []  # refused cancels, whose rows are taken again from the end
-        self.seen: set[Execution] = set()
-        self.executions: dict[Execution, Decimal] = {}
-        self.corrects: dict[Execution, Execution] = {}  # the fill that a correction changed
 
     def arrive(self, session: str) -> None:
         """Count a message of an EMS."""
@@ -56,12 +42,15 @@ class Model(Checks):
         """A ClOrdID is kept: it takes the row of the cancel refused last, whose child nobody knows any more."""
         self.used.add((session, cl_ord_id))
         if self.freed:
-            self.by_child.pop(self.freed.pop().child)
+            forgotten = self.freed.pop()
+            if forgotten is not None:
+                self.by_child.pop(forgotten.child)
 
     def add(self, order: Order, request: Request) -> None:
         """Enter a request, sent on or refused."""
         if request.kind != NEW:
             order.requests.append(request)
+        request.looked_at = bool(self.freed) and order.venue in self.asked
         self.use(request.session, request.cl_ord_id)
         self.by_id[request.session, request.cl_ord_id] = order, request
         self.newest = order, request
@@ -84,10 +73,10 @@ class Model(Checks):
             return [(session, "8", wanted)]
         request = Request(session, NEW, cl_ord_id, j.qty, state="accepted")
         order = Order(session, j.entities["venue"], j.side, j.instrument, j.entities, [request], request, j.qty)
-        order.order_id = f"O1-{len(self.orders)}"
-        self.orders.append(order)
+        request.day_only = fields.get(59, "0") == "0"
+        self.enter(order)
         self.add(order, request)
-        self.accepted.append((self.now_ns, self.fingerprint(j)))
+        self.accepted.append((self.now_ns, self.fingerprint(j), order))
         carried = {tag: fields.get(tag) for tag in (40, 54, 55)}
         return [(order.venue, "D", {**carried, **self.terms(j), 50: None, 97: None, 116: None})]
 
@@ -142,7 +131,7 @@ class Model(Checks):
         if fired or j is None:
             self.add(order, request)
             return self.refuse(session, fields, "2", "2", order, fired)
-        request.state, request.qty = "pending", j.qty
+        request.state, request.qty, request.day_only = "pending", j.qty, fields.get(59, "0") == "0"
         self.add(order, request)
         return [(order.venue, "G", {**self.terms(j), 40: fields[40], 41: target.child})]
 
@@ -196,6 +185,8 @@ class Model(Checks):
             if kind == "F":
                 self.book_unknown(fields)
             return [ALERT]
+        if kind == "I" and self.tells_of_doubt(order, request, fields):
+            return self.answered(order, request, fields)
         order.heard = True
         if kind == "F":
             return self.fill(order, key, fields)
@@ -371,7 +362,7 @@ class Model(Checks):
         order, request = self.by_child[child]
         if request.kind != NEW:
             return self.drop_request(order, request, "2") if request.state == "pending" else []
-        if order.heard or order.closed:
+        if not order.never_acknowledged():
             return [ALERT] if order.reserved() > 0 else []
         order.closed = "8"
         return self.tell(order, "8", {})

@@ -48,10 +48,12 @@ class Checks:
             )
         self.orders: list[Order] = []
         self.messages: dict[tuple[str, str], list[int]] = {}
-        self.accepted: list[tuple[int, tuple[object, ...]]] = []
+        self.accepted: list[tuple[int, tuple[object, ...], Order]] = []
         self.positions: dict[tuple[str, str, str], Decimal] = {}
         self.fault = False
         self.began_ns = now_ns
+        self.known_since_ns = 0  # after that: what was first sent before may have been forgotten
+        self.recovering: set[str] = set()
 
     # Limits.
 
@@ -129,6 +131,9 @@ class Checks:
     def open_orders(self, scope: str, name: str) -> int:
         return sum(1 for o in self.orders if o.entities.get(scope) == name and o.reserved() > 0)
 
+    def doubts(self, venue: str) -> list[Order]:
+        return [o for o in self.orders if o.venue == venue and o.doubt > 0]
+
     def exposures(self) -> dict[tuple[str, str, str], tuple[Decimal, Decimal, Decimal]]:
         """(position, open buys, open sells) of every scope, entity and instrument where one is not 0."""
         of_orders = {
@@ -187,7 +192,13 @@ class Checks:
         sent_ns = int((int(hours) * 3600 + int(minutes) * 60 + D(seconds) - NOON_S) * 10**9)
         now_ns = self.now_ns - self.began_ns
         longest_ns = self.duration_ns(self.sessions[session].get("max_poss_dup_age", "10s"))
-        return again and (sent_ns < 0 or now_ns - sent_ns > longest_ns)
+        return again and (sent_ns < self.known_since_ns or now_ns - sent_ns > longest_ns)
+
+    def is_recovering(self, venue: str, order: Order | None) -> bool:
+        """Whether a venue takes no new order, or this order no replace."""
+        if order is not None:
+            return order.doubt > 0 or venue in self.recovering
+        return venue in self.recovering or bool(self.doubts(venue))
 
     def version(self, session: str) -> str:
         return self.sessions[session]["begin_string"]
@@ -210,6 +221,8 @@ class Checks:
             fired.add("ROUTE")
         if instrument is not None and venue is not None and not self.up[venue]:
             fired.add("VENUE_DOWN")
+        elif instrument is not None and venue is not None and self.is_recovering(venue, order):
+            fired.add("RECOVERY")
         if stale:
             fired.add("STALE_ORDER")
         if identified:
@@ -252,7 +265,7 @@ class Checks:
                     j.fired.add("MAX_OPEN_ORDERS")
             windows = [self.duration(s, n, "duplicate_window") for s, n in j.entities.items()]
             longest = max((w for w in windows if w is not None), default=0)
-            if any(same == self.fingerprint(j) and self.now_ns - t < longest for t, same in self.accepted):
+            if any(same == self.fingerprint(j) and self.now_ns - t < longest for t, same, _ in self.accepted):
                 j.fired.add("DUPLICATE_ORDER")
         if self.over_rate(j.entities):
             j.fired.add("MAX_MESSAGES")

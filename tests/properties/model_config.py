@@ -27,7 +27,7 @@ CONFIG = {
         },
         {
             **{"id": "XCME", "role": "initiator", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
-            **{"target_comp_id": "XCME", "connect": "127.0.0.1:1"},
+            **{"target_comp_id": "XCME", "connect": "127.0.0.1:1", "order_status": False},
         },
         {
             **{"id": "XOLD", "role": "initiator", "begin_string": "FIX.4.2", "sender_comp_id": "GW"},

@@ -76,6 +76,8 @@ class Request:
     state: str = "pending"
     acknowledged: bool = False
     child: str = ""
+    day_only: bool = True
+    looked_at: bool = False  # since its venue logged on: asked about where it had to be
 
 
 @dataclass
@@ -99,6 +101,9 @@ class Order:
     fills: Decimal = D(0)
     told: Decimal = D(0)
     order_id: str = ""
+    row: int = 0
+    doubt: int = 0  # 0 sure, 1 until its venue has sent again what we missed, 2 until somebody tells
+    unanswered: int = 0  # questions about it to the venue
 
     @property
     def cum(self) -> Decimal:
@@ -106,6 +111,12 @@ class Order:
 
     def pending(self, kind: str) -> list[Request]:
         return [r for r in self.requests if r.kind == kind and r.state == "pending"]
+
+    def never_acknowledged(self) -> bool:
+        return not (self.heard or self.is_acknowledged or self.closed)
+
+    def all_pending(self) -> list[Request]:
+        return self.pending(REPLACE) + self.pending(CANCEL)
 
     def reserved(self) -> Decimal:
         if self.closed:

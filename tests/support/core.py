@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import yaml
@@ -52,6 +54,15 @@ LIMITS = {
 def fields_of(body: bytes) -> Fields:
     """Fields of a body; of a repeated tag the last."""
     return {int(tag): value for tag, _, value in (part.partition("=") for part in body.decode().split("\x01") if part)}
+
+
+def of_version(version: str, **venue: object) -> dict:
+    """The base config with all sessions of one FIX version; keywords go to the venue's section."""
+    config = copy.deepcopy(BASE)
+    for session in config["sessions"]:
+        session["begin_string"] = version
+    config["sessions"][1] |= venue
+    return config
 
 
 def write_config(folder: Path, config: dict, limits: dict, instruments: str, positions: str | None = None) -> Path:
@@ -156,6 +167,12 @@ class Core:
             fields[int(key[1:])] = value
         return self.message(session, "8", sorted((t, v) for t, v in fields.items() if v is not None))
 
+    def status(self, child: str, status: str, session="XNAS", **more):
+        """A venue's answer to an OrderStatusRequest about a child; `more` as in `new`."""
+        if self.begin_strings[session] == "FIX.4.2":
+            return self.report(child, "0", status, status, session, **{"t20": "3"} | more)
+        return self.report(child, "0", "I", status, session, **more)
+
     def cancel_reject(self, child: str, orig: str, response="1", reason="0", status="0", session="XNAS"):
         """OrderCancelReject from a venue on a child request."""
         fields = [(11, child), (37, "V1"), (39, status), (41, orig), (102, reason), (434, response)]
@@ -166,9 +183,10 @@ class Core:
         prices = (round(price * E8) for price in (bid, ask, last))
         return self.apply(Event(a.QUOTE, self.time_ns, value=(self.state.instruments[symbol], *prices)))
 
-    def logon(self, session: str):
-        """A session logs on."""
-        return self.apply(Event(a.LOGON, self.time_ns, self.sessions[session]))
+    def logon(self, session: str, reset: bool = False):
+        """A session logs on; with `reset` its sequence numbers begin anew."""
+        value = (a.RESET if reset else a.CONTINUED,)
+        return self.apply(Event(a.LOGON, self.time_ns, self.sessions[session], value=value))
 
     def logout(self, session: str):
         """A session logs out or is lost."""
@@ -178,6 +196,51 @@ class Core:
         """The engine says that a child never reached its venue."""
         data = b"".join(b"%d=%s\x01" % (tag, value.encode()) for tag, value in child_message.items())
         return self.apply(Event(a.UNDELIVERED, self.time_ns, self.sessions[session], data=data))
+
+    def start(self, ended: int):
+        """The next run begins; `ended` says how the last one did: a.STOPPED, a.CRASHED or a.REBOOTED."""
+        run = int(self.record.run) + 1
+        return self.apply(Event(a.START, self.time_ns, value=(run, ended, 0, WALL_NS - START_NS, 7)))
+
+    def synced(self, session: str = "XNAS"):
+        """A venue has answered the TestRequest that the engine sent after logon."""
+        return self.apply(Event(a.SYNCED, self.time_ns, self.sessions[session]))
+
+    def tick(self):
+        """Time passes for the core, which asks about orders in doubt."""
+        return self.apply(Event(a.TICK, self.time_ns))
+
+    def day(self, positions: int = a.POSITIONS_KEPT):
+        """The trading day ends."""
+        return self.apply(Event(a.DAY, self.time_ns, value=(positions,)))
+
+    def resolve(self, order: int, verdict: int, cum: str = "0", who: str = "TOM: by phone"):
+        """A person says what became of the order in a row: a.GONE or a.WORKING, and how much of it has traded."""
+        value = (order, verdict, round(Decimal(cum) * E8))
+        return self.apply(Event(a.RESOLVE, self.time_ns, data=who.encode(), value=value))
+
+    def journal(self, blocked: bool):
+        """The journal cannot take orders any more, or can again."""
+        return self.apply(Event(a.JOURNAL, self.time_ns, value=(int(blocked),)))
+
+    def come_back(self) -> None:
+        """After `start`: every session logs on where it left off, every venue answers the TestRequest."""
+        for name in self.sessions:
+            self.logon(name)
+        for name, row in self.sessions.items():
+            if self.record.sessions[row].role == a.VENUE_ROLE:
+                self.synced(name)
+
+    def working(self, cl_ord_id: str, session: str = "EMS1", **more) -> str:
+        """An order that goes out and is acknowledged by its venue (qty 100, else by `more`); returns its child."""
+        [(venue, msg_type, child)] = self.new(cl_ord_id, session=session, **more)
+        assert msg_type == "D", child
+        self.report(child[11], f"ACK-{child[11]}", "0", "0", venue, t54=child[54], t55=child[55], t151=child[38])
+        return child[11]
+
+    def doubts(self, venue: str = "XNAS") -> int:
+        """Orders at a venue whose fate is not known."""
+        return int(self.record.sessions[self.sessions[venue]].doubts)
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -191,3 +254,8 @@ class Core:
             if x.entity == entity and x.instrument == instrument:
                 return int(x.position_e8), int(x.open_buy_e8), int(x.open_sell_e8)
         return 0, 0, 0
+
+    def shares(self, scope: int = a.ACCOUNT, name: str = "ACC1", symbol: str = "AAPL") -> tuple[float, float, float]:
+        """As `exposure`, in whole shares."""
+        position, buys, sells = self.exposure(scope, name, symbol)
+        return position / E8, buys / E8, sells / E8

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -18,11 +19,18 @@ STOP_TIMEOUT_S = 15
 class GatewayProcess:
     """`tidegate run` with a config file; its log lines are collected and can be waited for."""
 
-    def __init__(self, config: Path, module: str = "gateway.cli", options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        config: Path,
+        module: str = "gateway.cli",
+        options: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         """Not started yet: use as a context manager, or call `start`; `module` stands in for `tidegate`."""
         self.config = config
         self._options = options
         self._module = module
+        self._environment = environment or {}
         self.log: list[dict] = []
         self._changed = threading.Condition()
         self._process: subprocess.Popen[str] | None = None
@@ -37,16 +45,25 @@ class GatewayProcess:
 
     def start(self) -> None:
         """Start and wait until it is up."""
+        self.launch()
+        self.wait_log("gateway is up", 120)
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", self._module, "run", "--config", str(self.config), *self._options],
             stderr=subprocess.PIPE,
             text=True,
             cwd=CHECKOUT,
-            env=os.environ | {"NO_COLOR": "1", "PYTHONFAULTHANDLER": "1"},
+            env=os.environ | {"NO_COLOR": "1", "PYTHONFAULTHANDLER": "1"} | self._environment,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.wait_log("gateway is up", 120)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to a process that runs."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop with a signal; returns the exit status."""
@@ -62,9 +79,11 @@ class GatewayProcess:
         return status
 
     def wait_exit(self, timeout_s: float) -> int:
-        """Wait for the process to end by itself; returns the exit status."""
-        assert self._process is not None
-        return self._process.wait(timeout_s)
+        """Wait for the process and those it started to end by themselves; returns the exit status."""
+        assert self._process is not None and self._reader is not None
+        status = self._process.wait(timeout_s)
+        self._reader.join(STOP_TIMEOUT_S)
+        return status
 
     def wait_log(self, event: str, timeout_s: float = 10, **match: object) -> dict:
         """Wait for a log line with this event and these keys."""
@@ -73,14 +92,20 @@ class GatewayProcess:
             lines = (line for line in list(self.log) if line.get("event") == event)
             return next((line for line in lines if match.items() <= line.items()), None)
 
-        with self._changed:
-            if not self._changed.wait_for(lambda: found() or self._ended(), timeout_s) or found() is None:
-                raise AssertionError(f"no log line {event!r} {match}; the log: {self.log}")
-            line = found()
-            assert line is not None
-            return line
+        self.wait_for(lambda: found() or self.ended, timeout_s)
+        line = found()
+        if line is None:
+            raise AssertionError(f"no log line {event!r} {match}; the log: {self.log}")
+        return line
 
-    def _ended(self) -> bool:
+    def wait_for(self, predicate: Callable[[], object], timeout_s: float) -> None:
+        """Wait until something holds, looking again with every log line and at the end; no error when it never does."""
+        with self._changed:
+            self._changed.wait_for(predicate, timeout_s)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended."""
         assert self._process is not None
         return self._process.poll() is not None
 

@@ -1,10 +1,12 @@
-"""The loops of the core benchmark: prepared events through `handle`, inside compiled code. Kernels only."""
+"""The loops of the core benchmark: prepared events through the core, inside compiled code. Kernels only.
+
+`cursor_block` and `segment_block` are what `journal.append.step` takes; with `journaled` the events go through it, else
+through `handle`, and the two are not looked at.
+"""
 
 from __future__ import annotations
 
 from typing import Any
-
-import numpy as np
 
 from gateway.core import layout as a
 from gateway.core.handle import handle
@@ -14,9 +16,10 @@ from gateway.fix.index import INDEXED, index_message
 from gateway.fix.validate import VALID, find_message, validate
 from gateway.fix.values import copy_bytes
 from gateway.jit import entry, kernel
+from gateway.journal.append import step
+from gateway.journal.clock import monotonic_ns
 
 ID_DIGITS = 10
-EXEC_ID = np.frombuffer(b"\x0117=X", np.uint8).copy()
 
 
 @kernel
@@ -26,9 +29,20 @@ def _write_fixed(buf: Any, at: int, digits: int, value: int) -> None:
         value //= 10
 
 
+@kernel
+def _apply(block: Any, cursor_block: Any, segment_block: Any, journaled: bool, event: Any, buf: Any, out: Any) -> None:
+    if journaled:
+        step(block, cursor_block, segment_block, event, buf, out)
+    else:
+        handle(block, event, buf, out)
+
+
 @entry
 def replay(
     block: Any,
+    cursor_block: Any,
+    segment_block: Any,
+    journaled: bool,
     event_block: Any,
     buf_block: Any,
     out_block: Any,
@@ -42,16 +56,19 @@ def replay(
     time_ns: int,
     step_ns: int,
     expected: int,
+    took_ns: Any,
 ) -> int:
     """Send `count` messages of session 0 into the core; returns how many gave one message, of type `expected`.
 
     The messages lie in `text` (uint8) at `start`, `length` bytes each (int64), and are taken from number `first` on,
     round and round; each is copied into the event's buffer, as a recv would put it there. The ID_DIGITS bytes at
-    `id_start` become `number`, `number` + 1 ...; events are `step_ns` apart.
+    `id_start` become `number`, `number` + 1 ...; events are `step_ns` apart. `took_ns` (int64): the time that each of
+    the first `took_ns.size` messages took, without that copy and with one reading of the clock.
     """
     event = event_block[0]
     buf = buf_block[0].bytes
     out = out_block[0]
+    clock = cursor_block[0].clock
     event.kind = a.MESSAGE
     event.session = 0
     event.poss_dup = 0
@@ -64,28 +81,37 @@ def replay(
         event.time_ns = time_ns + k * step_ns
         event.msg_seq_num = number + k
         event.length = length[m]
-        handle(block, event_block, buf_block, out_block)
+        begun_ns = monotonic_ns(clock) if k < took_ns.size else 0
+        _apply(block, cursor_block, segment_block, journaled, event_block, buf_block, out_block)
+        if k < took_ns.size:
+            took_ns[k] = monotonic_ns(clock) - begun_ns
         if out.count == 1 and out.message[0].message_type == expected:
             as_expected += 1
     return as_expected
 
 
 @entry
-def cancel_children(
+def report_children(
     block: Any,
+    cursor_block: Any,
+    segment_block: Any,
+    journaled: bool,
     event_block: Any,
     buf_block: Any,
     out_block: Any,
     head: Any,
+    middle: Any,
     tail: Any,
     first_child: int,
     count: int,
     session: int,
+    first_seq: int,
     time_ns: int,
 ) -> int:
-    """The venue's Canceled for children `first_child` and on; returns how many gave one report to an EMS.
+    """The venue's reports on children `first_child` and on; returns how many gave one report to an EMS.
 
-    A report is `head` up to the child's number in ClOrdID(11), the number, 17=X and the number, `tail`.
+    A report is `head` (uint8) up to the child's number in ClOrdID(11), the number, `middle` up to the number in
+    ExecID(17), the number again, `tail`; its MsgSeqNum is counted from `first_seq`.
     """
     event = event_block[0]
     buf = buf_block[0].bytes
@@ -99,11 +125,12 @@ def cancel_children(
     reported = 0
     for k in range(count):
         at = write_digits(buf, head.size, first_child + k)
-        copy_bytes(buf, at, EXEC_ID, 0, EXEC_ID.size)
-        at = write_digits(buf, at + EXEC_ID.size, first_child + k)
+        copy_bytes(buf, at, middle, 0, middle.size)
+        at = write_digits(buf, at + middle.size, first_child + k)
         copy_bytes(buf, at, tail, 0, tail.size)
         event.length = at + tail.size
-        handle(block, event_block, buf_block, out_block)
+        event.msg_seq_num = first_seq + k
+        _apply(block, cursor_block, segment_block, journaled, event_block, buf_block, out_block)
         if out.count == 1 and out.message[0].message_type == t.EXECUTION_REPORT:
             reported += 1
     return reported

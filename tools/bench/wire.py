@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from tools.bench import config
-from tools.bench.core import BenchmarkError
+from tools.bench.loaded import BenchmarkError
 from tools.bench.relay import LOOPBACK, QUICKFIX_FILE, QUICKFIX_MEMORY, RAW
 from tools.bench.wire_kernels import COMPLETE, ID_DIGITS, POLLFD, build_orders, run_load
 from tools.fix_text import SOH, Fields, first, utc_now

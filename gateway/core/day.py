@@ -1,0 +1,111 @@
+"""The end of a trading day: rows of finished orders are given back, open orders are carried on. Kernels only."""
+
+from __future__ import annotations
+
+from gateway.core import catalogue as c
+from gateway.core import layout as a
+from gateway.core.compose import alert
+from gateway.core.layout import NONE
+from gateway.core.lookup import execution_bucket, free_request
+from gateway.fix import tags as t
+from gateway.jit import kernel
+
+STILL_OPEN = c.phrase("day orders are still open at the end of the day, and are counted on")
+
+
+@kernel
+def _give_back_orders(s):
+    """Free the rows of orders that nothing can happen to any more; returns how many day orders are open."""
+    left = 0
+    for row in range(s.order_count):
+        o = s.orders[row]
+        if o.number == NONE:
+            continue
+        if o.counted_open == 1:
+            left += 1 if s.requests[o.accepted].time_in_force == t.DAY else 0
+        else:
+            o.number = NONE
+            o.next = s.order_free
+            s.order_free = row
+            s.order_free_count += 1
+    return left
+
+
+@kernel
+def _give_back_requests(s):
+    """Free the rows of requests on finished orders; that of a refused cancel, free already, forgets its order."""
+    for row in range(s.request_count):
+        r = s.requests[row]
+        if r.order == NONE or s.orders[r.order].number == NONE:
+            if r.session != NONE:
+                free_request(s, row)
+            r.order = NONE
+
+
+@kernel
+def _keep_executions(s):
+    """Close the gaps that the executions of finished orders leave, and link the rest anew."""
+    s.execution_head[:] = NONE
+    kept = 0
+    for row in range(s.execution_count):
+        x = s.executions[row]
+        if x.order == NONE or s.orders[x.order].number == NONE:
+            x.next = NONE
+            continue
+        y = s.executions[kept]
+        if kept != row:
+            y.venue = x.venue
+            y.order = x.order
+            y.qty_e8 = x.qty_e8
+            y.run = x.run
+            y.number = x.number
+            y.exec_id_size = x.exec_id_size
+            for k in range(x.exec_id_size):
+                y.exec_id[k] = x.exec_id[k]
+        # A correction stands behind what it corrects, which has been moved already: `next` holds where to.
+        y.corrects = s.executions[x.corrects].next if x.corrects != NONE else NONE
+        x.next = kept
+        kept += 1
+    s.execution_count = kept
+    for row in range(kept):
+        x = s.executions[row]
+        bucket = execution_bucket(s, x.venue, x.exec_id, 0, x.exec_id_size)
+        x.next = s.execution_head[bucket]
+        s.execution_head[bucket] = row
+
+
+@kernel
+def _keep_fingerprints(s):
+    """Take finished orders out of the chains, which stay newest first."""
+    for bucket in range(s.fingerprint_head.size):
+        row = int(s.fingerprint_head[bucket])
+        last = NONE
+        s.fingerprint_head[bucket] = NONE
+        while row != NONE:
+            o = s.orders[row]
+            older = o.fingerprint_older
+            if o.number != NONE:
+                o.fingerprint_older = NONE
+                if last == NONE:
+                    s.fingerprint_head[bucket] = row
+                else:
+                    s.orders[last].fingerprint_older = row
+                last = row
+            row = older
+
+
+@kernel
+def end_day(s, out, buf, event):
+    """End the trading day: open orders stay with all that belongs to them; positions stay, or start from zero."""
+    s.days += 1
+    # The ClOrdIDs of finished orders are forgotten, so their copies (PossDupFlag) must be refused as stale.
+    s.started_wall_ns = event.time_ns + s.wall_offset_ns
+    left = _give_back_orders(s)
+    _give_back_requests(s)
+    _keep_executions(s)
+    _keep_fingerprints(s)
+    if event.value[0] == a.POSITIONS_RESET:
+        for row in range(s.exposure_count):
+            s.exposures[row].position_e8 = 0
+    if left > 0:
+        alert(s, out, STILL_OPEN, buf, event.start, 0)

@@ -1,0 +1,241 @@
+"""Orders whose fate is not known: after a crash, or when a venue began its sequence numbers anew. Kernels only.
+
+They count at their worst and are never sent again. An order is UNCONFIRMED until its venue has resent what we missed
+(SYNCED), and IN_DOUBT where sequence numbers prove nothing: then only the venue's answer to an OrderStatusRequest(H) or
+a person (RESOLVE) settles it. A venue gets no new orders before all of its own are sure.
+"""
+
+from __future__ import annotations
+
+from gateway.core import catalogue as c
+from gateway.core import layout as a
+from gateway.core.compose import alert, order_mass_status_request, order_status_request, report
+from gateway.core.exposure import closed, is_sure, settle
+from gateway.core.intake import char_of, decimal_of
+from gateway.core.layout import NONE
+from gateway.core.refusals import refuse_child, refuse_request
+from gateway.core.status import refresh_status
+from gateway.core.text import add_bytes
+from gateway.fix import tags as t
+from gateway.jit import kernel
+
+MOST_OUTPUTS = a.OUT_MESSAGES // 2  # of one tick; the rest waits for the next
+ROWS_AT_ONCE = 20_000  # requests looked at in one tick
+
+NOT_KNOWN_THERE = c.phrase("the venue does not know this order")
+UNKNOWN_THERE = c.phrase("the venue does not know an order that it acknowledged: ")
+FILLS_MISSED = c.phrase("an order's status tells of fills not seen, now counted: ")
+DOUBTS_LEFT = c.phrase("orders are in doubt, a person must resolve them, at venue ")
+RESOLVED = c.phrase("resolved by a person")
+RESOLVED_BY = c.phrase("order in doubt resolved: ")
+
+
+@kernel
+def _never_acknowledged(o):
+    """Whether the venue has said nothing of this order yet."""
+    return o.status == t.STATUS_PENDING_NEW and o.venue_order_id_size == 0
+
+
+@kernel
+def _unanswered(o):
+    """Whether a message on this order went to the venue that it has not answered."""
+    return o.pending != NONE or _never_acknowledged(o)
+
+
+@kernel
+def _doubt(s, o, doubt):
+    """Raise the doubt about an open order."""
+    if o.counted_open == 1 and doubt > o.doubt:
+        if o.doubt == a.SURE:
+            s.sessions[o.venue].doubts += 1
+        o.doubt = doubt
+        o.asked = 0
+
+
+@kernel
+def on_start(s, event):
+    """A new run begins on the state that the last one left."""
+    ended = event.value[a.START_ENDED]
+    s.run = event.value[a.START_RUN]
+    s.time_base_ns = event.value[a.START_BASE]
+    s.wall_offset_ns = event.value[a.START_WALL_OFFSET]
+    s.boot = event.value[a.START_BOOT]
+    s.ended = 0
+    s.journal_blocked = 0
+    if event.value[a.START_CLEARS_FAULT] == 1:
+        s.fault = 0
+    if s.started_wall_ns == 0 or ended == a.REBOOTED:
+        # Orders of before may be at their venue though the journal lost them: sent again, they are refused as stale.
+        s.started_wall_ns = event.time_ns + s.wall_offset_ns
+    for k in range(s.session_count):
+        own = s.sessions[k]
+        own.up = 0
+        own.subscribed = 0
+        if ended != a.STOPPED and own.role == a.VENUE_ROLE:
+            own.recovering = 1
+    if ended != a.STOPPED:
+        for row in range(s.order_count):
+            o = s.orders[row]
+            if o.number != NONE:
+                _doubt(s, o, a.IN_DOUBT if ended == a.REBOOTED and _unanswered(o) else a.UNCONFIRMED)
+
+
+@kernel
+def on_logon(s, event):
+    """A session is up. A venue that began its numbers anew leaves every order that rests there in doubt."""
+    own = s.sessions[event.session]
+    own.up = 1
+    own.subscribed = 0
+    own.asked = 0
+    own.continued = 1 if event.value[0] == a.CONTINUED else 0
+    if own.continued == 0:
+        own.last_in = event.msg_seq_num
+    if own.role == a.VENUE_ROLE and s.open_order_count > 0 and (own.continued == 0 or own.doubts > 0):
+        for row in range(s.order_count):
+            o = s.orders[row]
+            if o.number != NONE and o.venue == event.session:
+                o.asked = 0
+                if own.continued == 0:
+                    _doubt(s, o, a.IN_DOUBT)
+
+
+@kernel
+def on_synced(s, out, buf, event):
+    """A venue has answered a TestRequest(1): it has sent all that we missed, and asked for all that it missed."""
+    own = s.sessions[event.session]
+    if own.takes_mass_status == 1 and (own.recovering == 1 or own.continued == 0):
+        # An order there that is not known here shows as a report on it, which is an alert.
+        order_mass_status_request(s, out, event.session)
+    own.recovering = 0
+    if own.doubts > 0 and own.continued == 1:
+        for row in range(s.order_count):
+            o = s.orders[row]
+            if o.number != NONE and o.venue == event.session and o.doubt == a.UNCONFIRMED:
+                is_sure(s, o)
+    if own.doubts > 0 and own.takes_status == 0:
+        name = s.entities[own.entity]
+        alert(s, out, DOUBTS_LEFT, name.name, 0, name.name_size)
+
+
+@kernel
+def ask_status(s, out, venue):
+    """Send OrderStatusRequests(H) about orders in doubt and their pending requests, the next few since logon."""
+    own = s.sessions[venue]
+    first = own.asked
+    for row in range(first, min(first + ROWS_AT_ONCE, s.request_count)):
+        if out.count >= MOST_OUTPUTS:
+            break
+        own.asked = row + 1
+        s.work.idle = 0
+        r = s.requests[row]
+        if r.session == NONE or r.order == NONE:
+            continue
+        o = s.orders[r.order]
+        if o.venue == venue and o.doubt != a.SURE and (row == o.accepted or r.state == a.REQUEST_PENDING):
+            order_status_request(s, out, r.order, row)
+            o.asked += 1
+
+
+@kernel
+def _all_answered(s, o):
+    """Whether the venue has answered about the order and all its pending requests."""
+    if o.asked > 0:
+        return False
+    row = o.pending
+    while row != NONE:
+        if row >= s.sessions[o.venue].asked:
+            return False
+        row = s.requests[row].older
+    return True
+
+
+@kernel
+def answers_doubt(s, request, index, buf):
+    """Whether a venue's status of an order tells what we do not know: of a doubt, or that it never had a request."""
+    r = s.requests[request]
+    o = s.orders[r.order]
+    if o.doubt != a.SURE:
+        return True
+    never = r.state == a.REQUEST_PENDING if r.kind != t.NEW_ORDER_SINGLE else _never_acknowledged(o)
+    return never and char_of(index, buf, t.OrdStatus, 0) == t.STATUS_REJECTED
+
+
+@kernel
+def _amounts_to(s, o, r, index, buf):
+    """The ExecType(150) that the status of an order amounts to."""
+    status = char_of(index, buf, t.OrdStatus, 0)
+    if closed(status) or status == t.STATUS_DONE_FOR_DAY:
+        return status
+    if status == t.STATUS_FILLED:
+        o.venue_cum_e8 = max(o.venue_cum_e8, o.qty_e8)
+    if status == t.STATUS_NEW and o.status == t.STATUS_PENDING_NEW:
+        return t.EXEC_NEW
+    told = decimal_of(index, buf, t.OrderQty)
+    price = decimal_of(index, buf, t.Price)
+    if r.kind == t.ORDER_CANCEL_REPLACE_REQUEST and r.state == a.REQUEST_PENDING:
+        new_qty = told == r.qty_e8 and told != o.qty_e8
+        new_price = price == r.price_e8 and price != s.requests[o.accepted].price_e8 and price > 0
+        if new_qty or new_price:
+            return t.EXEC_REPLACED
+    return t.EXEC_RESTATED if told > 0 and told != o.qty_e8 else t.EXEC_ORDER_STATUS
+
+
+@kernel
+def answer_in_doubt(s, out, buf, event, request):
+    """Take a venue's status of an order in doubt. Returns the ExecType(150) that it amounts to, 0 when it is done."""
+    r = s.requests[request]
+    o = s.orders[r.order]
+    index = s.work.index
+    unknown = char_of(index, buf, t.OrdStatus, 0) == t.STATUS_REJECTED
+    never = r.state == a.REQUEST_PENDING if r.kind != t.NEW_ORDER_SINGLE else _never_acknowledged(o)
+    if unknown and request == o.accepted and not never:
+        alert(s, out, UNKNOWN_THERE, buf, event.start, event.length)
+        return 0
+    o.asked = max(o.asked - 1, 0)
+    exec_type = 0
+    if unknown and not never:
+        pass  # a request that was refused meanwhile
+    elif unknown:
+        s.work.text_size = 0
+        add_bytes(s.work, NOT_KNOWN_THERE, 0, NOT_KNOWN_THERE.size)
+        refuse_child(s, out, buf, event, request)
+    else:
+        if decimal_of(index, buf, t.CumQty) > o.cum_e8:
+            alert(s, out, FILLS_MISSED, buf, event.start, event.length)
+        exec_type = _amounts_to(s, o, r, index, buf)
+    if _all_answered(s, o):
+        is_sure(s, o)
+    return exec_type
+
+
+@kernel
+def on_resolve(s, out, buf, event):
+    """A person says what became of an order in doubt: it is gone from the venue, or works as we count it."""
+    row = event.value[a.RESOLVE_ORDER]
+    if row < 0 or row >= s.order_count or s.orders[row].number == NONE or s.orders[row].doubt == a.SURE:
+        return
+    o = s.orders[row]
+    alert(s, out, RESOLVED_BY, buf, event.start, event.length)
+    s.work.text_size = 0
+    add_bytes(s.work, RESOLVED, 0, RESOLVED.size)
+    is_sure(s, o)
+    never = o.status == t.STATUS_PENDING_NEW
+    o.venue_cum_e8 = max(o.venue_cum_e8, event.value[a.RESOLVE_CUM])
+    exec_type = t.EXEC_ORDER_STATUS
+    if never:
+        o.status = t.STATUS_NEW
+        exec_type = t.EXEC_NEW
+    refresh_status(s, o)
+    if event.value[a.RESOLVE_VERDICT] == a.GONE:
+        while o.pending != NONE:
+            refuse_request(s, out, buf, o.pending, t.CANCEL_TOO_LATE, False)
+        if o.cum_e8 < o.qty_e8:
+            exec_type = t.EXEC_REJECTED if never and o.cum_e8 == 0 else t.EXEC_CANCELED
+            o.status = exec_type
+        settle(s, o)
+    trans = t.TRANS_NEW
+    if exec_type == t.EXEC_ORDER_STATUS and s.sessions[o.session].version == a.VERSION_42:
+        trans = t.TRANS_STATUS
+        exec_type = o.status
+    s.next_exec += 1
+    report(s, out, buf, row, o.accepted, NONE, exec_type, trans, -1, 0, s.next_exec, NONE, False)

@@ -1,0 +1,127 @@
+"""What a venue refused or never had: OrderCancelReject, BusinessMessageReject, undelivered children. Kernels only."""
+
+from __future__ import annotations
+
+from gateway.core import catalogue as c
+from gateway.core import layout as a
+from gateway.core.compose import alert, cancel_reject, report
+from gateway.core.exposure import closed, settle
+from gateway.core.intake import char_of
+from gateway.core.layout import NONE
+from gateway.core.lookup import find_child, free_request
+from gateway.core.text import add_bytes
+from gateway.fix import tags as t
+from gateway.fix.index import find
+from gateway.fix.values import parse_int
+from gateway.jit import kernel
+
+UNKNOWN_REJECT = c.phrase("reject of a request that is not ours: ")
+LATE_UNDELIVERED = c.phrase("the venue acknowledged an order and now says it never had it: ")
+NOT_DELIVERED = c.phrase("the venue did not receive this message")
+REFUSED_BY_VENUE = c.phrase("the venue refused this message: ")
+NO_STATUS = c.phrase("the venue does not answer OrderStatusRequest(H), resolve its orders in doubt: ")
+CLOSED_THERE = c.phrase("the venue says that this order is closed, here it counts as open: ")
+
+
+@kernel
+def unlink_pending(s, o, request):
+    """Take a request out of the order's list of pending ones."""
+    if o.pending == request:
+        o.pending = s.requests[request].older
+        return
+    row = o.pending
+    while row != NONE:
+        r = s.requests[row]
+        if r.older == request:
+            r.older = s.requests[request].older
+            return
+        row = r.older
+
+
+@kernel
+def refuse_request(s, out, buf, request, reason, relay):
+    """Tell the EMS that a pending cancel or replace was refused; the order works on."""
+    r = s.requests[request]
+    o = s.orders[r.order]
+    unlink_pending(s, o, request)
+    response = t.RESPONSE_TO_CANCEL if r.kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
+    cancel_reject(s, out, buf, o.session, request, o.accepted, r.order, response, reason, relay)
+    r.state = a.REQUEST_REJECTED
+    settle(s, o)
+    if r.kind == t.ORDER_CANCEL_REQUEST:
+        free_request(s, request)
+
+
+@kernel
+def order_cancel_reject(s, out, buf, event):
+    """OrderCancelReject(9) from a venue: the request is over, the order works on."""
+    index = s.work.index
+    f = find(index, t.ClOrdID)
+    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    if request == NONE or s.requests[request].state != a.REQUEST_PENDING:
+        alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
+        return
+    f = find(index, t.CxlRejReason)
+    reason = parse_int(buf, index.start[f], index.length[f]) if f >= 0 else t.CANCEL_BROKER_OPTION
+    if closed(char_of(index, buf, t.OrdStatus, 0)) and s.orders[s.requests[request].order].counted_open == 1:
+        alert(s, out, CLOSED_THERE, buf, event.start, event.length)
+    refuse_request(s, out, buf, request, reason if reason >= 0 else t.CANCEL_BROKER_OPTION, True)
+
+
+@kernel
+def refuse_child(s, out, buf, event, request):
+    """A child is not at its venue; `work.text` says why. Refuse what it stood for."""
+    r = s.requests[request]
+    row = r.order
+    o = s.orders[row]
+    if r.kind == t.NEW_ORDER_SINGLE:
+        if o.status == t.STATUS_PENDING_NEW and o.venue_order_id_size == 0:
+            o.status = t.STATUS_REJECTED
+            settle(s, o)
+            s.next_exec += 1
+            report(s, out, buf, row, o.accepted, NONE, t.EXEC_REJECTED, t.TRANS_NEW, -1, 0, s.next_exec, NONE, False)
+        elif o.counted_open == 1:
+            alert(s, out, LATE_UNDELIVERED, buf, event.start, event.length)
+    elif r.state == a.REQUEST_PENDING:
+        refuse_request(s, out, buf, request, t.CANCEL_BROKER_OPTION, False)
+
+
+@kernel
+def _say_refused(s, index, buf):
+    """The text for a child that its venue refused, with the venue's own, or never had."""
+    work = s.work
+    work.text_size = 0
+    f = find(index, t.Text)
+    if f >= 0:
+        add_bytes(work, REFUSED_BY_VENUE, 0, REFUSED_BY_VENUE.size)
+        add_bytes(work, buf, index.start[f], index.length[f])
+    else:
+        add_bytes(work, NOT_DELIVERED, 0, NOT_DELIVERED.size)
+
+
+@kernel
+def undelivered(s, out, buf, event):
+    """A child that its venue never had, or refused by a session Reject: the event's bytes name it in ClOrdID(11)."""
+    index = s.work.index
+    f = find(index, t.ClOrdID)
+    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    if request != NONE:
+        _say_refused(s, index, buf)
+        refuse_child(s, out, buf, event, request)
+
+
+@kernel
+def business_reject_of_child(s, out, buf, event):
+    """BusinessMessageReject(j) from a venue: BusinessRejectRefID(379) names the child that it refuses."""
+    index = s.work.index
+    about = find(index, t.RefMsgType)
+    if about >= 0 and index.length[about] == 1 and buf[index.start[about]] == t.ORDER_STATUS_REQUEST:
+        alert(s, out, NO_STATUS, buf, event.start, event.length)
+        return
+    f = find(index, t.BusinessRejectRefID)
+    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    if request == NONE:
+        alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
+        return
+    _say_refused(s, index, buf)
+    refuse_child(s, out, buf, event, request)

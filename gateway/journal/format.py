@@ -1,0 +1,143 @@
+"""The journal's format: segment files of records, each a run of 64-bit words. Read this file to read a journal.
+
+A segment is a SEGMENT_HEAD, then records back to back; the first word that is zero ends it. A record starts with a
+HEAD. `length` counts all its bytes (a multiple of 8, the end padded with zeros); `crc` is CRC-32C (RFC 3720) of every
+word but its own; `sequence` counts records from 1 through all segments (the SEAL of a segment has its number even when
+it could not be written). An event is the run of records from IN to COMMIT: IN is written before anything acts on the
+event, COMMIT before anything is sent. An IN without its COMMIT never happened.
+
+A process starts a segment of its own: SETTINGS, then IN of a START event. A closed segment ends with a SEAL.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gateway.core import layout as a
+
+MAGIC = b"TIDEJRNL"
+VERSION = 1  # of segments and records; an older release refuses newer ones
+SEGMENT_BYTES = 64 << 20  # mapped; a segment may be told to use less
+SEGMENT_WORDS = SEGMENT_BYTES // 8
+
+# Kinds of record.
+SETTINGS, IN, DECISION, OUT, COMMIT, SEAL = 1, 2, 3, 4, 5, 6
+KIND_NAMES = {SETTINGS: "SETTINGS", IN: "IN", DECISION: "DECISION", OUT: "OUT", COMMIT: "COMMIT", SEAL: "SEAL"}
+
+SEGMENT_HEAD = np.dtype(
+    [
+        ("magic", "S8"),
+        ("version", "i8"),
+        ("number", "i8"),  # of the segment, from 1
+        ("first_sequence", "i8"),  # of its first record
+        ("run", "i8"),
+        ("created_wall_ns", "i8"),
+        ("spare", "i8", 9),
+        ("crc", "i8"),  # of the words before
+    ]
+)
+HEAD = np.dtype(
+    [("length", "i8"), ("crc", "i8"), ("sequence", "i8"), ("kind", "i4"), ("version", "i4"), ("time_ns", "i8")]
+)
+HEAD_WORDS = HEAD.itemsize // 8
+SEGMENT_HEAD_WORDS = SEGMENT_HEAD.itemsize // 8
+
+SETTINGS_RECORD = np.dtype([("head", HEAD), ("size", "i8")])  # then zlib-compressed JSON: `Settings.to_json`
+IN_RECORD = np.dtype(  # then the message
+    [
+        ("head", HEAD),
+        ("event_kind", "i8"),
+        ("session", "i8"),
+        ("msg_seq_num", "i8"),
+        ("poss_dup", "i8"),
+        ("size", "i8"),  # of the message; above MAX_MESSAGE_BYTES only so many were kept
+        ("value", "i8", a.VALUES),
+    ]
+)
+OUT_RECORD = np.dtype(  # then the body
+    [
+        ("head", HEAD),
+        ("session", "i8"),  # NONE: an alert
+        ("msg_seq_num", "i8"),  # 0: given by the engine
+        ("message_type", "i8"),
+        ("size", "i8"),
+    ]
+)
+BREACH_FIELDS = ("check", "detail", "entity", "paired", "value", "limit")
+DECISION_RECORD = np.dtype(  # then `breach_count` times BREACH_FIELDS, an i8 each
+    [
+        ("head", HEAD),
+        ("verdict", "i8"),  # layout.ACCEPTED or REFUSED
+        ("message_type", "i8"),  # D or G
+        ("order", "i8"),  # row of the order, NONE where a new one was refused
+        ("run", "i8"),  # with `child` the ClOrdID of the child; 0 where refused
+        ("child", "i8"),
+        ("instrument", "i8"),
+        ("venue", "i8"),
+        ("side", "i8"),
+        ("ord_type", "i8"),
+        ("qty_e8", "i8"),
+        ("price_e8", "i8"),
+        ("stop_e8", "i8"),
+        ("added_e8", "i8"),  # open quantity that it would add
+        ("notional_e4", "i8"),
+        ("reference_e8", "i8"),  # 0: none usable
+        ("reference_age_ns", "i8"),  # NONE: never told
+        ("collar_factor", "i8"),
+        ("entities", "i8", a.SCOPES),
+        ("limit", "i8", a.LIMITS),  # the tightest of all scopes
+        ("limit_entity", "i8", a.LIMITS),  # where it stands: 2 x row of the entity, + 1 with the instrument
+        ("mask", "i8"),  # bit of each check that fired
+        ("parameter_epoch", "i8"),  # of the pushed parameters in force; 0: none
+        ("model", "i8"),  # that made them; 0: none
+        ("score_e8", "i8"),
+        ("candidate_model", "i8"),  # a model on trial beside the live one; 0: none
+        ("candidate_score_e8", "i8"),
+        ("candidate_verdict", "i8"),
+        ("breach_count", "i8"),
+    ]
+)
+COMMIT_RECORD = np.dtype(
+    [
+        ("head", HEAD),
+        ("outputs", "i8"),
+        ("took_ns", "i8"),  # from IN to COMMIT
+        ("handed", "i8"),  # all outputs of events up to this sequence had been given to the engine
+        ("fault", "i8"),
+    ]
+)
+SEAL_RECORD = np.dtype(
+    [
+        ("head", HEAD),
+        ("previous", "u1", 32),  # SHA-256 in the SEAL of the segment before; zeros in the first, or where that is lost
+        ("digest", "u1", 32),  # SHA-256 of this segment up to here, and of `previous`
+    ]
+)
+
+# The most that one event can take; a segment with less room is left.
+_LARGEST = (
+    *(IN_RECORD.itemsize + a.MAX_MESSAGE_BYTES, a.OUT_BYTES + a.OUT_MESSAGES * (OUT_RECORD.itemsize + 8)),
+    *(DECISION_RECORD.itemsize + a.MAX_BREACHES * 8 * len(BREACH_FIELDS), COMMIT_RECORD.itemsize + 64),
+)
+MAX_EVENT_BYTES = sum(_LARGEST)
+
+# The segment in use, mapped: one record, its bytes also as words.
+SEGMENT = np.dtype(
+    {
+        "names": ["words", "bytes"],
+        "formats": [("i8", SEGMENT_WORDS), ("u1", SEGMENT_BYTES)],
+        "offsets": [0, 0],
+        "itemsize": SEGMENT_BYTES,
+    }
+)
+# Where the next record goes; owned by the core's thread.
+CURSOR = np.dtype(
+    [
+        ("used", "i8"),  # bytes of the segment
+        ("limit", "i8"),  # bytes that may be used
+        ("sequence", "i8"),  # of the last record
+        ("committed", "i8"),  # of the last COMMIT
+        ("handed", "i8"),  # the last COMMIT whose outputs have all been given to the engine
+        ("clock", "i8", 2),  # scratch of the clock
+    ]
+)

@@ -1,0 +1,230 @@
+"""Read segments: their records, and the events that these make up. Files are read, never mapped: a file that shrinks
+under a map is SIGBUS, not an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gateway.core.driver import Event, Output, message_type_name
+from gateway.journal import format as f
+from gateway.journal.scan import BROKEN, NEWER, find_later_record, scan_records, words_crc
+
+SUFFIX, PACKED_SUFFIX = ".journal", ".journal.zst"
+BREACH_DTYPE = np.dtype([(name, "i8") for name in f.BREACH_FIELDS])
+
+
+def is_spare(path: Path) -> bool:
+    """Whether a file is a segment made ahead that was never begun: it holds zeros only."""
+    if path.name.endswith(PACKED_SUFFIX):
+        return False
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            if part.count(0) < len(part):
+                return False
+    return True
+
+
+class JournalError(Exception):
+    """A journal that cannot be used; one line with the file and what is wrong."""
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    """File of a segment while it is not compressed."""
+    return folder / f"{number:08d}{SUFFIX}"
+
+
+def segment_files(folder: Path) -> list[Path]:
+    """Files of all segments in order, compressed or not; one that is there in both forms counts once, as it was.
+
+    The last ones may be spares, see `is_spare`.
+    """
+    found: dict[str, Path] = {}
+    for suffix in (PACKED_SUFFIX, SUFFIX):
+        for path in folder.glob(f"[0-9]*{suffix}"):
+            found[path.name.removesuffix(suffix)] = path
+    return [found[name] for name in sorted(found)]
+
+
+def segment_number(path: Path) -> int:
+    """Number of a segment, from the name of its file."""
+    return int(path.name.partition(".")[0])
+
+
+def segment_head(number: int, first_sequence: int, run: int, wall_ns: int) -> bytes:
+    """The SEGMENT_HEAD of a new segment."""
+    head = np.zeros(1, f.SEGMENT_HEAD)
+    head[0] = (f.MAGIC, f.VERSION, number, first_sequence, run, wall_ns, 0, 0)
+    head["crc"] = words_crc(head.view("i8"), 0, f.SEGMENT_HEAD_WORDS - 1)
+    return head.tobytes()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment, read whole: `words` (int64) and `octets` (uint8) of its file; `starts`: word of each good record."""
+
+    path: Path
+    number: int
+    first_sequence: int
+    run: int
+    created_wall_ns: int
+    words: np.ndarray
+    octets: np.ndarray
+    starts: np.ndarray
+    end: int  # word behind the last good record
+    broken: bool  # what follows the last good record is neither the end nor a record
+
+    @staticmethod
+    def of(path: Path, content: bytes) -> Segment:
+        """Take the content of a segment file apart; raises JournalError when its head is of no use."""
+        size = len(content) // 8 * 8
+        if size < f.SEGMENT_HEAD.itemsize or not content.startswith(f.MAGIC):
+            raise JournalError(f"{path}: is not a journal segment, want a file that starts with {f.MAGIC.decode()}")
+        head = np.frombuffer(bytearray(content[: f.SEGMENT_HEAD.itemsize]), f.SEGMENT_HEAD)
+        if words_crc(head.view("i8"), 0, f.SEGMENT_HEAD_WORDS - 1) != head["crc"][0]:
+            raise JournalError(f"{path}: the head of the segment is damaged")
+        head = head[0]
+        version = int(head["version"])
+        if version > f.VERSION:
+            raise JournalError(
+                f"{path}: was written by a newer release (journal version {version}, this one reads up to {f.VERSION})"
+            )
+        number, first, run, wall_ns = (
+            int(head[name]) for name in ("number", "first_sequence", "run", "created_wall_ns")
+        )
+        octets = np.frombuffer(bytearray(content), np.uint8, size)
+        words = octets.view(np.int64)
+        starts = np.zeros(words.size // f.HEAD_WORDS + 1, np.int64)
+        count, end, how = scan_records(words, first, starts)
+        if how == NEWER:
+            raise JournalError(f"{path}: holds a record of a newer release, this one reads up to version {f.VERSION}")
+        return Segment(path, number, first, run, wall_ns, words, octets, starts[:count], int(end), how == BROKEN)
+
+    @property
+    def last_sequence(self) -> int:
+        """Number of the last good record; one less than the first when there is none."""
+        return self.first_sequence + self.starts.size - 1
+
+    def kind(self, k: int) -> int:
+        """Kind of record k of the segment."""
+        return int(self.words[self.starts[k] + 3]) & 0xFFFFFFFF
+
+    def record(self, k: int, dtype: np.dtype) -> np.record:
+        """The fixed part of record k."""
+        return np.frombuffer(self.octets, dtype, 1, int(self.starts[k]) * 8)[0]
+
+    def data(self, k: int, dtype: np.dtype) -> bytes:
+        """The bytes behind the fixed part of record k, of which its field `size` tells."""
+        start = int(self.starts[k]) * 8 + dtype.itemsize
+        length = int(self.words[self.starts[k]]) - dtype.itemsize
+        size = min(int(self.record(k, dtype)["size"]), length)
+        return self.octets[start : start + size].tobytes()
+
+    @property
+    def seal(self) -> np.record | None:
+        """The SEAL at the end, None when there is none."""
+        if self.starts.size == 0 or self.kind(self.starts.size - 1) != f.SEAL:
+            return None
+        return self.record(self.starts.size - 1, f.SEAL_RECORD)
+
+    def committed(self) -> int:
+        """How many records make up whole events, settings and seals; the rest is of an event without its COMMIT."""
+        count = 0
+        for k in range(self.starts.size - 1, -1, -1):
+            if self.kind(k) in (f.COMMIT, f.SETTINGS, f.SEAL):
+                count = k + 1
+                break
+        return count
+
+    def lost_records(self) -> int:
+        """How many records lie behind the break, as far as they can be found; 0 when it is only a torn end."""
+        at = find_later_record(self.words, self.end, self.last_sequence)
+        return 0 if at < 0 else int(self.words[at + 2]) - self.last_sequence
+
+
+def read_segment(path: Path) -> Segment:
+    """Read a segment file, compressed or not; raises JournalError."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
+    if path.name.endswith(PACKED_SUFFIX):
+        content = unpack(path, content)
+    return Segment.of(path, content)
+
+
+def unpack(path: Path, content: bytes) -> bytes:
+    """Content of a compressed segment or snapshot; raises JournalError."""
+    import zstandard
+
+    try:
+        return zstandard.ZstdDecompressor().decompress(content, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise JournalError(f"{path}: cannot be decompressed: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of the journal with all that it gave. `decision` and `breaches` are of orders and replaces only."""
+
+    sequence: int  # of its COMMIT
+    event: Event
+    outputs: list[Output]
+    took_ns: int
+    fault: int
+    segment: Segment
+    decision: np.record | None
+    breaches: np.ndarray
+
+
+NO_BREACHES = np.zeros(0, BREACH_DTYPE)
+
+
+def entries(segment: Segment, after: int = 0) -> Iterator[Entry | bytes]:
+    """The events of a segment in order, those after COMMIT `after`; where settings changed, their zlib-compressed JSON
+    instead.
+    """
+    event: Event | None = None
+    outputs: list[Output] = []
+    decision, breaches = None, NO_BREACHES
+    for k in range(max(after + 1 - segment.first_sequence, 0), segment.committed()):
+        kind = segment.kind(k)
+        if kind == f.SETTINGS:
+            yield segment.data(k, f.SETTINGS_RECORD)
+        elif kind == f.IN:
+            event, outputs, decision, breaches = _event(segment, k), [], None, NO_BREACHES
+        elif kind == f.OUT:
+            record = segment.record(k, f.OUT_RECORD)
+            name = message_type_name(int(record["session"]), int(record["message_type"]))
+            outputs.append(Output(int(record["session"]), name, segment.data(k, f.OUT_RECORD)))
+        elif kind == f.DECISION:
+            decision = segment.record(k, f.DECISION_RECORD)
+            start = int(segment.starts[k]) * 8 + f.DECISION_RECORD.itemsize
+            breaches = np.frombuffer(segment.octets, BREACH_DTYPE, int(decision["breach_count"]), start)
+        elif kind == f.COMMIT and event is not None:
+            commit = segment.record(k, f.COMMIT_RECORD)
+            sequence = segment.first_sequence + k
+            took_ns, fault = int(commit["took_ns"]), int(commit["fault"])
+            yield Entry(sequence, event, outputs, took_ns, fault, segment, decision, breaches)
+            event = None
+
+
+def _event(segment: Segment, k: int) -> Event:
+    record = segment.record(k, f.IN_RECORD)
+    data = segment.data(k, f.IN_RECORD)
+    size = int(record["size"])
+    if size > len(data):
+        data += bytes(size - len(data))  # what was longer than MAX_MESSAGE_BYTES was not kept, only that it was
+    return Event(
+        int(record["event_kind"]),
+        int(record["head"]["time_ns"]),
+        int(record["session"]),
+        int(record["msg_seq_num"]),
+        bool(record["poss_dup"]),
+        data,
+        tuple(int(v) for v in record["value"]),
+    )

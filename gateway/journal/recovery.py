@@ -1,0 +1,150 @@
+"""What a start finds: the newest valid snapshot and the journal behind it, applied up to the last whole event."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.core.driver import Output
+from gateway.journal import format as f
+from gateway.journal.read import (
+    Entry,
+    JournalError,
+    Segment,
+    entries,
+    is_spare,
+    read_segment,
+    segment_files,
+    segment_number,
+    segment_path,
+)
+from gateway.journal.replayer import Replayer
+from gateway.journal.seal import previous_digest, seal
+from gateway.journal.snapshot import newest_snapshot
+
+RECENT_SEGMENTS = 4  # in which outputs that may not have been sent can lie
+TORN_SUFFIX, DAMAGED_SUFFIX = ".torn", ".damaged"
+
+
+@dataclass
+class Recovered:
+    """The state after the last whole event, and what a start must know beside it."""
+
+    replayer: Replayer  # its state is None when there was nothing
+    next_segment: int = 1
+    next_sequence: int = 1
+    segments: int = 0  # applied behind the snapshot
+    handed: int = 0  # sequence up to which all outputs were given to the engine
+    unsent: list[Output] = field(default_factory=list)  # may have been sent or not: journaled, then the process ended
+    notes: list[str] = field(default_factory=list)  # what was left aside, for the log
+    lost: str = ""  # what is missing in the journal; a person must accept that
+
+
+def recover(folder: Path) -> Recovered:
+    """Rebuild the state from a journal folder; raises JournalError when no way leads to it.
+
+    Changes nothing on disk: `repair` does, once the start is decided.
+    """
+    found = newest_snapshot(folder)
+    notes = list(found.notes)
+    replayer = Replayer()
+    first = 1
+    if found.snapshot is not None:
+        replayer = Replayer(found.snapshot.state, found.snapshot.settings, found.snapshot.sequence)
+        first = found.snapshot.segment + 1
+    result = Recovered(replayer, first, replayer.sequence + 1, notes=notes)
+    recent: deque[Segment] = deque(maxlen=RECENT_SEGMENTS)
+    for path in segment_files(folder):
+        if segment_number(path) == first - 1:
+            recent.append(read_segment(path))  # its end may not have been sent
+        if segment_number(path) < first or result.lost or is_spare(path):
+            continue
+        segment = _next_segment(path, result)
+        if segment is None:
+            continue
+        replayer.apply(segment)
+        recent.append(segment)
+        result.segments += 1
+        if segment.committed() > 0:
+            result.next_segment = segment.number + 1
+            result.next_sequence = replayer.sequence + (1 if segment.seal is not None else 2)
+        if segment.lost_records() > 0:
+            result.lost = (
+                f"{path.name}: damaged behind record {segment.last_sequence}, {segment.lost_records()} records"
+            )
+        else:
+            _note_torn(result, segment)
+    _find_unsent(result, recent)
+    return result
+
+
+def _next_segment(path: Path, result: Recovered) -> Segment | None:
+    """The segment of a file when it follows the one before; else None, with what is lost in the result."""
+    try:
+        segment = read_segment(path)
+    except JournalError as error:
+        if "newer release" in str(error):
+            raise
+        result.lost = str(error)
+        return None
+    if segment.number != result.next_segment or segment.first_sequence != result.next_sequence:
+        if result.replayer.state is None and segment.number > 1:
+            raise JournalError(f"{path}: the segments before it are gone, and no snapshot reaches to it")
+        result.lost = (
+            f"{path.name}: begins with record {segment.first_sequence}, want {result.next_sequence}: what lies between"
+        )
+        return None
+    return segment
+
+
+def _note_torn(result: Recovered, segment: Segment) -> None:
+    left = segment.starts.size - segment.committed()
+    if left or segment.broken:
+        result.notes.append(f"{segment.path.name}: the last event was not whole and never happened ({left} records)")
+
+
+def _find_unsent(result: Recovered, recent: Iterable[Segment]) -> None:
+    """Add the outputs of events behind the last that is known to have been handed to the engine."""
+    result.handed = 0
+    for segment in recent:
+        for k in range(segment.committed() - 1, -1, -1):
+            if segment.kind(k) == f.COMMIT:
+                result.handed = int(segment.record(k, f.COMMIT_RECORD)["handed"])
+                break
+    for segment in recent:
+        if segment.last_sequence > result.handed:
+            for entry in entries(segment, result.handed):
+                if isinstance(entry, Entry):
+                    result.unsent += entry.outputs
+
+
+def repair(folder: Path, recovered: Recovered) -> None:
+    """Make the journal end where the state does: cut and seal the last segment, put what cannot be used aside.
+
+    Raises OSError. What is cut off is kept beside it (`.torn`, `.damaged`).
+    """
+    for path in segment_files(folder):
+        if segment_number(path) >= recovered.next_segment and is_spare(path):
+            path.unlink()
+        elif segment_number(path) >= recovered.next_segment:
+            path.rename(path.with_name(path.name + (DAMAGED_SUFFIX if recovered.lost else TORN_SUFFIX)))
+    path = segment_path(folder, recovered.next_segment - 1)
+    if not path.exists():
+        return
+    segment = read_segment(path)
+    if segment.seal is not None and not segment.broken:
+        return
+    committed = segment.committed()
+    end = int(segment.starts[committed]) * 8 if committed < segment.starts.size else segment.end * 8
+    rest = segment.octets[end:].tobytes().rstrip(b"\0")
+    if rest:
+        path.with_name(path.name + TORN_SUFFIX).write_bytes(rest)
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.ftruncate(file, end)
+        seal(path, file, end, previous_digest(folder, segment.number))
+    finally:
+        os.close(file)

@@ -1,0 +1,267 @@
+"""Snapshots: the state after all of a segment, so that a start need not replay the journal from its beginning.
+
+A file `snapshot-NNNNNNNN.zst` (number of the segment) is a SNAPSHOT_HEAD, then one zstd frame with the settings as JSON
+and the bytes of the state's block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import zstandard
+
+from gateway.core.layout import CAPACITIES, state_dtype
+from gateway.journal.read import JournalError
+from gateway.journal.replayer import Replayer
+from gateway.journal.scan import words_crc
+from gateway.journal.seal import previous_digest
+from gateway.settings import ConfigError, Settings, restore_settings
+from gateway.state import State, new_block
+
+MAGIC = b"TIDESNAP"
+VERSION = 1
+PREFIX, SUFFIX = "snapshot-", ".zst"
+TEMPORARY_SUFFIX = ".tmp"  # of a file that is not whole yet
+CHUNK_BYTES = 1 << 20
+ZEROS = bytes(CHUNK_BYTES)
+
+SNAPSHOT_HEAD = np.dtype(
+    [
+        ("magic", "S8"),
+        ("version", "i8"),
+        ("segment", "i8"),  # all of it is in the state
+        ("sequence", "i8"),  # of the last record applied
+        ("settings_size", "i8"),  # bytes of JSON
+        ("capacity", "S16"),
+        ("layout", "u1", 32),  # SHA-256 of the state's dtype
+        ("seal", "u1", 32),  # digest in the SEAL of the segment; zeros where it has none
+        ("digest", "u1", 32),  # SHA-256 of what the frame holds
+        ("crc", "i8"),  # of the words before
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A state that holds everything up to the record `sequence`, the last of `segment`, and the settings in force.
+
+    `seal` is the digest in the SEAL of the segment, zeros where it has none.
+    """
+
+    segment: int
+    sequence: int
+    state: State
+    settings: Settings
+    seal: bytes
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest valid snapshot, None when there is none; `notes` say which were left aside and why."""
+
+    snapshot: Snapshot | None
+    notes: list[str]
+
+
+def snapshot_path(folder: Path, segment: int) -> Path:
+    """File of the snapshot after a segment."""
+    return folder / f"{PREFIX}{segment:08d}{SUFFIX}"
+
+
+def snapshot_files(folder: Path) -> list[Path]:
+    """Files of all snapshots, the newest first."""
+    return sorted(folder.glob(f"{PREFIX}[0-9]*{SUFFIX}"), reverse=True)
+
+
+def snapshot_segment(path: Path) -> int:
+    """Number of the segment after which a snapshot was made, from the name of its file."""
+    return int(path.name.removeprefix(PREFIX).removesuffix(SUFFIX))
+
+
+def create_private(path: Path) -> BinaryIO:
+    """Make a file that only its owner may read, and open it for writing."""
+    return open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def layout_digest(dtype: np.dtype) -> bytes:
+    """SHA-256 of the names, offsets and types of all fields: what bytes of a state mean."""
+
+    def describe(part: np.dtype) -> object:
+        if part.subdtype is not None:
+            return [describe(part.subdtype[0]), list(part.subdtype[1])]
+        if part.fields is not None:
+            return [[name, part.fields[name][1], describe(part.fields[name][0])] for name in part.names or ()]
+        return part.str
+
+    return hashlib.sha256(json.dumps([describe(dtype), dtype.itemsize]).encode()).digest()
+
+
+def save(folder: Path, replayer: Replayer, segment: int) -> Path:
+    """Write the snapshot after all of `segment` and read it back whole before it gets its name.
+
+    Raises OSError, or JournalError when what was written reads back as something else; nothing is left behind then.
+    """
+    if replayer.state is None or replayer.settings is None:
+        raise JournalError(f"{folder}: segment {segment} brought no settings, there is no state to keep")
+    path = snapshot_path(folder, segment)
+    new = path.with_name(path.name + TEMPORARY_SUFFIX)
+    settings = replayer.settings.to_json()
+    head = np.zeros(1, SNAPSHOT_HEAD)
+    head["magic"], head["version"], head["segment"], head["sequence"] = MAGIC, VERSION, segment, replayer.sequence
+    head["settings_size"] = len(settings)
+    head["capacity"] = replayer.settings.config.gateway.capacity.encode()
+    head["layout"] = np.frombuffer(layout_digest(replayer.state.block.dtype), np.uint8)
+    head["seal"] = np.frombuffer(previous_digest(folder, segment + 1), np.uint8)
+    try:
+        _write(new, head, settings, replayer.state.block)
+        with new.open("rb") as file:
+            written = _contents(new, file, _read_head(new, file))
+            for was, wanted in zip(written, _pieces(settings, replayer.state.block), strict=True):
+                if was != wanted:
+                    raise JournalError(f"{new}: reads back as something else than was written")
+        new.rename(path)
+    finally:
+        new.unlink(missing_ok=True)
+    sync_folder(folder)
+    return path
+
+
+def _pieces(settings: bytes, block: np.ndarray) -> Iterator[bytes]:
+    """What the frame of a snapshot holds, in pieces, so that a large state is never copied as a whole."""
+    yield settings
+    data = block.view(np.uint8).data
+    for start in range(0, len(data), CHUNK_BYTES):
+        yield bytes(data[start : start + CHUNK_BYTES])
+
+
+def _write(path: Path, head: np.ndarray, settings: bytes, block: np.ndarray) -> None:
+    """Write and sync a snapshot; fills in `digest` and `crc` of its head."""
+    digest = hashlib.sha256()
+    with create_private(path) as file:
+        file.write(head.tobytes())
+        with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as writer:
+            for piece in _pieces(settings, block):
+                digest.update(piece)
+                writer.write(piece)
+        head["digest"] = np.frombuffer(digest.digest(), np.uint8)
+        head["crc"] = _head_crc(head)
+        file.seek(0)
+        file.write(head.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _head_crc(head: np.ndarray) -> int:
+    words = head.view("i8")
+    return int(words_crc(words, 0, words.size - 1))
+
+
+def _read_head(path: Path, file: BinaryIO) -> np.void:
+    """The head of a snapshot of this layout; raises JournalError for any other."""
+    content = file.read(SNAPSHOT_HEAD.itemsize)
+    if not content.startswith(MAGIC):
+        raise JournalError(f"{path}: is not a snapshot, want a file that starts with {MAGIC.decode()}")
+    version = int.from_bytes(content[8:16], "little", signed=True)
+    if version > VERSION:
+        raise JournalError(
+            f"{path}: was written by a newer release (snapshot version {version}, this one reads up to {VERSION})"
+        )
+    if len(content) < SNAPSHOT_HEAD.itemsize:
+        raise JournalError(f"{path}: is damaged: it ends within its head")
+    head = np.frombuffer(content, SNAPSHOT_HEAD)
+    if version < 1 or _head_crc(head) != head["crc"][0]:
+        raise JournalError(f"{path}: the head of the snapshot is damaged")
+    if not path.name.startswith(snapshot_path(path.parent, int(head["segment"][0])).name):
+        raise JournalError(f"{path}: was renamed, it is the snapshot after segment {int(head['segment'][0])}")
+    capacity = CAPACITIES.get(head["capacity"][0].decode())
+    if capacity is None or layout_digest(state_dtype(capacity)) != head["layout"][0].tobytes():
+        raise JournalError(f"{path}: was made by another release, it is left aside")
+    return head[0]
+
+
+def _contents(path: Path, file: BinaryIO, head: np.void) -> Iterator[bytes]:
+    """The pieces of a snapshot whose head has been read; raises JournalError, at the last for a wrong digest."""
+    digest = hashlib.sha256()
+    size = int(head["settings_size"])
+    left = size + state_dtype(CAPACITIES[head["capacity"].decode()]).itemsize
+    with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False) as reader:
+        try:
+            while left > 0:
+                piece = reader.read(size)
+                if len(piece) != size:
+                    raise JournalError(f"{path}: is damaged: it ends early")
+                digest.update(piece)
+                left -= size
+                size = min(CHUNK_BYTES, left)
+                yield piece
+            if reader.read(1):
+                raise JournalError(f"{path}: is damaged: it goes on behind its end")
+        except zstandard.ZstdError as error:
+            raise JournalError(f"{path}: is damaged: {error}") from None
+    if digest.digest() != head["digest"].tobytes():
+        raise JournalError(f"{path}: is damaged: its digest is not that of its content")
+
+
+def check(path: Path) -> None:
+    """See that a snapshot is whole and of this layout; raises JournalError."""
+    try:
+        with path.open("rb") as file:
+            for _ in _contents(path, file, _read_head(path, file)):
+                pass
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def load(path: Path) -> Snapshot:
+    """Read a snapshot; raises JournalError for one that is damaged or of another version or layout."""
+    try:
+        with path.open("rb") as file:
+            head = _read_head(path, file)
+            pieces = _contents(path, file, head)
+            settings = next(pieces)
+            block = new_block(head["capacity"].decode())
+            _fill(block, pieces)
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        restored = restore_settings(settings)
+    except ConfigError as error:
+        raise JournalError(f"{path}: was made by another release, it is left aside: {error}") from None
+    return Snapshot(int(head["segment"]), int(head["sequence"]), State(block), restored, head["seal"].tobytes())
+
+
+def _fill(block: np.ndarray, pieces: Iterator[bytes]) -> None:
+    data = block.view(np.uint8).data
+    at = 0
+    for piece in pieces:
+        # Pages of a fresh block that are never written take no memory, and most of a state is zeros.
+        if piece != ZEROS:
+            data[at : at + len(piece)] = piece
+        at += len(piece)
+
+
+def newest_snapshot(folder: Path) -> Found:
+    """Load the newest snapshot that is whole and of this layout."""
+    notes: list[str] = []
+    for path in snapshot_files(folder):
+        try:
+            return Found(load(path), notes)
+        except JournalError as error:
+            notes.append(str(error))
+    return Found(None, notes)

@@ -1,0 +1,301 @@
+"""The journal of a running gateway: segments made ahead, synced and sealed by a thread of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gateway.core.driver import Driver
+from gateway.core.layout import record_dtype
+from gateway.journal import format as f
+from gateway.journal.append import append_settings, step
+from gateway.journal.read import is_spare, segment_head, segment_path
+from gateway.journal.seal import NO_DIGEST, previous_digest, seal
+
+SPARE_SEGMENTS = 2
+IDLE_S = 0.05  # the thread looks this often whether there is something to do, with sync `none`
+TOUCH_AHEAD_BYTES = 1 << 20
+MADV_POPULATE_WRITE = 23  # Linux 5.14
+MS_SYNC = 4
+PAGE = mmap.PAGESIZE
+NO_SYNC, SYNC_BEFORE_SEND = 0, -1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.msync.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A segment file, mapped. Its bytes up to `limit` are allocated; those behind it are never touched."""
+
+    number: int
+    path: Path
+    file: int
+    map: mmap.mmap
+    block: np.ndarray
+    synced: int = 0  # bytes known to be on disk
+    used: int = 0  # bytes written, once it is closed
+
+    def sync(self, used: int) -> None:
+        """Put the bytes up to `used` on disk; raises OSError when that fails, after which nothing is known of them."""
+        if used > self.synced:
+            start = self.synced // PAGE * PAGE
+            if _libc.msync(self.block.ctypes.data + start, used - start, MS_SYNC) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(self.path))
+            self.synced = used
+
+
+class Journal:
+    """Appends to the segment in use; `block` and `cursor` are what `append.step` takes.
+
+    `trouble` says why no order may be taken: a spare segment could not be made, or a sync has failed. The
+    spare that is always kept lets cancels and reports go on for a while; when that is full too, `make_room` raises.
+    `error` is what ended the journal's thread, and must end the process.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        first_segment: int,
+        first_sequence: int,
+        run: int,
+        handed: int = 0,
+        sync_ns: int = NO_SYNC,
+        limit_bytes: int = f.SEGMENT_BYTES,
+        also_sync: Callable[[], None] | None = None,
+    ) -> None:
+        """Begin segment `first_segment`; outputs of records after `handed` may not have been sent.
+
+        `sync_ns`: how often to sync, NO_SYNC or SYNC_BEFORE_SEND; `also_sync` is called with each sync. Raises OSError
+        when there is no room for the first segments.
+        """
+        self._folder = folder
+        self._run = run
+        self._limit = limit_bytes
+        self._sync_ns = sync_ns
+        self._also_sync = also_sync
+        self._next_number = first_segment
+        self._spares: deque[_Segment] = deque()
+        self._closed: deque[_Segment] = deque()
+        self._work = threading.Event()
+        self._stopping = False
+        self.error: Exception | None = None
+        self._failed_sync = ""
+        self._no_room = ""
+        self._syncing = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._digest = previous_digest(folder, first_segment)  # of the last segment sealed
+        self.cursor = np.zeros(1, record_dtype(f.CURSOR))
+        self._words = self.cursor.view("i8").data
+        try:
+            for _ in range(1 + SPARE_SEGMENTS):
+                self._spares.append(self._make())
+        except OSError:
+            self._remove_spares()
+            raise
+        self._segment = self._open_next(first_sequence)
+        self._words[2] = self._words[3] = first_sequence - 1
+        self._words[4] = handed
+        self._thread = threading.Thread(target=self._keep_house, name="journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def block(self) -> np.ndarray:
+        """The segment in use: one record of `format.SEGMENT`."""
+        return self._segment.block
+
+    @property
+    def trouble(self) -> str:
+        """Why no order may be taken; empty when all is well."""
+        return self._failed_sync or self._no_room or ("" if self._spares else "the next segment is not ready")
+
+    @property
+    def number(self) -> int:
+        """Number of the segment in use."""
+        return self._segment.number
+
+    @property
+    def committed(self) -> int:
+        """Sequence of the last COMMIT."""
+        return self._words[3]
+
+    def hand(self) -> None:
+        """All outputs up to now have been given to the engine."""
+        self._words[4] = self._words[3]
+
+    def make_room(self) -> None:
+        """See that the next event fits, in a new segment if need be; raises OSError when there is none left."""
+        if self._words[0] + f.MAX_EVENT_BYTES > self._words[1]:
+            self.roll()
+
+    def roll(self) -> None:
+        """Close the segment in use and go on in the next."""
+        if not self._spares:
+            raise OSError(f"{self._folder}: the journal is full: {self.trouble or 'segments are not made fast enough'}")
+        closed = self._segment
+        closed.used = self._words[0]
+        self._words[2] += 1  # the SEAL's
+        self._segment = self._open_next(self._words[2] + 1)
+        self._closed.append(closed)
+        self._work.set()
+
+    def append_settings(self, data: bytes, time_ns: int) -> None:
+        """Journal settings as JSON, at the beginning of a segment; raises OSError when one cannot hold them."""
+        if self._words[0] > f.SEGMENT_HEAD.itemsize:
+            self.roll()
+        packed = np.frombuffer(zlib.compress(data), np.uint8).copy()
+        if self._words[0] + packed.size + f.MAX_EVENT_BYTES > self._words[1]:
+            raise OSError(f"{self._folder}: the settings do not fit a segment of {self._limit} bytes")
+        append_settings(self.cursor, self.block, packed, time_ns)
+
+    def sync(self) -> None:
+        """Put everything on disk before this returns; a failure is told by `trouble`."""
+        # The kernel tells of a failed write once: the thread that does not hear of it must not take it for success.
+        with self._syncing:
+            try:
+                for closed in tuple(self._closed):
+                    closed.sync(closed.used)
+                self._segment.sync(self._words[0])
+                if self._also_sync is not None:
+                    self._also_sync()
+            except OSError as error:
+                self._failed_sync = f"sync failed: {error}"
+
+    @property
+    def syncs_before_send(self) -> bool:
+        """Whether nothing may be sent before `sync`."""
+        return self._sync_ns == SYNC_BEFORE_SEND
+
+    def close(self) -> None:
+        """Seal and close everything; spare segments are removed."""
+        self._stopping = True
+        self._work.set()
+        self._thread.join()
+        self._segment.used = self._words[0]
+        self._closed.append(self._segment)
+        self._seal_closed()
+        self._remove_spares()
+
+    def _remove_spares(self) -> None:
+        for spare in self._spares:
+            os.close(spare.file)
+            spare.path.unlink()
+        self._spares.clear()
+
+    def _make(self) -> _Segment:
+        """Allocate and touch a segment: a write to a mapped file without room would be SIGBUS, not an error."""
+        path = segment_path(self._folder, self._next_number)
+        new = path.with_suffix(".new")
+        if path.exists() and not is_spare(path):
+            raise FileExistsError(errno.EEXIST, "a segment of this number is there already", str(path))
+        file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(file, 0, self._limit)
+            zeros = bytes(1 << 20)
+            for start in range(0, self._limit, len(zeros)):
+                os.pwrite(file, zeros[: self._limit - start], start)
+            os.ftruncate(file, f.SEGMENT_BYTES)
+            new.rename(path)
+            if self._sync_ns != NO_SYNC:
+                os.fsync(file)
+                _sync_folder(self._folder)
+            mapped = mmap.mmap(file, f.SEGMENT_BYTES)
+            mapped.madvise(MADV_POPULATE_WRITE, 0, min(TOUCH_AHEAD_BYTES, self._limit))
+        except OSError:
+            os.close(file)
+            new.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            raise
+        block = np.frombuffer(mapped, record_dtype(f.SEGMENT))
+        self._next_number += 1
+        return _Segment(self._next_number - 1, path, file, mapped, block)
+
+    def _open_next(self, first_sequence: int) -> _Segment:
+        segment = self._spares.popleft()
+        head = segment_head(segment.number, first_sequence, self._run, time.time_ns())
+        segment.map[: len(head)] = head
+        self._words[0] = f.SEGMENT_HEAD.itemsize
+        self._words[1] = self._limit
+        return segment
+
+    def _keep_house(self) -> None:
+        try:
+            self._loop()
+        except Exception as error:
+            self.error = error
+
+    def _loop(self) -> None:
+        pause_s = self._sync_ns / 1e9 if self._sync_ns > 0 else IDLE_S
+        while not self._stopping:
+            self._work.wait(pause_s)
+            self._work.clear()
+            if self._sync_ns > 0 and not self._failed_sync:
+                self.sync()
+            self._touch_ahead()
+            self._make_spares()
+            self._seal_closed()
+
+    def _touch_ahead(self) -> None:
+        """Make the next pages writable, so that the core's thread takes no page fault."""
+        segment = self._segment
+        start = self._words[0] // PAGE * PAGE
+        size = min(TOUCH_AHEAD_BYTES, self._limit - start)
+        if segment is self._segment and size > 0:
+            segment.map.madvise(MADV_POPULATE_WRITE, start, size)
+
+    def _make_spares(self) -> None:
+        try:
+            while len(self._spares) < SPARE_SEGMENTS:
+                self._spares.append(self._make())
+            self._no_room = ""
+        except OSError as error:
+            self._no_room = f"no room for the next segment: {error}"
+
+    def _seal_closed(self) -> None:
+        while self._closed:
+            segment = self._closed[0]
+            self.sync()
+            try:
+                if segment.synced == segment.used:
+                    self._digest = seal(segment.path, segment.file, segment.used, self._digest)
+                else:
+                    self._digest = NO_DIGEST
+            except OSError as error:
+                self._failed_sync = f"sync failed: {error}"
+                self._digest = NO_DIGEST
+            self._closed.popleft()
+            os.close(segment.file)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class JournalingDriver(Driver):
+    """Drives the core like any other, and journals every event and what it gave before `handle` returns."""
+
+    def __init__(self, block: np.ndarray, journal: Journal) -> None:
+        """Drive the state in `block`; raises OSError from `handle` when the journal has no room left."""
+        super().__init__(block)
+        self._journal = journal
+
+    def _run(self) -> None:
+        journal = self._journal
+        journal.make_room()
+        step(self.block, journal.cursor, journal.block, self._event, self._buffer, self._out)

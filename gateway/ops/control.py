@@ -1,0 +1,135 @@
+"""The control socket: commands of people at this machine, with their identity as the kernel knows it.
+
+One connection is one command: a line of JSON, answered by a line of JSON `{"ok": true|false, "text": ...}`. The socket
+lies in the state folder, open to its owner only. Commands are carried out by the core's thread, in turn with events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import queue
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MAX_COMMAND_BYTES = 4096
+IO_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 10.0
+SOCKET_NAME = "control"
+
+
+class ControlError(Exception):
+    """A command that could not be given or was refused; one line."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, who gave it, and where its answer goes."""
+
+    request: dict[str, Any]
+    user: str
+    answer: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
+
+    def reply(self, ok: bool, text: str) -> None:
+        """Answer it."""
+        self.answer.put({"ok": ok, "text": text})
+
+
+@contextlib.contextmanager
+def _short_path(folder: Path) -> Iterator[str]:
+    """The socket's address by way of a file descriptor: the path itself may be longer than an address can be."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{SOCKET_NAME}"
+    finally:
+        os.close(descriptor)
+
+
+class ControlSocket:
+    """Listens for commands in a thread of its own; `submit` gives each to the core's thread."""
+
+    def __init__(self, folder: Path, submit: Callable[[Command], None]) -> None:
+        """Listen in the state folder; raises OSError."""
+        self._submit = submit
+        (folder / SOCKET_NAME).unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX)
+        with _short_path(folder) as address:
+            self._socket.bind(address)
+        os.chmod(folder / SOCKET_NAME, 0o600)
+        self._socket.listen(8)
+        threading.Thread(target=self._serve, name="control", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        # A thread in accept() is woken by a shutdown, not by close().
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(IO_TIMEOUT_S)
+                with contextlib.suppress(OSError):
+                    self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        try:
+            request = json.loads(_read_line(connection))
+            if not isinstance(request, dict) or not isinstance(request.get("command"), str):
+                raise ValueError("want an object with a command")
+        except ValueError as error:
+            answer: dict[str, Any] = {"ok": False, "text": f"not a command: {error}"}
+        else:
+            command = Command(request, _user_of(connection))
+            self._submit(command)
+            try:
+                answer = command.answer.get(timeout=ANSWER_TIMEOUT_S)
+            except queue.Empty:
+                answer = {"ok": False, "text": f"the gateway's core has not answered for {ANSWER_TIMEOUT_S:.0f} s"}
+        connection.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        part = connection.recv(MAX_COMMAND_BYTES)
+        line += part
+        if not part or len(line) > MAX_COMMAND_BYTES:
+            raise ValueError(f"want a line of at most {MAX_COMMAND_BYTES} bytes")
+    return line
+
+
+def _user_of(connection: socket.socket) -> str:
+    """Name of the user at the other end, by the kernel's word (SO_PEERCRED)."""
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def give_command(folder: Path, request: dict[str, Any]) -> str:
+    """Give a command to the gateway of a state folder; returns its answer. Raises ControlError."""
+    try:
+        with _short_path(folder) as address, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_TIMEOUT_S + IO_TIMEOUT_S)
+            connection.connect(address)
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            answer = json.loads(connection.makefile("rb").readline())
+    except (OSError, ValueError) as error:
+        raise ControlError(f"{folder}: no gateway answers there: {error}") from None
+    if not answer["ok"]:
+        raise ControlError(answer["text"])
+    return str(answer["text"])

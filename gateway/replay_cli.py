@@ -1,0 +1,184 @@
+"""`tidegate replay`: a journal replayed, looked into, and judged again under other limits."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import Progress
+from rich.text import Text
+
+from gateway.journal.history import History, Watch, journal_folder
+from gateway.journal.read import JournalError
+from gateway.settings import ConfigError
+
+DIFFERS, UNUSABLE = 1, 2
+SHOWN_DIFFERENCES = 3
+SILENT_S = 2.0  # a replay that takes longer shows how far it is
+WIDTH = 200  # of tables that do not go to a terminal
+
+
+def replay(
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="journal folder, or its state folder")],
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEQUENCE|TIME",
+            help="stop after the event whose COMMIT has this number, or at this ISO 8601 time (UTC where it names no "
+            "zone), and print the state: open orders, positions, sessions, fault",
+        ),
+    ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="time line of one order; ID: the EMS's ClOrdID (SESSION:CLORDID where several sessions used it), "
+            "our OrderID, or the ClOrdID of a child",
+        ),
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="why an order or replace was accepted or refused, with all numbers seen; ID as in --order",
+        ),
+    ] = None,
+    with_limits: Annotated[
+        Path | None,
+        typer.Option("--with", metavar="FILE", help="judge the recorded orders again under this limits.yaml"),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="with --with: write all orders decided otherwise")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="with --with: draw refusals over time and use of limits (needs matplotlib)")
+    ] = None,
+) -> None:
+    """Rebuild every output from a journal and compare it with what was sent; or look into the journal by an option.
+
+    Exit status: 0 when all is equal, 1 when something differs, 2 when the journal or an option cannot be used.
+    """
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH)
+    chosen = [x for x in (until, order, explain, with_limits) if x is not None]
+    if len(chosen) > 1:
+        _refuse("want one of --until, --order, --explain, --with at a time")
+    if with_limits is None and (csv or plot):
+        _refuse("--csv and --plot: want --with FILE beside them")
+    try:
+        history = History(journal_folder(journal))
+        if until is not None:
+            _print_state(console, history, until)
+        elif order is not None:
+            _print_order(console, history, order)
+        elif explain is not None:
+            _print_explanations(console, history, explain)
+        elif with_limits is not None:
+            _print_what_if(console, history, with_limits, csv, plot)
+        else:
+            _print_comparison(console, history)
+    except (JournalError, ConfigError) as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename}: {error.strerror}")
+
+
+def _refuse(line: str) -> NoReturn:
+    typer.echo(line, err=True)
+    raise typer.Exit(UNUSABLE)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Watch]:
+    """A Watch that shows a bar once it takes long."""
+    bar = Progress(console=Console(file=sys.stderr), transient=True)
+    task = bar.add_task(what)
+    started = time.monotonic()
+
+    def watch(done: int, total: int) -> None:
+        if time.monotonic() - started > SILENT_S:
+            bar.start()
+            bar.update(task, completed=done, total=total)
+
+    try:
+        yield watch
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def _print(console: Console, parts: Iterable[RenderableType]) -> None:
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, str | Text))
+
+
+def _print_comparison(console: Console, history: History) -> None:
+    from gateway.journal.compare import compare, differing_events
+    from gateway.journal.show import difference_table
+
+    with _progress("replaying") as watch:
+        comparison = compare(history, watch)
+    replayer = comparison.replayer
+    console.print(f"{history.folder}: {comparison.segments} segments, from {history.beginning}", soft_wrap=True)
+    console.print(
+        f"{replayer.events:,} events, {comparison.outputs:,} outputs, {replayer.differences:,} events differ "
+        f"({comparison.rate:,.0f} events/s)"
+    )
+    if replayer.differences:
+        for difference in differing_events(history, comparison, SHOWN_DIFFERENCES):
+            console.print(difference_table(difference))
+        raise typer.Exit(DIFFERS)
+
+
+def _print_state(console: Console, history: History, until: str) -> None:
+    from gateway.journal.history import state_at
+    from gateway.journal.show import state_tables
+
+    with _progress("replaying") as watch:
+        moment = state_at(history, until, watch)
+    _print(console, state_tables(moment))
+
+
+def _print_order(console: Console, history: History, wanted: str) -> None:
+    from gateway.journal.explain import find_order
+    from gateway.journal.show import order_table
+
+    with _progress("searching") as watch:
+        found = find_order(history, wanted, watch)
+    console.print(order_table(found))
+
+
+def _print_explanations(console: Console, history: History, wanted: str) -> None:
+    from gateway.journal.explain import explain
+    from gateway.journal.show import explanation
+
+    with _progress("replaying") as watch:
+        found = explain(history, wanted, watch)
+    for x in found:
+        _print(console, explanation(x))
+        console.print()
+
+
+def _print_what_if(console: Console, history: History, limits: Path, csv: Path | None, plot: Path | None) -> None:
+    from gateway.journal import show_what_if
+    from gateway.journal.what_if import what_if
+
+    if plot is not None:
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError:
+            _refuse("--plot: matplotlib is not installed, want it: pip install matplotlib")
+    with _progress("judging again") as watch:
+        result = what_if(history, limits, watch)
+    _print(console, show_what_if.what_if_tables(result))
+    if csv is not None:
+        show_what_if.write_changes(result, csv)
+        console.print(f"{csv}: {len(result.changes):,} orders", soft_wrap=True)
+    if plot is not None:
+        show_what_if.plot(result, plot)
+        console.print(f"{plot}: written", soft_wrap=True)
+    if result.differences:
+        raise typer.Exit(DIFFERS)

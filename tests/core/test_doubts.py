@@ -1,0 +1,280 @@
+"""Orders whose fate is not known: what venues and people answer, and what becomes of the order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.core import layout as a
+from tests.support.checks import Reply, passed
+from tests.support.core import Core, of_version
+from tests.support.doubts import alerts, asked, is_open_for_orders, told
+
+FILL = {"t31": "100", "t151": "0"}
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Core:
+    return Core(tmp_path)
+
+
+@pytest.fixture
+def of_both(tmp_path: Path, version: str) -> Core:
+    """A core of either FIX version."""
+    return Core(tmp_path, of_version(version))
+
+
+def in_doubt(core: Core, acknowledged: bool = True) -> str:
+    """An order of 100 in doubt, that its venue acknowledged or not; returns its child."""
+    order = core.working("A") if acknowledged else passed(core.new("A"))[11]
+    core.logon("XNAS", reset=True)
+    assert asked(core) == [order]
+    assert not is_open_for_orders(core, "BEFORE")
+    return order
+
+
+def is_status(core: Core, reply: Reply, **wanted: str) -> None:
+    """The EMS is told the order's state as a status, which is nothing new to act on."""
+    version = core.begin_strings["EMS1"]
+    told(reply, **({"t150": "I", "t20": None} if version == "FIX.4.4" else {"t20": "3"}), **wanted)
+
+
+def test_the_order_works_as_we_knew(of_both: Core) -> None:
+    core = of_both
+    reply = core.status(in_doubt(core), "0", t38="100", t14="0", t151="100")
+    is_status(core, reply, t11="A", t39="0", t14="0", t151="100")
+    assert alerts(reply) == []
+    assert core.shares() == (0, 100, 0)
+    assert core.doubts() == 0
+    assert is_open_for_orders(core)
+
+
+def test_the_order_works_though_it_never_was_acknowledged(of_both: Core) -> None:
+    core = of_both
+    told(core.status(in_doubt(core, False), "0", t38="100", t14="0", t151="100"), t150="0", t39="0", t151="100")
+    assert is_open_for_orders(core)
+
+
+@pytest.mark.parametrize("acknowledged", [True, False])
+@pytest.mark.parametrize("seen", ["0", "10"])
+def test_fills_that_were_missed_move_positions(of_both: Core, acknowledged: bool, seen: str) -> None:
+    core = of_both
+    order = core.working("A") if acknowledged else passed(core.new("A"))[11]
+    if seen != "0":
+        core.report(order, "X1", "F", "1", t32=seen, t14=seen, **FILL)
+    core.logon("XNAS", reset=True)
+    asked(core)
+    reply = core.status(order, "1", t38="100", t14="30", t6="99.5", t151="70")
+    is_status(core, reply, t11="A", t39="1", t14="30", t151="70", t6="99.5")
+    [alert] = alerts(reply)
+    assert "fills not seen" in alert and order in alert
+    assert core.shares() == (30, 70, 0)
+    assert is_open_for_orders(core)
+
+
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_filled_meanwhile(of_both: Core, acknowledged: bool) -> None:
+    core = of_both
+    order = in_doubt(core, acknowledged)
+    reply = core.status(order, "2", t38="100", t14="100", t151="0")
+    told(reply, t11="A", t39="2", t14="100", t151="0")
+    assert len(alerts(reply)) == 1
+    assert core.shares() == (100, 0, 0)
+    assert core.record.open_order_count == 0
+    assert is_open_for_orders(core)
+
+
+@pytest.mark.parametrize("acknowledged", [True, False])
+@pytest.mark.parametrize("status", ["4", "C", "3"])
+@pytest.mark.parametrize("cum", ["0", "30"])
+def test_ended_meanwhile(of_both: Core, acknowledged: bool, status: str, cum: str) -> None:
+    core = of_both
+    reply = core.status(in_doubt(core, acknowledged), status, t38="100", t14=cum, t151="0")
+    told(reply, t150=status, t39=status, t14=cum, t151="0")
+    assert len(alerts(reply)) == (1 if cum == "30" else 0)
+    assert core.shares() == (float(cum), 100 - float(cum) if status == "3" else 0, 0)
+    assert core.doubts() == 0
+    assert is_open_for_orders(core)
+
+
+def test_the_venue_never_had_it(of_both: Core) -> None:
+    core = of_both
+    order = in_doubt(core, False)
+    assert core.shares() == (0, 100, 0)
+    reply = core.status(order, "8", t37="NONE", t103="5", t38="0", t151="0")
+    fields = told(reply, t11="A", t150="8", t39="8", t14="0", t151="0")
+    assert "does not know this order" in fields[58]
+    assert alerts(reply) == []
+    assert core.shares() == (0, 0, 0)
+    assert core.doubts() == 0
+    assert is_open_for_orders(core)
+
+
+def test_the_venue_forgot_what_it_had(of_both: Core) -> None:
+    """It acknowledged the order: that it does not know it now tells nothing of what became of it."""
+    core = of_both
+    order = in_doubt(core)
+    reply = core.status(order, "8", t37="NONE", t103="5", t38="0", t151="0")
+    assert [m for _, m, _ in reply if m] == []
+    [alert] = alerts(reply)
+    assert "acknowledged" in alert and order in alert
+    assert core.shares() == (0, 100, 0)
+    assert core.doubts() == 1
+    assert not is_open_for_orders(core)
+
+
+def test_quantity_that_the_venue_restated(of_both: Core) -> None:
+    core = of_both
+    told(core.status(in_doubt(core), "0", t38="60", t14="0", t151="60"), t150="D", t38="60", t39="0", t151="60")
+    assert core.shares() == (0, 60, 0)
+
+
+@pytest.mark.parametrize("order_first", [True, False])
+@pytest.mark.parametrize("kind", ["replace", "cancel"])
+def test_a_request_that_the_venue_never_had(of_both: Core, kind: str, order_first: bool) -> None:
+    core = of_both
+    order = core.working("A")
+    reply = core.replace("R", "A", qty="300") if kind == "replace" else core.cancel("R", "A")
+    request = reply[0][2][11]
+    core.logon("XNAS", reset=True)
+    assert asked(core) == [order, request]
+    if order_first:
+        is_status(core, core.status(order, "0", t38="100", t151="100"), t11="A", t39="0")
+        assert core.shares() == (0, 300 if kind == "replace" else 100, 0)
+    reply = core.status(request, "8", t37="NONE", t103="5", t38="0", t151="0")
+    fields = told(reply, "9", t11="R", t41="A", t39="0", t434="2" if kind == "replace" else "1")
+    assert "does not know" in fields[58]
+    if not order_first:
+        core.status(order, "0", t38="100", t151="100")
+    assert core.shares() == (0, 100, 0)
+    assert core.doubts() == 0
+    assert is_open_for_orders(core)
+    assert core.cancel("F", "A")[0][:2] == ("XNAS", "F")
+
+
+def test_a_replace_that_still_waits_there(core: Core) -> None:
+    order = core.working("A")
+    request = passed(core.replace("G", "A", qty="300"))[11]
+    core.logon("XNAS", reset=True)
+    asked(core)
+    core.status(order, "E", t38="100", t151="100")
+    core.status(request, "E", t38="100", t151="100")
+    assert core.doubts() == 0
+    assert core.shares() == (0, 300, 0)
+    told(core.report(request, "X1", "5", "0", t41=order, t38="300", t151="300"), t11="G", t41="A", t38="300")
+    assert core.shares() == (0, 300, 0)
+
+
+def test_a_status_of_an_order_that_is_not_in_doubt(of_both: Core) -> None:
+    core = of_both
+    order = core.working("A")
+    is_status(core, core.status(order, "0", t38="100", t151="100"), t39="0", t14="0")
+    is_status(core, core.status(order, "8", t103="5"), t39="0", t151="100")
+    assert core.shares() == (0, 100, 0)
+
+
+def test_fills_count_while_in_doubt_and_settle_nothing(core: Core) -> None:
+    order = in_doubt(core)
+    told(core.report(order, "X1", "F", "1", t32="40", t14="40", **FILL), t39="1", t14="40")
+    assert core.doubts() == 1
+    told(core.report(order, "X2", "F", "2", t32="60", t14="100", **FILL), t39="2")
+    assert core.doubts() == 0
+    assert is_open_for_orders(core)
+
+
+# Where no venue can tell.
+
+
+def test_a_venue_that_is_not_asked(tmp_path: Path) -> None:
+    core = Core(tmp_path, of_version("FIX.4.4", order_status=False))
+    core.working("A")
+    core.logon("XNAS", reset=True)
+    assert core.tick() == []
+    [alert] = alerts(core.synced())
+    assert "a person must resolve" in alert and alert.endswith("XNAS")
+    assert asked(core) == []
+    assert not is_open_for_orders(core)
+
+
+def test_a_venue_that_is_not_asked_and_missed_nothing(tmp_path: Path) -> None:
+    core = Core(tmp_path, of_version("FIX.4.4", order_status=False))
+    core.working("A")
+    core.start(a.CRASHED)
+    core.logon("XNAS")
+    assert core.synced() == []
+    assert is_open_for_orders(core)
+
+
+def test_a_venue_that_knows_no_status_request(of_both: Core) -> None:
+    core = of_both
+    order = in_doubt(core)
+    reply = core.message("XNAS", "j", [(45, "2"), (58, "no"), (372, "H"), (379, order), (380, "3")])
+    assert [m for _, m, _ in reply if m] == []
+    assert "OrderStatusRequest" in alerts(reply)[0]
+    assert core.shares() == (0, 100, 0)
+    assert core.doubts() == 1
+    assert not is_open_for_orders(core)
+    core.resolve(0, a.WORKING)
+    assert is_open_for_orders(core, "P2")
+
+
+@pytest.mark.parametrize("cum", ["0", "30"])
+def test_a_person_says_that_it_works(of_both: Core, cum: str) -> None:
+    core = of_both
+    in_doubt(core)
+    reply = core.resolve(0, a.WORKING, cum)
+    is_status(core, reply, t11="A", t39="1" if cum == "30" else "0", t14=cum, t151=str(100 - int(cum)))
+    assert "TOM: by phone" in alerts(reply)[0]
+    assert core.shares() == (float(cum), 100 - float(cum), 0)
+    assert is_open_for_orders(core)
+
+
+@pytest.mark.parametrize("cum", ["0", "30"])
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_a_person_says_that_it_is_gone(of_both: Core, acknowledged: bool, cum: str) -> None:
+    core = of_both
+    order = in_doubt(core, acknowledged)
+    reply = core.resolve(0, a.GONE, cum)
+    status = "4" if acknowledged or cum == "30" else "8"
+    told(reply, t11="A", t150=status, t39=status, t14=cum, t151="0")
+    assert "TOM: by phone" in alerts(reply)[0]
+    assert core.shares() == (float(cum), 0, 0)
+    assert core.doubts() == 0
+    assert is_open_for_orders(core)
+    told(core.report(order, "X9", "F", "1", t32="50", t14="50", **FILL), t14="50")
+    assert core.shares()[0] == 50
+
+
+def test_requests_of_an_order_that_is_gone_are_refused(core: Core) -> None:
+    core.working("A")
+    passed(core.replace("G", "A", qty="300"))
+    core.cancel("F", "A")
+    core.logon("XNAS", reset=True)
+    reply = [message for message in core.resolve(0, a.GONE) if message[1]]
+    assert [(m, f[11]) for _, m, f in reply] == [("9", "F"), ("9", "G"), ("8", "A")]
+    assert reply[-1][2][39] == "4"
+    assert core.shares() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("row", [-1, 1, 2047, 10**9])
+def test_a_person_names_no_order(core: Core, row: int) -> None:
+    in_doubt(core)
+    assert core.resolve(row, a.GONE) == []
+    assert core.doubts() == 1
+
+
+def test_a_person_cannot_end_an_order_that_is_not_in_doubt(core: Core) -> None:
+    core.working("A")
+    assert core.resolve(0, a.GONE) == []
+    assert core.shares() == (0, 100, 0)
+
+
+def test_the_venue_waits_for_the_last_of_its_orders(core: Core) -> None:
+    first, second = core.working("A"), core.working("B", qty="50")
+    core.logon("XNAS", reset=True)
+    asked(core)
+    core.status(first, "0", t38="100", t151="100")
+    assert not is_open_for_orders(core, "P1")
+    core.status(second, "4", t38="50")
+    assert is_open_for_orders(core, "P2")

@@ -1,0 +1,494 @@
+"""Segments made ahead, rolled, synced and sealed; and what is told when one of that fails.
+
+A segment file that another process truncates under the running one is outside of what the gateway can stand: it is
+mapped, and a page that is gone is SIGBUS.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.core import layout as a
+from gateway.core.driver import Event
+from gateway.journal import format as f
+from gateway.journal import writer
+from gateway.journal.read import is_spare, segment_files
+from gateway.journal.writer import NO_SYNC, SPARE_SEGMENTS, SYNC_BEFORE_SEND, Journal, JournalingDriver
+from tests.support.core import Core
+from tests.support.journal import SEAL, raw_records, wait_for
+
+LIMIT = 256 << 10
+LONG = b"8=FIX.4.4\x01" + b"x" * 8000
+
+
+class Bench:
+    """A journal with a core that fills it; `quote` is a small event, `fill` large ones."""
+
+    def __init__(self, folder: Path, **more: Any) -> None:
+        self.core = Core(folder)
+        self.folder = folder / "journal"
+        self.journal = Journal(self.folder, 1, 1, 1, **{"limit_bytes": LIMIT} | more)
+        self.driver = JournalingDriver(self.core.state.block, self.journal)
+
+    def quote(self) -> None:
+        self.core.wait(0.001)
+        self.driver.handle(Event(a.QUOTE, self.core.time_ns, value=(0, 10**10, 10**10 + 10**6, 0)))
+
+    def fill(self) -> None:
+        """Large events up to where the next would not fit."""
+        while self.used + f.MAX_EVENT_BYTES <= LIMIT:
+            self.core.wait(0.001)
+            self.driver.handle(Event(a.MESSAGE, self.core.time_ns, self.core.sessions["EMS1"], 1, False, LONG))
+
+    @property
+    def used(self) -> int:
+        return int(self.journal.cursor[0].used)
+
+    def roll(self) -> None:
+        """Roll when there is a spare."""
+        self.wait_spares()
+        self.journal.roll()
+
+    def wait_spares(self) -> None:
+        wait_for(lambda: len(self.journal._spares) == SPARE_SEGMENTS or self.journal.error, "spare segments")
+
+    def begun(self) -> list[Path]:
+        return [path for path in segment_files(self.folder) if not is_spare(path)]
+
+    def close(self) -> list[list[Any]]:
+        """Close, and give back the records of all segments."""
+        self.journal.close()
+        return [raw_records(path.read_bytes()) for path in segment_files(self.folder)]
+
+
+class Libc:
+    """Stands in for the C library: counts calls of msync, and lets them fail."""
+
+    def __init__(self, real: ctypes.CDLL) -> None:
+        self.real = real
+        self.calls: list[tuple[int, int, str]] = []  # address, size, name of the thread
+        self.fails = False
+        self.before: Callable[[], None] = lambda: None
+
+    def msync(self, address: int, size: int, flags: int) -> int:
+        self.before()
+        self.calls.append((address, size, threading.current_thread().name))
+        if self.fails:
+            ctypes.set_errno(errno.EIO)
+            return -1
+        return self.real.msync(address, size, flags)
+
+
+@pytest.fixture
+def libc(monkeypatch: pytest.MonkeyPatch) -> Libc:
+    libc = Libc(writer._libc)
+    monkeypatch.setattr(writer, "_libc", libc)
+    return libc
+
+
+def no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def descriptors(folder: Path) -> list[str]:
+    """Open files in a folder. A map has one of its own for as long as it lives."""
+    paths = [Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+    return sorted(
+        str(path.readlink()) for path in paths if path.exists() and str(path.readlink()).startswith(str(folder))
+    )
+
+
+# Rolling
+
+
+def test_segments_are_ready_before_they_are_needed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert [path.name for path in bench.begun()] == ["00000001.journal"]
+    for number in range(2, 7):
+        bench.wait_spares()
+        assert len(bench.journal._spares) == SPARE_SEGMENTS
+        bench.quote()
+        bench.journal.roll()
+        assert bench.journal.number == number
+        assert bench.begun()[-1].name == f"{number:08d}.journal"
+    bench.close()
+
+
+def test_an_event_goes_to_the_next_segment_only_when_it_might_not_fit(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.fill()
+    assert bench.journal.number == 1
+    assert LIMIT - f.MAX_EVENT_BYTES < bench.used <= LIMIT
+    bench.wait_spares()
+    bench.quote()
+    assert bench.journal.number == 2
+    assert bench.used < 1000
+    bench.close()
+
+
+def test_close_seals_all_segments_and_leaves_no_spare(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for _ in range(3):
+        bench.quote()
+        bench.roll()
+    segments = bench.close()
+    assert [path.name for path in sorted(bench.folder.iterdir())] == [f"{n:08d}.journal" for n in range(1, 5)]
+    assert [records[-1].kind for records in segments] == [SEAL] * 4
+    assert len(descriptors(bench.folder)) <= 1
+    assert bench.journal.error is None
+
+
+def test_seals_are_a_chain(tmp_path: Path) -> None:
+    """Of each: SHA-256 of the segment up to it and of the digest before."""
+    bench = Bench(tmp_path)
+    for _ in range(3):
+        bench.quote()
+        bench.roll()
+    previous = bytes(32)
+    for records, path in zip(bench.close(), segment_files(bench.folder), strict=True):
+        seal = records[-1]
+        assert seal.body[:32] == previous
+        previous = seal.body[32:64]
+        assert previous == hashlib.sha256(path.read_bytes()[: seal.at] + seal.body[:32]).digest()
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "zeros", "no seal"])
+def test_the_chain_begins_anew_where_the_segment_before_is_lost(tmp_path: Path, damage: str) -> None:
+    bench = Bench(tmp_path)
+    bench.quote()
+    (records,) = bench.close()
+    (path,) = segment_files(bench.folder)
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "zeros": bytes(4096), "no seal": content[: records[-1].at]}[damage])
+    journal = Journal(bench.folder, 2, records[-1].sequence + 1, 2, limit_bytes=LIMIT)
+    journal.close()
+    assert journal.error is None
+    sealed = raw_records((bench.folder / "00000002.journal").read_bytes())[-1]
+    assert (sealed.kind, sealed.body[:32]) == (SEAL, bytes(32))
+
+
+def test_the_chain_goes_on_from_the_last_run(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.quote()
+    (records,) = bench.close()
+    Journal(bench.folder, 2, records[-1].sequence + 1, 2, limit_bytes=LIMIT).close()
+    sealed = raw_records((bench.folder / "00000002.journal").read_bytes())[-1]
+    assert sealed.body[:32] == records[-1].body[32:64]
+    assert sealed.sequence == records[-1].sequence + 1
+
+
+def test_spares_that_a_dead_process_left_are_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    for name in ("00000001.new", "00000002.new", "00000002.journal"):
+        (tmp_path / "journal" / name).write_bytes(b"\xff" * 4096)
+    bench = Bench(tmp_path)
+    bench.quote()
+    bench.roll()
+    bench.quote()
+    first, second = bench.close()
+    assert [r.sequence for r in first + second] == list(range(1, len(first + second) + 1))
+    assert [path.suffix for path in bench.folder.iterdir()] == [".journal"] * 2
+
+
+@pytest.mark.parametrize("limit", [LIMIT, LIMIT + 8, 300_000])
+def test_nothing_behind_the_limit_is_ever_touched(tmp_path: Path, limit: int) -> None:
+    """There the file has no room on the disk: a write would be SIGBUS once the disk is full."""
+    bench = Bench(tmp_path, limit_bytes=limit)
+    bench.fill()
+    bench.wait_spares()
+    block = os.statvfs(bench.folder).f_bsize
+    for path in bench.folder.iterdir():
+        with path.open("rb") as file:
+            assert path.stat().st_size == f.SEGMENT_BYTES
+            with pytest.raises(OSError) as error:
+                os.lseek(file.fileno(), -(-limit // block) * block, os.SEEK_DATA)
+            assert error.value.errno == errno.ENXIO
+    bench.close()
+
+
+# Syncing
+
+
+def test_without_sync_a_segment_is_synced_when_it_is_closed(tmp_path: Path, libc: Libc) -> None:
+    bench = Bench(tmp_path, sync_ns=NO_SYNC)
+    assert not bench.journal.syncs_before_send
+    for _ in range(50):
+        bench.quote()
+    bench.wait_spares()
+    assert libc.calls == []
+    first, used = bench.journal.block.ctypes.data, bench.used
+    bench.journal.roll()
+    wait_for(lambda: not bench.journal._closed, "the seal")
+    assert (first, used, "journal") in libc.calls
+    bench.quote()
+    second, used = bench.journal.block.ctypes.data, bench.used
+    bench.close()
+    assert any(second <= address and address + size == second + used for address, size, _ in libc.calls)
+
+
+def test_sync_before_send_covers_all_that_was_written(tmp_path: Path, libc: Libc) -> None:
+    bench = Bench(tmp_path, sync_ns=SYNC_BEFORE_SEND)
+    assert bench.journal.syncs_before_send
+    start = bench.journal.block.ctypes.data
+    done = 0
+    for _ in range(300):
+        bench.quote()
+        bench.journal.sync()
+        address, size, thread = libc.calls[-1]
+        assert thread == "MainThread"
+        assert address % os.sysconf("SC_PAGESIZE") == 0
+        assert address <= start + done
+        assert address + size == start + bench.used
+        done = bench.used
+    calls = len(libc.calls)
+    bench.journal.sync()
+    assert len(libc.calls) == calls == 300
+    bench.close()
+
+
+def test_sync_before_send_covers_a_segment_that_was_just_closed(tmp_path: Path, libc: Libc) -> None:
+    """Even when the journal's thread has not come to it."""
+    bench = Bench(tmp_path, sync_ns=SYNC_BEFORE_SEND)
+    bench.wait_spares()
+    reached, go_on = threading.Event(), threading.Event()
+    make = bench.journal._make
+
+    def held() -> Any:
+        reached.set()
+        assert go_on.wait(20)
+        return make()
+
+    bench.journal._make = held  # the thread makes a spare before it seals
+    bench.quote()
+    closed, used = bench.journal.block.ctypes.data, bench.used
+    bench.journal.roll()
+    assert reached.wait(20)
+    bench.quote()
+    bench.journal.sync()
+    go_on.set()
+    ends = [(address + size, thread) for address, size, thread in libc.calls]
+    assert ends[:2] == [
+        (closed + used, "MainThread"),
+        (bench.journal.block.ctypes.data + bench.used, "MainThread"),
+    ]
+    bench.close()
+
+
+def test_sync_every_so_often_needs_no_one_to_ask(tmp_path: Path, libc: Libc) -> None:
+    bench = Bench(tmp_path, sync_ns=5_000_000)
+    assert not bench.journal.syncs_before_send
+    for _ in range(5):
+        bench.quote()
+        wait_for(lambda: bench.journal._segment.synced == bench.used, "a sync")
+    assert {thread for _, _, thread in libc.calls} == {"journal"}
+    bench.close()
+
+
+@pytest.mark.parametrize("sync_ns", [NO_SYNC, 5_000_000, SYNC_BEFORE_SEND])
+def test_what_else_is_to_be_synced_is_synced_with_it(tmp_path: Path, sync_ns: int) -> None:
+    called = threading.Event()
+    bench = Bench(tmp_path, sync_ns=sync_ns, also_sync=called.set)
+    bench.quote()
+    if sync_ns == SYNC_BEFORE_SEND:
+        bench.journal.sync()
+    if sync_ns != NO_SYNC:
+        assert called.wait(20)
+    assert called.is_set() == (sync_ns != NO_SYNC)
+    bench.close()
+
+
+def test_the_name_of_a_segment_is_synced_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut could leave events that were sent in a file that has no name."""
+    synced: list[tuple[int, list[str]]] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        names = [p.name for p in (tmp_path / "journal").iterdir()]
+        synced.append((os.fstat(descriptor).st_ino, names))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    bench = Bench(tmp_path, sync_ns=SYNC_BEFORE_SEND)
+    folder = bench.folder.stat().st_ino
+    named = {name for inode, names in synced if inode == folder for name in names}
+    assert {"00000001.journal", "00000002.journal", "00000003.journal"} <= named
+    bench.close()
+
+
+# Trouble
+
+
+def test_without_room_for_a_spare_the_rest_can_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trouble is told, and events go on until the last segment is full; then an error says so, and nothing is lost."""
+    bench = Bench(tmp_path)
+    bench.wait_spares()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", no_room)
+        bench.quote()
+        bench.journal.roll()
+        wait_for(lambda: "No space left on device" in bench.journal.trouble, "trouble")
+        assert "\n" not in bench.journal.trouble
+        while bench.journal.number < 1 + SPARE_SEGMENTS:
+            bench.fill()
+            bench.quote()
+        bench.fill()
+        before = (bench.journal.committed, int(bench.core.record.events))
+        with pytest.raises(OSError, match="the journal is full") as error:
+            bench.quote()
+        assert str(bench.folder) in str(error.value) and "\n" not in str(error.value)
+        assert (bench.journal.committed, int(bench.core.record.events)) == before
+        assert bench.journal.error is None
+        assert [path.name for path in sorted(bench.folder.iterdir())] == [f"{n:08d}.journal" for n in (1, 2, 3)]
+    wait_for(lambda: not bench.journal.trouble, "an end of the trouble")
+    bench.quote()
+    assert bench.journal.number == 2 + SPARE_SEGMENTS
+    records = [record for segment in bench.close() for record in segment]
+    assert [r.sequence for r in records] == list(range(1, len(records) + 1))
+
+
+def test_trouble_when_segments_are_not_made_fast_enough(tmp_path: Path) -> None:
+    """A disk that stalls: no orders before the next segment is ready, cancels and reports may use what there is."""
+    bench = Bench(tmp_path)
+    bench.wait_spares()
+    go_on = threading.Event()
+    make = bench.journal._make
+
+    def stalled() -> Any:
+        assert go_on.wait(20)
+        return make()
+
+    bench.journal._make = stalled
+    assert bench.journal.trouble == ""
+    for _ in range(SPARE_SEGMENTS):
+        bench.quote()
+        bench.journal.roll()
+    assert bench.journal.trouble != ""
+    bench.fill()
+    with pytest.raises(OSError, match="the journal is full"):
+        bench.quote()
+    go_on.set()
+    wait_for(lambda: bench.journal.trouble == "", "an end of the trouble")
+    bench.quote()
+    assert bench.journal.number == 2 + SPARE_SEGMENTS
+    bench.close()
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_journal_that_cannot_begin_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    calls, allocate = [0], os.posix_fallocate
+
+    def sometimes(*arguments: int) -> None:
+        calls[0] += 1
+        if calls[0] > at:
+            no_room()
+        allocate(*arguments)
+
+    monkeypatch.setattr(os, "posix_fallocate", sometimes)
+    with pytest.raises(OSError, match="No space left"):
+        Journal(tmp_path / "journal", 1, 1, 1, limit_bytes=LIMIT)
+    assert list((tmp_path / "journal").iterdir()) == []
+    assert descriptors(tmp_path) == []
+
+
+def test_a_failed_spare_leaves_no_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+    bench.wait_spares()
+    tries = threading.Semaphore(0)
+
+    def count(*_: object) -> None:
+        tries.release()
+        no_room()
+
+    monkeypatch.setattr(os, "posix_fallocate", count)
+    bench.journal.roll()
+    assert all(tries.acquire(timeout=20) for _ in range(5))
+    wait_for(lambda: len(descriptors(bench.folder)) <= 2 * (1 + SPARE_SEGMENTS), "descriptors closed")
+    monkeypatch.undo()
+    bench.close()
+
+
+@pytest.mark.parametrize("sync_ns", [5_000_000, SYNC_BEFORE_SEND])
+def test_trouble_of_a_failed_sync_stays(tmp_path: Path, libc: Libc, sync_ns: int) -> None:
+    """What the kernel failed to write once it may forget: that the next sync succeeds proves nothing."""
+    bench = Bench(tmp_path, sync_ns=sync_ns)
+    bench.quote()
+    libc.fails = True
+    bench.quote()
+    if sync_ns == SYNC_BEFORE_SEND:
+        bench.journal.sync()
+    wait_for(lambda: "sync failed" in bench.journal.trouble, "trouble")
+    assert "Input/output error" in bench.journal.trouble and "00000001.journal" in bench.journal.trouble
+    libc.fails = False
+    bench.quote()
+    bench.journal.sync()
+    bench.roll()
+    bench.quote()
+    wait_for(lambda: not bench.journal._closed, "the seal")
+    bench.wait_spares()
+    assert "sync failed" in bench.journal.trouble
+    assert bench.journal.error is None
+    bench.close()
+
+
+def test_a_segment_that_could_not_be_synced_is_not_sealed(tmp_path: Path, libc: Libc) -> None:
+    bench = Bench(tmp_path)
+    bench.quote()
+    libc.fails = True
+    bench.roll()
+    wait_for(lambda: "sync failed" in bench.journal.trouble, "trouble")
+    wait_for(lambda: not bench.journal._closed, "the segment given up")
+    libc.fails = False
+    bench.quote()
+    first, second = bench.close()
+    assert first[-1].kind != SEAL
+    assert second[-1].kind == SEAL
+    assert second[0].sequence == first[-1].sequence + 2
+
+
+def test_trouble_when_what_else_is_to_be_synced_fails(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, sync_ns=SYNC_BEFORE_SEND, also_sync=no_room)
+    bench.quote()
+    assert bench.journal.trouble == ""
+    bench.journal.sync()
+    assert "sync failed" in bench.journal.trouble
+    bench.close()
+
+
+def test_an_unexpected_error_of_the_thread_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+    bench.wait_spares()
+
+    def broken() -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(bench.journal, "_make", broken)
+    bench.quote()
+    bench.journal.roll()
+    wait_for(lambda: bench.journal.error, "the error")
+    assert isinstance(bench.journal.error, RuntimeError)
+    bench.quote()
+    assert [records[-1].kind for records in bench.close()] == [SEAL, SEAL]
+
+
+def test_handed_is_written_with_the_next_event(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, handed=0)
+    bench.quote()
+    bench.quote()
+    told = bench.journal.committed
+    bench.journal.hand()
+    bench.quote()
+    (records,) = bench.close()
+    commits = [int.from_bytes(r.body[16:24], "little") for r in records if r.kind == f.COMMIT]
+    assert commits == [0, 0, told]

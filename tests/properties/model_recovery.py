@@ -1,0 +1,197 @@
+"""What the model does when a run begins, a venue logs on, and the day ends: doubts about orders, rows given back."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tests.properties.model_checks import Checks
+from tests.properties.model_orders import CLOSING, NEW, REPLACE, D, Fields, Order, Request, Wanted
+
+ALERT: Wanted = ("", "", {})
+STOPPED, CRASHED, REBOOTED = range(3)
+Execution = tuple[str, int | None, str]
+
+
+class Recovery(Checks):
+    """The tables of the model, and what is not known of the orders in them."""
+
+    def __init__(self, config: dict, limits: dict, instruments: list[dict], now_ns: int) -> None:
+        """`config` and `limits` are the mappings of the config files; all sessions are logged on."""
+        super().__init__(config, limits, instruments, now_ns)
+        self.by_id: dict[tuple[str, str], tuple[Order, Request]] = {}
+        self.by_child: dict[str, tuple[Order, Request]] = {}
+        self.used: set[tuple[str, str]] = set()
+        self.newest: tuple[Order, Request] | None = None
+        self.freed: list[Request | None] = []  # rows to be taken again from the end; of refused cancels, or nobody's
+        self.free_rows: list[int] = []  # of orders
+        self.numbered: list[Order] = []  # all there ever were
+        self.seen: set[Execution] = set()
+        self.executions: dict[Execution, Decimal] = {}
+        self.corrects: dict[Execution, Execution] = {}  # the fill that a correction changed
+        self.run = 1
+        self.reset: set[str] = set()  # venues whose numbers began anew at the last logon
+        self.subscribed: set[str] = set()
+        self.asked: set[str] = set()  # venues asked about all that is in doubt
+
+    def enter(self, order: Order) -> None:
+        """An order takes the row given back last, or a new one."""
+        order.order_id = f"O{self.run}-{len(self.numbered)}"
+        order.row = self.free_rows.pop() if self.free_rows else len(self.orders)
+        self.numbered.append(order)
+        self.orders.append(order)
+
+    def venues(self) -> list[str]:
+        return [name for name, section in self.sessions.items() if section["role"] == "initiator"]
+
+    def settle(self) -> None:
+        """Of an order that is not open nothing is in doubt."""
+        for order in self.orders:
+            if order.reserved() == 0:
+                order.doubt = 0
+
+    # Runs and sessions.
+
+    def start(self, ended: int) -> None:
+        """A new run begins after the last one was stopped, crashed, or went down with its machine."""
+        self.run += 1
+        self.up = dict.fromkeys(self.sessions, False)
+        if ended == REBOOTED:
+            self.known_since_ns = self.now_ns - self.began_ns
+        if ended == STOPPED:
+            return
+        self.recovering = set(self.venues())
+        for order in self.orders:
+            unanswered = order.never_acknowledged() or order.all_pending()
+            self.raise_doubt(order, 2 if ended == REBOOTED and unanswered else 1)
+
+    @staticmethod
+    def raise_doubt(order: Order, doubt: int) -> None:
+        if order.reserved() > 0 and doubt > order.doubt:
+            order.doubt, order.unanswered = doubt, 0
+
+    def logon(self, venue: str, reset: bool) -> None:
+        """A venue is up; what is in doubt will be asked anew."""
+        self.up[venue] = True
+        self.subscribed.discard(venue)
+        self.asked.discard(venue)
+        (self.reset.add if reset else self.reset.discard)(venue)
+        for order in self.orders:
+            if order.venue == venue:
+                order.unanswered = 0
+                for request in order.requests:
+                    request.looked_at = False
+                if reset:
+                    self.raise_doubt(order, 2)
+
+    def synced(self, venue: str) -> list[Wanted]:
+        """A venue has sent again all that we missed, unless its numbers began anew."""
+        self.recovering.discard(venue)
+        if venue not in self.reset:
+            for order in self.doubts(venue):
+                order.doubt = 0 if order.doubt == 1 else order.doubt
+        return [ALERT] if self.doubts(venue) and not self.takes_status(venue) else []
+
+    def takes_status(self, venue: str) -> bool:
+        return bool(self.sessions[venue].get("order_status", True))
+
+    def ticks(self) -> list[Wanted]:
+        """Subscriptions and questions of as many ticks as it takes."""
+        wanted: list[Wanted] = []
+        for venue in filter(self.up.get, self.venues()):
+            if self.sessions[venue].get("market_data") and venue not in self.subscribed:
+                self.subscribed.add(venue)
+                wanted += [(venue, "V", {})] if any(i.venue == venue for i in self.instruments.values()) else []
+            if venue in self.recovering or not self.doubts(venue) or not self.takes_status(venue):
+                continue
+            self.asked.add(venue)
+            for order in self.orders:
+                for request in order.requests if order.venue == venue else ():
+                    due = request is order.accepted or request.state == "pending"
+                    if order.doubt > 0 and due and not request.looked_at:
+                        wanted.append((venue, "H", {11: request.child}))
+                        order.unanswered += 1
+                    request.looked_at = True
+        return wanted
+
+    # Answers.
+
+    def is_unanswered(self, order: Order, request: Request) -> bool:
+        return order.never_acknowledged() if request.kind == NEW else request.state == "pending"
+
+    def tells_of_doubt(self, order: Order, request: Request, fields: Fields) -> bool:
+        return order.doubt > 0 or (fields[39] == "8" and self.is_unanswered(order, request))
+
+    def answered(self, order: Order, request: Request, fields: Fields) -> list[Wanted]:
+        """A venue's status of an order in doubt, or that it never had it or a request."""
+        if fields[39] == "8" and not self.is_unanswered(order, request):
+            return [ALERT]
+        order.unanswered = max(0, order.unanswered - 1)
+        if fields[39] == "8":
+            wanted = self.undelivered(request.child)
+            self.clear_doubt(order)
+            return wanted
+        alerts = [ALERT] if D(fields.get(14, "0")) > order.cum else []
+        order.heard = True
+        kind = self.amounts_to(order, request, fields)
+        self.clear_doubt(order)
+        return alerts + self.change(order, request, fields, kind)
+
+    @staticmethod
+    def clear_doubt(order: Order) -> None:
+        if order.unanswered == 0 and all(r.looked_at for r in order.all_pending()):
+            order.doubt = 0
+
+    def amounts_to(self, order: Order, request: Request, fields: Fields) -> str:
+        """The ExecType that the status of an order stands for."""
+        status = fields[39]
+        if status in CLOSING or status == "3":
+            return status
+        if status == "2":
+            before = order.cum
+            order.told = max(order.told, order.qty)
+            self.move(order, order.cum - before)
+        if status == "0" and order.base_status("FIX.4.4") == "A":
+            return "0"
+        told = D(fields.get(38, "0"))
+        if request.kind == REPLACE and request.state == "pending" and told == request.qty != order.qty:
+            return "5"
+        return "I"
+
+    def resolve(self, order: Order, gone: bool, cum: Decimal) -> list[Wanted]:
+        """A person says what became of an order in doubt."""
+        if order.doubt == 0:
+            return []
+        never = order.never_acknowledged()
+        order.doubt = 0
+        order.is_acknowledged |= never
+        before = order.cum
+        order.told = max(order.told, cum)
+        self.move(order, order.cum - before)
+        wanted = [ALERT]
+        kind = "0" if never else "I"
+        if gone:
+            for request in sorted(order.all_pending(), key=order.requests.index, reverse=True):
+                wanted += self.drop_request(order, request, "0")
+            if order.cum < order.qty:
+                kind = order.closed = "8" if never and order.cum == 0 else "4"
+        return wanted + self.tell(order, kind, {})
+
+    # The end of the day.
+
+    def end_day(self, keep_positions: bool) -> list[Wanted]:
+        """Whatever belongs to no open order is forgotten."""
+        self.known_since_ns = self.now_ns - self.began_ns
+        finished = [o for o in self.orders if o.reserved() == 0]
+        self.orders = [o for o in self.orders if o.reserved() > 0]
+        self.free_rows += sorted(o.row for o in finished)
+        is_open = {id(o) for o in self.orders}
+        self.accepted = [entry for entry in self.accepted if id(entry[2]) in is_open]
+        self.freed = [r if r and id(self.by_child[r.child][0]) in is_open else None for r in self.freed]
+        self.by_child = {child: pair for child, pair in self.by_child.items() if id(pair[0]) in is_open}
+        self.by_id = {key: pair for key, pair in self.by_id.items() if id(pair[0]) in is_open}
+        self.freed += [None] * len(self.used - set(self.by_id))
+        self.used &= set(self.by_id)
+        self.seen = {key for key in self.seen if key[1] is not None and id(self.numbered[key[1]]) in is_open}
+        if not keep_positions:
+            self.positions = {}
+        return [ALERT] if any(o.accepted.day_only for o in self.orders) else []
