@@ -7,9 +7,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 ARGS ?=
 SERVE ?=
+KILLS ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench warmup clean
+.PHONY: help demo test chaos lint bench warmup clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +21,9 @@ demo: $(STAMP) ## run the demonstration (SERVE=1: keep serving afterwards)
 test: $(STAMP) ## compile the kernels once, then run the tests (ARGS="-k name" goes to pytest)
 	$(BIN)/tidegate warmup --capacity small
 	$(BIN)/python -m pytest -n 2 -q $(ARGS)
+
+chaos: $(STAMP) ## kill the gateway under load and see that it knows the truth after (KILLS=2000 times)
+	KILLS=$(KILLS) $(BIN)/python -m pytest -q -m soak -o tmp_path_retention_policy=failed tests/chaos $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ from gateway.journal.writer import Journal, JournalingDriver
 from gateway.ops.control import Command, ControlSocket
 from gateway.ops.doubts import resolve_event
 from gateway.settings import ConfigError, Settings
-from gateway.state import State, build_state, remove_shared_block, shared_block
+from gateway.state import State, build_state, shared_block
 
 TICK_NS = 100_000_000
 CLOCK_STEP_NS = 50_000_000  # a wall clock that moved by more is told to the core
@@ -362,7 +362,7 @@ class Service:
             if self._follower is not None:
                 self._follower.terminate()
             self._lock.close()
-        remove_shared_block(self.folder / "state.bin")
+        (self.folder / "state.bin").unlink()
         last_resort.cancel()
         log.info("gateway is down", events=int(self.state.record.events))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import hashlib
+import mmap
 import os
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
@@ -22,7 +22,6 @@ from gateway.fix.validate import DICTIONARY_TABLE
 from gateway.settings import ConfigError, Instrument, SessionSection, Settings, known_entities
 
 BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44}
-SHARED_MEMORY = Path("/dev/shm")
 EMPTY = np.zeros(a.NAME_BYTES, np.uint8)
 
 # Business terms of an order that go to the venue as they came. Identity and header tags do not.
@@ -91,42 +90,16 @@ def new_block(capacity: str) -> np.ndarray:
 
 
 def shared_block(capacity: str, path: Path) -> np.ndarray:
-    """The same, mapped from a file that others can look at by way of `path`. Its room is reserved first: a write to a
-    mapped file on a full disk is SIGBUS, not an error.
+    """The same in memory that others can look at by way of `path`, as long as this process lives; raises OSError.
 
-    The file lies in shared memory and `path` is a link to it: pages of a disk's file cost a fault each time they have
-    been written back, several microseconds an order. Where there is no room for it, it lies at `path` itself.
+    Not a file of a disk: its pages would cost a fault each time they have been written back, microseconds an order.
     """
     dtype = record_dtype(state_dtype(CAPACITIES[capacity]))
+    memory = os.memfd_create("tidegate-state")
+    os.posix_fallocate(memory, 0, dtype.itemsize)
     path.unlink(missing_ok=True)
-    shared = SHARED_MEMORY / f"tidegate-{hashlib.sha256(bytes(path.resolve())).hexdigest()[:16]}.bin"
-    try:
-        shared.unlink(missing_ok=True)
-        _reserve(shared, dtype.itemsize)
-        path.symlink_to(shared)
-        return np.asarray(np.memmap(shared, dtype, "r+", shape=(1,)))
-    except OSError:
-        path.unlink(missing_ok=True)
-        _reserve(path, dtype.itemsize)
-        return np.asarray(np.memmap(path, dtype, "r+", shape=(1,)))
-
-
-def remove_shared_block(path: Path) -> None:
-    """Remove the file of `shared_block`, and the link."""
-    path.resolve().unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
-
-
-def _reserve(path: Path, size: int) -> None:
-    """Make a file of zeros that nobody else had made or can open; raises OSError, and leaves none then."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        os.posix_fallocate(file, 0, size)
-    except OSError:
-        path.unlink()
-        raise
-    finally:
-        os.close(file)
+    path.symlink_to(f"/proc/{os.getpid()}/fd/{memory}")
+    return np.frombuffer(mmap.mmap(memory, dtype.itemsize), dtype)
 
 
 def build_state(settings: Settings, run: int) -> State:

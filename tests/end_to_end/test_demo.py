@@ -17,7 +17,7 @@ from gateway.core.catalogue import CHECKS
 from tools.demo import Row, summarize
 
 DEMO = [sys.executable, "-m", "gateway.cli", "demo", "--fast"]
-NOT_PROVOKED = {"FAULT", "STALE_ORDER", "CAPACITY"}
+NOT_PROVOKED = {"FAULT", "STALE_ORDER", "CAPACITY", "JOURNAL", "RECOVERY"}
 TIMEOUT_S = 120
 
 
@@ -60,7 +60,7 @@ def test_a_gateway_that_dies_ends_the_demonstration_with_its_log(tmp_path: Path,
             os.kill(gateway_of(tmp_path), signal.SIGKILL)
             rest = demo.stdout.read()
             assert demo.wait(TIMEOUT_S) == 1
-            assert "the gateway ended with status -9" in rest and "gateway is up" in rest
+            assert "the gateway ended with status -9" in rest and "session is up" in rest
         finally:
             demo.terminate()
     assert list(tmp_path.iterdir()) == []
