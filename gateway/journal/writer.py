@@ -200,6 +200,10 @@ class Journal:
         new = path.with_suffix(".new")
         if path.exists() and not is_spare(path):
             raise FileExistsError(errno.EEXIST, "a segment of this number is there already", str(path))
+        free = os.statvfs(self._folder)
+        if free.f_bavail * free.f_frsize < 2 * self._limit:
+            # The rest of the disk is for what the engine writes: cancels and reports need that too.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(file, 0, self._limit)

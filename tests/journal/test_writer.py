@@ -191,8 +191,8 @@ def test_the_chain_goes_on_from_the_last_run(tmp_path: Path) -> None:
 
 def test_spares_that_a_dead_process_left_are_made_anew(tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
-    for name in ("00000001.new", "00000002.new", "00000002.journal"):
-        (tmp_path / "journal" / name).write_bytes(b"\xff" * 4096)
+    for name, byte in (("00000001.new", b"\xff"), ("00000002.new", b"\xff"), ("00000002.journal", b"\0")):
+        (tmp_path / "journal" / name).write_bytes(byte * 4096)
     bench = Bench(tmp_path)
     bench.quote()
     bench.roll()
@@ -200,6 +200,14 @@ def test_spares_that_a_dead_process_left_are_made_anew(tmp_path: Path) -> None:
     first, second = bench.close()
     assert [r.sequence for r in first + second] == list(range(1, len(first + second) + 1))
     assert [path.suffix for path in bench.folder.iterdir()] == [".journal"] * 2
+
+
+def test_a_segment_that_is_there_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "00000002.journal").write_bytes(b"\xff" * 4096)
+    with pytest.raises(FileExistsError, match="there already"):
+        Bench(tmp_path)
+    assert [path.read_bytes() for path in (tmp_path / "journal").iterdir()] == [b"\xff" * 4096]
 
 
 @pytest.mark.parametrize("limit", [LIMIT, LIMIT + 8, 300_000])
