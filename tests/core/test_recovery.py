@@ -391,3 +391,16 @@ def test_a_tick_that_is_not_journaled_changes_nothing_but_the_time(core: Core) -
         core.tick()
         if core.record.work.idle == 1:
             assert [name for name in kept if before[name].tobytes() != core.record[name].tobytes()] == []
+
+
+def test_a_venue_that_takes_it_is_asked_for_all_orders_that_it_has(tmp_path: Path) -> None:
+    """What it has and we do not know is an alert: nobody else would ever say it."""
+    core = Core(tmp_path, two_venues(mass_status=True))
+    core.start(a.REBOOTED)
+    for name in core.sessions:
+        core.logon(name)
+    (request,) = [fields for session, kind, fields in core.synced("XNAS") if (session, kind) == ("XNAS", "AF")]
+    assert request[585] == "7"
+    (alert,) = core.report("C1-9", "0", "I", "0", t790="1")
+    assert alert[0] == "" and alert[2][58].startswith("report on an order that is not ours")
+    assert [kind for _, kind, _ in core.synced("XNAS")] == []
