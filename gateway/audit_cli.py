@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-FAILED, UNUSABLE = 1, 2
-PATIENCE_S = 2.0  # work that takes longer shows its progress
+from gateway.console import one_line_errors, progress, refuse
+
+FAILED = 1
 
 audit_app = typer.Typer(no_args_is_help=True, help="Export the journal for an examiner, prove an export, report a day.")
 
@@ -20,36 +17,6 @@ JournalArgument = Annotated[Path, typer.Argument(help="journal folder, or the st
 DayOption = Annotated[
     str, typer.Option("--day", help="only this day, YYYY-MM-DD, in the zone of `day.zone` in the settings, else UTC")
 ]
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[float], None]]:
-    """A progress bar on stderr, from PATIENCE_S on; gives the function to tell it the share that is done."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    started = time.monotonic()
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=1.0, visible=False)
-
-        def tell(share: float) -> None:
-            bar.update(task, completed=share, visible=time.monotonic() - started > PATIENCE_S)
-
-        yield tell
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Ends the command with one line and status UNUSABLE where what it was given is of no use."""
-    from gateway.journal.read import JournalError
-    from gateway.ops.audit import AuditError
-    from gateway.settings import ConfigError
-
-    try:
-        yield
-    except (AuditError, JournalError, ConfigError, ValueError, OSError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(UNUSABLE) from None
 
 
 @audit_app.command()
@@ -70,10 +37,10 @@ def export(
     whole new one, and only the digest or the journal would show it.
     """
     from gateway.ops.audit import export as write_export
-    from gateway.ops.history import Period
+    from gateway.ops.period import Period
 
-    with _one_line_errors(), _progress("export") as tell:
-        manifest = write_export(journal, out, Period(day, start, end), tell)
+    with one_line_errors(ValueError), progress("export") as watch:
+        manifest = write_export(journal, out, Period(day, start, end), watch)
     rows = ", ".join(f"{table.rows} {name}" for name, table in manifest.tables.items())
     typer.echo(f"export {manifest.export} in {out}: {rows}; digest {manifest.digest}")
     for fault in manifest.journal_faults:
@@ -97,8 +64,8 @@ def verify(
     """
     from gateway.ops.audit_verify import verify as verify_exports
 
-    with _one_line_errors(), _progress("verify") as tell:
-        manifests, faults = verify_exports(folder, journal, tell)
+    with one_line_errors(ValueError), progress("verify") as watch:
+        manifests, faults = verify_exports(folder, journal, watch)
     if faults:
         for fault in faults:
             typer.echo(fault)
@@ -122,15 +89,14 @@ def report(
     ] = None,
 ) -> None:
     """Post-trade report: orders, checks, fills, positions, how near limits came, latency, and what went wrong."""
-    from gateway.ops.history import Period
+    from gateway.ops.period import Period
     from gateway.ops.render import to_html, to_markdown
     from gateway.ops.report import make_report
 
     if out is not None and out.suffix not in (".md", ".html"):
-        typer.echo(f"--out: want a file that ends in .md or .html, got {out}", err=True)
-        raise typer.Exit(UNUSABLE)
-    with _one_line_errors(), _progress("report") as tell:
-        made = make_report(journal, Period(day), tell)
+        refuse(f"--out: want a file that ends in .md or .html, got {out}")
+    with one_line_errors(ValueError), progress("report") as watch:
+        made = make_report(journal, Period(day), watch)
         text = to_html(made) if out is not None and out.suffix == ".html" else to_markdown(made)
         if out is not None:
             out.write_text(text, "utf-8")

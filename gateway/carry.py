@@ -1,7 +1,8 @@
-"""Carry a state over to settings that changed while the gateway was down.
+"""Carry a state over to settings, or to a layout, that changed while the gateway was down.
 
 Entities, instruments, sessions and limits come from the settings; all that events made comes from the old state. Orders
 and requests keep their rows, since child ClOrdIDs name them; rows of what the settings order anew are mapped by name.
+Columns are taken by name too: one that the layout of the old state lacks keeps what `build_state` gives it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.lib.recfunctions import assign_fields_by_name
 
-from gateway.core.layout import ACCOUNT, NONE, SCOPE_NAMES
+from gateway.core.layout import ACCOUNT, CAPACITIES, NONE, SCOPE_NAMES, state_dtype
 from gateway.core.setup import exposure_rows, link_rows
 from gateway.fix.values import E8
 from gateway.settings import ConfigError, Position, Settings
@@ -28,6 +30,26 @@ OF_ENTITY = ("open_orders", "slice", "sliced", "in_window", "messages", "refused
 OF_INSTRUMENT = ("bid_e8", "ask_e8", "last_e8", "quote_ns", "last_ns")
 OF_SESSION = ("up", "subscribed", "last_in", "continued", "recovering", "doubts", "asked")
 OF_EXPOSURE = ("position_e8", "open_buy_e8", "open_sell_e8")
+# Columns of each table ("": of the state itself) without which an older layout cannot be carried.
+NEEDED = {
+    "": ("entity_count", "instrument_count", "session_count", "exposure_count", "order_count", "request_count")
+    + ("execution_count", "run"),
+    "entities": ("scope", "name_size", "name"),
+    "instruments": ("symbol_size", "symbol"),
+    "sessions": ("entity",),
+    "exposures": ("entity", "instrument", *OF_EXPOSURE),
+    "orders": ("run", "number", "session", "venue", "instrument", "entities", "exposures", "first", "counted_open"),
+    "requests": ("session", "order", "cl_ord_id_size", "cl_ord_id"),
+    "executions": ("venue", "order", "corrects"),
+}
+# What is taken of each table; of a table that is not here, all.
+TAKEN = {
+    "": OF_STATE,
+    "entities": OF_ENTITY,
+    "instruments": OF_INSTRUMENT,
+    "sessions": OF_SESSION,
+    "exposures": OF_EXPOSURE,
+}
 
 
 @dataclass(frozen=True)
@@ -39,9 +61,30 @@ class Rows:
     sessions: np.ndarray
 
 
+def layout_faults(old: np.dtype) -> Iterator[str]:
+    """Why `carry` cannot take a state of this dtype: columns that it needs are missing, or those taken changed type."""
+    new = state_dtype(CAPACITIES["small"])
+    for table, needed in NEEDED.items():
+        had, want = _row_dtype(old, table), _row_dtype(new, table)
+        assert want is not None and want.names is not None, table
+        for column in dict.fromkeys((*needed, *TAKEN.get(table, want.names))):
+            label = f"{table}.{column}" if table else column
+            if had is None or column not in (had.names or ()):
+                if column in needed:
+                    yield f"it has no {label}"
+            elif had[column] != want[column]:
+                yield f"its {label} is {had[column]}, want {want[column]}"
+
+
+def _row_dtype(state: np.dtype, table: str) -> np.dtype | None:
+    """Dtype of the rows of a table, or of the state itself without one; None where there is no such table."""
+    return state if not table else state[table].base if table in (state.names or ()) else None
+
+
 def carry(old: State, settings: Settings) -> State:
     """A state of `settings` with all that `old` knows; `old` stays as it is.
 
+    `old` may be of any layout in which `layout_faults` finds nothing. The new state is of today's.
     Positions of the positions file count only for an account that the old state has no row for in that instrument.
     Raises ConfigError where the settings lack something that an open order or a position is in, or room.
     """
@@ -51,7 +94,7 @@ def carry(old: State, settings: Settings) -> State:
     faults = [*_open_orders_lost(old, rows, lost), *_positions_lost(old, rows)]
     if faults:
         raise ConfigError("\n".join(f"{settings.path}: {fault}" for fault in faults))
-    for name in OF_STATE:
+    for name in _shared(old.block, OF_STATE):
         new.record[name] = old.record[name]
     _carry_columns(old.record["entities"], new.record["entities"], rows.entities, OF_ENTITY)
     _carry_columns(old.record["instruments"], new.record["instruments"], rows.instruments, OF_INSTRUMENT)
@@ -129,9 +172,14 @@ def _positions_lost(old: State, rows: Rows) -> Iterator[str]:
         yield f"{missing}: is missing, want it until the position of {holder} in {symbol}, now {shown}, is flat"
 
 
+def _shared(old: np.ndarray, columns: tuple[str, ...]) -> list[str]:
+    """Those columns that the layout of the old state has."""
+    return [column for column in columns if column in (old.dtype.names or ())]
+
+
 def _carry_columns(old: np.ndarray, new: np.ndarray, rows: np.ndarray, columns: tuple[str, ...]) -> None:
     kept = np.flatnonzero(rows != NONE)
-    for column in columns:
+    for column in _shared(old, columns):
         new[column][rows[kept]] = old[column][kept]
 
 
@@ -170,7 +218,7 @@ def _carry_orders(
     s = new.record
     _require_room(settings, "orders", lost.size, s.orders.size)
     orders = s["orders"][: lost.size]
-    orders[:] = old.record["orders"][: lost.size]
+    assign_fields_by_name(orders, old.record["orders"][: lost.size], zero_unassigned=False)
     orders["session"] = rows.sessions[orders["session"]]
     orders["venue"] = rows.sessions[orders["venue"]]
     orders["instrument"] = rows.instruments[orders["instrument"]]
@@ -185,7 +233,7 @@ def _carry_requests(old: State, new: State, rows: Rows, lost: np.ndarray, settin
     s = new.record
     _require_room(settings, "requests", int(s.request_count), s.requests.size)
     requests = s["requests"][: s.request_count]
-    requests[:] = old.record["requests"][: s.request_count]
+    assign_fields_by_name(requests, old.record["requests"][: s.request_count], zero_unassigned=False)
     used = requests["session"] != NONE
     of_lost = np.append(lost, False)[requests["order"]]
     requests["session"] = rows.sessions[requests["session"]]
@@ -204,7 +252,7 @@ def _carry_executions(old: State, new: State, rows: Rows, lost: np.ndarray, sett
     count = int(kept.sum())
     _require_room(settings, "executions", count, s.executions.size)
     executions = s["executions"][:count]
-    executions[:] = before if kept.all() else before[kept]
+    assign_fields_by_name(executions, before if kept.all() else before[kept], zero_unassigned=False)
     executions["venue"] = rows.sessions[executions["venue"]]
     moved = np.append(np.where(kept, np.cumsum(kept) - 1, NONE), NONE)
     executions["corrects"] = moved[executions["corrects"]]

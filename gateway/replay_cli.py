@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import Progress
 from rich.text import Text
 
-from gateway.journal.history import History, Watch, journal_folder
-from gateway.journal.read import JournalError
-from gateway.settings import ConfigError
+from gateway.console import one_line_errors, progress, refuse
+from gateway.journal.history import History
 
-DIFFERS, UNUSABLE = 1, 2
+DIFFERS = 1
 SHOWN_DIFFERENCES = 3
-SILENT_S = 2.0  # a replay that takes longer shows how far it is
 WIDTH = 200  # of tables that do not go to a terminal
 
 
@@ -65,11 +60,11 @@ def replay(
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH)
     chosen = [x for x in (until, order, explain, with_limits) if x is not None]
     if len(chosen) > 1:
-        _refuse("want one of --until, --order, --explain, --with at a time")
+        refuse("want one of --until, --order, --explain, --with at a time")
     if with_limits is None and (csv or plot):
-        _refuse("--csv and --plot: want --with FILE beside them")
-    try:
-        history = History(journal_folder(journal))
+        refuse("--csv and --plot: want --with FILE beside them")
+    with one_line_errors():
+        history = History(journal)
         if until is not None:
             _print_state(console, history, until)
         elif order is not None:
@@ -80,34 +75,6 @@ def replay(
             _print_what_if(console, history, with_limits, csv, plot)
         else:
             _print_comparison(console, history)
-    except (JournalError, ConfigError) as error:
-        _refuse(str(error))
-    except OSError as error:
-        _refuse(f"{error.filename}: {error.strerror}")
-
-
-def _refuse(line: str) -> NoReturn:
-    typer.echo(line, err=True)
-    raise typer.Exit(UNUSABLE)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Watch]:
-    """A Watch that shows a bar once it takes long."""
-    bar = Progress(console=Console(file=sys.stderr), transient=True)
-    task = bar.add_task(what)
-    started = time.monotonic()
-
-    def watch(done: int, total: int) -> None:
-        if time.monotonic() - started > SILENT_S:
-            bar.start()
-            bar.update(task, completed=done, total=total)
-
-    try:
-        yield watch
-    finally:
-        if bar.live.is_started:
-            bar.stop()
 
 
 def _print(console: Console, parts: Iterable[RenderableType]) -> None:
@@ -119,7 +86,7 @@ def _print_comparison(console: Console, history: History) -> None:
     from gateway.journal.compare import compare, differing_events
     from gateway.journal.show import difference_table
 
-    with _progress("replaying") as watch:
+    with progress("replaying") as watch:
         comparison = compare(history, watch)
     replayer = comparison.replayer
     console.print(f"{history.folder}: {comparison.segments} segments, from {history.beginning}", soft_wrap=True)
@@ -137,7 +104,7 @@ def _print_state(console: Console, history: History, until: str) -> None:
     from gateway.journal.history import state_at
     from gateway.journal.show import state_tables
 
-    with _progress("replaying") as watch:
+    with progress("replaying") as watch:
         moment = state_at(history, until, watch)
     _print(console, state_tables(moment))
 
@@ -146,7 +113,7 @@ def _print_order(console: Console, history: History, wanted: str) -> None:
     from gateway.journal.explain import find_order
     from gateway.journal.show import order_table
 
-    with _progress("searching") as watch:
+    with progress("searching") as watch:
         found = find_order(history, wanted, watch)
     console.print(order_table(found))
 
@@ -155,7 +122,7 @@ def _print_explanations(console: Console, history: History, wanted: str) -> None
     from gateway.journal.explain import explain
     from gateway.journal.show import explanation
 
-    with _progress("replaying") as watch:
+    with progress("replaying") as watch:
         found = explain(history, wanted, watch)
     for x in found:
         _print(console, explanation(x))
@@ -170,8 +137,8 @@ def _print_what_if(console: Console, history: History, limits: Path, csv: Path |
         try:
             import matplotlib  # noqa: F401
         except ImportError:
-            _refuse("--plot: matplotlib is not installed, want it: pip install matplotlib")
-    with _progress("judging again") as watch:
+            refuse("--plot: matplotlib is not installed, want it: pip install matplotlib")
+    with progress("judging again") as watch:
         result = what_if(history, limits, watch)
     _print(console, show_what_if.what_if_tables(result))
     if csv is not None:

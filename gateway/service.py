@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,14 +77,14 @@ class Service:
         # Few segments behind the snapshot can wait for the next one to be closed.
         many = recovered.segments >= settings.config.journal.snapshot_every
         self._followed = self._journal.number - (1 if many else 0)
-        self._unsent = recovered.unsent
-        self._fresh = recovered.replayer.state is None
+        self._unsent = _of_todays_sessions(recovered, settings)
         self._control = ControlSocket(self.folder, self._inbox.put)
         self._stopping = threading.Event()
         self._wall_offset_ns = 0
         self._fault = int(self.state.record.fault)
         self._up: set[int] = set()
-        self._waiting: list[Output] = []  # journaled, to be sent
+        self._waiting: deque[Output] = deque()  # journaled, to be sent
+        self._failed = False
         self._day_end: datetime | None = None
         self._start(recovered, clear_fault)
 
@@ -95,9 +96,11 @@ class Service:
         """Serve until `stop`; an unexpected error anywhere ends it and is raised here."""
         try:
             self._begin_sessions()
-            self._send_unsent()
             log.info("gateway is up", name=self.settings.config.gateway.name, run=self.run_number)
             self._loop()
+        except BaseException:
+            self._failed = True
+            raise
         finally:
             self._close()
 
@@ -210,17 +213,31 @@ class Service:
             self._apply(item)
             return
         try:
-            if item.request["command"] != "resolve":
-                raise ConfigError(f"no such command: {item.request['command']}")
-            self._apply(resolve_event(self.state, item.request, item.user))
-        except ConfigError as error:
+            text = self._command(item)
+        except Exception as error:
+            log.warning("command refused", user=item.user, why=str(error))
             item.reply(False, str(error))
         else:
-            log.warning("order in doubt resolved", user=item.user, **item.request)
-            item.reply(True, f"order {item.request['order']} is {item.request['verdict']}")
+            item.reply(True, text)
+
+    def _command(self, command: Command) -> str:
+        request = command.request
+        if request["command"] != "resolve":
+            raise ConfigError(f"no such command: {request['command']}")
+        self._apply(resolve_event(self.state, request, command.user))
+        order, verdict = str(request["order"]), str(request["verdict"])
+        log.warning(
+            "order in doubt resolved", user=command.user, order=order, verdict=verdict, why=str(request["reason"])
+        )
+        return f"order {order} is {verdict}"
 
     def _apply(self, event: Event) -> None:
         """Journal and apply an event; what it gives is sent at once, or waits for the sync that must come before."""
+        self._handle(event)
+        if self._waiting and not self._journal.syncs_before_send:
+            self._send_waiting()
+
+    def _handle(self, event: Event) -> None:
         stamped = Event(
             event.kind,
             self._now_ns(),
@@ -230,11 +247,7 @@ class Service:
             event.data,
             event.value,
         )
-        outputs = self._driver.handle(stamped)
-        if outputs:
-            self._waiting += outputs
-            if not self._journal.syncs_before_send:
-                self._send_waiting()
+        self._waiting += self._driver.handle(stamped)
         if event.kind in (a.LOGON, a.LOGOUT, a.SYNCED):
             self._tell_session(event)
         fault = int(self.state.record.fault)
@@ -256,45 +269,56 @@ class Service:
             log.info("session is up", session=name, continued=bool(own.continued), in_doubt=int(own.doubts))
 
     def _send_waiting(self) -> None:
+        """Send what waits. Each output is taken off before it is sent: none goes out twice, whatever fails."""
         if not self._waiting:
             return
-        if self._journal.syncs_before_send:
-            self._journal.sync()
-        for output in self._waiting:
-            self._send(output)
-        self._waiting.clear()
-        self._journal.hand()
+        while self._waiting:
+            if self._journal.syncs_before_send:
+                self._journal.sync()
+            for _ in range(len(self._waiting)):
+                self._send(self._waiting.popleft())
+        if not self._unsent:
+            self._journal.hand()
 
     def _send(self, output: Output) -> None:
+        """Send one output; that it cannot go out is journaled before anything else is."""
         if output.session == NONE:
             log.error("alert", text=output.body.replace(b"\x01", b"|").decode("utf-8", "replace"))
-        else:
-            self._engine.send(output.session, output.message_type, output.body)
+            return
+        undelivered = self._engine.send(output.session, output.message_type, output.body)
+        if undelivered is not None:
+            self._handle(undelivered)
 
     def _begin_sessions(self) -> None:
-        """Connect; where no message of a session was ever applied, it goes on from what QuickFIX has counted."""
+        """Connect; a session of which no number is known goes on from what QuickFIX has counted."""
         sessions = self.state.record.sessions[: len(self.settings.config.sessions)]
-        counted = self._engine.prepare(None if self._fresh else [int(own.last_in) for own in sessions])
-        if self._fresh:
-            for row, number in enumerate(counted):
+        last_in = [None if own.last_in == NONE else int(own.last_in) for own in sessions]
+        for row, number in enumerate(self._engine.prepare(last_in)):
+            if last_in[row] is None:
                 self._apply(Event(a.LOGOUT, 0, row, number))
+        # Before any session can begin its store anew.
+        unsent = [(output, self._was_stored(output)) for output in self._unsent]
         self._engine.start()
-
-    def _send_unsent(self) -> None:
-        """Send what the last run had journaled and may not have sent: reports if QuickFIX does not have them, and never
-        an order; the core refuses one that never reached QuickFIX, and so no venue.
-        """
-        # After a power cut QuickFIX's files may lack what was sent.
-        certain = self._ended != a.REBOOTED
-        for output in self._unsent:
-            if output.session == NONE or self._engine.was_stored(output.session, output.message_type, output.body):
-                continue
-            if self.settings.config.sessions[output.session].role == "acceptor":
-                self._send(output)
-            elif certain:
-                self._engine.never_sent(output.session, output.message_type, output.body)
+        for output, stored in unsent:
+            if stored is not True:
+                self._make_good(output, stored is None)
         self._unsent = []
+        self._send_waiting()
         self._journal.hand()
+
+    def _was_stored(self, output: Output) -> bool | None:
+        """Whether QuickFIX has a message of the last run; None after a power cut, which its files may not have met."""
+        stored = self._engine.was_stored(output.session, output.message_type, output.body)
+        return None if self._ended == a.REBOOTED and not stored else stored
+
+    def _make_good(self, output: Output, perhaps_sent: bool) -> None:
+        """Send a report of the last run; but never an order: the core refuses one that surely never left."""
+        if self.settings.config.sessions[output.session].role == "acceptor":
+            self._send(output)
+        elif not perhaps_sent:
+            never = self._engine.never_sent(output.session, output.message_type, output.body)
+            if never is not None:
+                self._handle(never)
 
     def _watch_journal(self) -> None:
         if self._journal.error is not None:
@@ -356,7 +380,8 @@ class Service:
             for role in ("initiator", "acceptor"):
                 self._engine.log_out(role)
                 self._drain()
-            self._apply(Event(a.STOP, 0))
+            if not self._failed:
+                self._apply(Event(a.STOP, 0))
         finally:
             self._journal.close()
             if self._follower is not None:
@@ -405,6 +430,24 @@ def _follower_gone(folder: Path) -> Iterator[None]:
                     raise ConfigError(f"gateway.state_dir: {folder}: a follower of the journal does not end") from None
                 time.sleep(0.02)
         yield
+
+
+def _of_todays_sessions(recovered: Recovered, settings: Settings) -> list[Output]:
+    """The outputs that may not have been sent, with the rows that their sessions have in today's settings."""
+    last = recovered.replayer.settings
+    if last is None:
+        return []
+    rows = {section.id: row for row, section in enumerate(settings.config.sessions)}
+    outputs = []
+    for output in recovered.unsent:
+        if output.session == NONE:
+            continue
+        name = last.config.sessions[output.session].id
+        if name in rows:
+            outputs.append(Output(rows[name], output.message_type, output.body))
+        else:
+            log.error("not sent, its session is gone", session=name, text=output.body.decode("utf-8", "replace"))
+    return outputs
 
 
 def _put_aside(folder: Path) -> None:

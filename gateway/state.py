@@ -193,6 +193,7 @@ def _fill_sessions(state: State, settings: Settings) -> None:
         record.version = BEGIN_STRINGS[section.begin_string]
         record.entity = state.entities[a.VENUE if venue else a.SESSION, section.id]
         record.market_data = section.market_data
+        record.last_in = NONE
         record.takes_status = venue and section.order_status
         record.takes_mass_status = venue and section.mass_status
         record.max_poss_dup_age_ns = section.max_poss_dup_age

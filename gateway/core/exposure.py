@@ -6,7 +6,7 @@ difference. Buys and sells are kept apart; while replaces are pending the larges
 
 from __future__ import annotations
 
-from gateway.core.layout import NONE, POSITION_SCOPES, SCOPES, SURE
+from gateway.core.layout import NONE, POSITION_SCOPES, SCOPES, SURE, UNANSWERED
 from gateway.fix import tags as t
 from gateway.jit import kernel
 
@@ -52,6 +52,18 @@ def _add_open(s, o, delta_e8):
 
 
 @kernel
+def never_acknowledged(o):
+    """Whether the venue has said nothing of this order yet."""
+    return o.status == t.STATUS_PENDING_NEW and o.venue_order_id_size == 0
+
+
+@kernel
+def unanswered(o):
+    """Whether a message on this order went to the venue that it has not answered."""
+    return o.pending != NONE or never_acknowledged(o)
+
+
+@kernel
 def is_sure(s, o):
     """Nothing about the order is in doubt any more."""
     if o.doubt != SURE:
@@ -77,5 +89,5 @@ def settle(s, o):
                 s.entities[o.entities[k]].open_orders += is_open - o.counted_open
         s.open_order_count += is_open - o.counted_open
         o.counted_open = is_open
-    if is_open == 0:
+    if is_open == 0 or (o.doubt == UNANSWERED and s.sessions[o.venue].recovering == 0 and not unanswered(o)):
         is_sure(s, o)

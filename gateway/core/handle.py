@@ -208,7 +208,7 @@ def handle_event(s, event, buf, out):
     elif kind == a.LOGOUT:
         own = s.sessions[event.session]
         own.up = 0
-        if own.last_in == 0:
+        if own.last_in == a.NONE:
             own.last_in = event.msg_seq_num
     elif kind == a.UNDELIVERED:
         if _index_lenient(s, buf, event):

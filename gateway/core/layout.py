@@ -74,9 +74,12 @@ GONE, WORKING = 1, 2
 POSITIONS_KEPT, POSITIONS_RESET = 0, 1
 VALUES = 8
 
-# How sure we are of an order. UNCONFIRMED: the venue may have said more that we have not read; IN_DOUBT: only the venue
-# itself or a person can say what became of it.
-SURE, UNCONFIRMED, IN_DOUBT = 0, 1, 2
+# How sure we are of an order. UNCONFIRMED: the venue may have said more that we have not read; UNANSWERED: it has said
+# all, but nothing of a message of ours; IN_DOUBT: its sequence numbers prove nothing, only itself or a person can say.
+SURE, UNCONFIRMED, UNANSWERED, IN_DOUBT = 0, 1, 2, 3
+
+# Value 0 of an UNDELIVERED event: the venue says so, by a Reject or a ResendRequest, or the engine infers it.
+SAID, INFERRED = 0, 1
 
 # What became of the order message of an event.
 NOT_DECIDED, ACCEPTED, REFUSED = 0, 1, 2
@@ -173,7 +176,7 @@ SESSION_FIELDS = (
     ("default", "i8", SCOPES),  # entity where the message names none; NONE: the message must name one
     ("market_data", "i8"),  # 1: subscribe after logon
     ("subscribed", "i8"),  # instruments before this one have been subscribed to
-    ("last_in", "i8"),  # MsgSeqNum(34) of the last message applied
+    ("last_in", "i8"),  # MsgSeqNum(34) of the last message applied, NONE: not known
     ("takes_status", "i8"),  # 1: the venue answers OrderStatusRequest(H)
     ("takes_mass_status", "i8"),  # 1: and OrderMassStatusRequest(AF)
     ("continued", "i8"),  # 1: sequence numbers of this logon go on from the last one
@@ -190,7 +193,7 @@ ORDER = np.dtype(
         ("number", "i8"),  # NONE: a free row
         ("next", "i8"),  # in the list of free rows
         ("asked", "i8"),  # OrderStatusRequests that the venue has not answered
-        ("doubt", "i8"),  # SURE, UNCONFIRMED or IN_DOUBT
+        ("doubt", "i8"),  # SURE to IN_DOUBT
         ("session", "i8"),
         ("venue", "i8"),
         ("instrument", "i8"),

@@ -160,6 +160,23 @@ def find_child(s, venue, buf, start, size):
 
 
 @kernel
+def given_back(s, buf, start, size):
+    """Whether a child ClOrdID ("C<run>-<number>") is of a request whose row was given back at an end of day."""
+    end = start + size
+    dash = start + 1
+    while dash < end and buf[dash] != 45:
+        dash += 1
+    if size < 4 or buf[start] != 67 or dash >= end:
+        return False
+    run = parse_int(buf, start + 1, dash - start - 1)
+    child = parse_int(buf, dash + 1, end - dash - 1)
+    if child < 0 or child % CHILD_ROWS >= s.request_count:
+        return False
+    r = s.requests[child % CHILD_ROWS]
+    return child < r.child or (child == r.child and run == r.run and r.order == NONE)
+
+
+@kernel
 def orders_left(s):
     """Rows that orders can still take."""
     return s.orders.size - s.order_count + s.order_free_count

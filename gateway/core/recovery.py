@@ -1,8 +1,9 @@
 """Orders whose fate is not known: after a crash, or when a venue began its sequence numbers anew. Kernels only.
 
 They count at their worst and are never sent again. An order is UNCONFIRMED until its venue has resent what we missed
-(SYNCED), and IN_DOUBT where sequence numbers prove nothing: then only the venue's answer to an OrderStatusRequest(H) or
-a person (RESOLVE) settles it. A venue gets no new orders before all of its own are sure.
+(SYNCED); UNANSWERED if it has still said nothing of a message of ours then, until it does; and IN_DOUBT where sequence
+numbers prove nothing: then only its answer to an OrderStatusRequest(H) or a person (RESOLVE) settles it. A venue gets
+no new orders before all of its own are sure.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert, order_mass_status_request, order_status_request, report
-from gateway.core.exposure import closed, is_sure, settle
+from gateway.core.exposure import closed, is_sure, never_acknowledged, settle, unanswered
 from gateway.core.intake import char_of, decimal_of
 from gateway.core.layout import NONE
 from gateway.core.refusals import refuse_child, refuse_request
@@ -28,18 +29,6 @@ FILLS_MISSED = c.phrase("an order's status tells of fills not seen, now counted:
 DOUBTS_LEFT = c.phrase("orders are in doubt, a person must resolve them, at venue ")
 RESOLVED = c.phrase("resolved by a person")
 RESOLVED_BY = c.phrase("order in doubt resolved: ")
-
-
-@kernel
-def _never_acknowledged(o):
-    """Whether the venue has said nothing of this order yet."""
-    return o.status == t.STATUS_PENDING_NEW and o.venue_order_id_size == 0
-
-
-@kernel
-def _unanswered(o):
-    """Whether a message on this order went to the venue that it has not answered."""
-    return o.pending != NONE or _never_acknowledged(o)
 
 
 @kernel
@@ -77,7 +66,7 @@ def on_start(s, event):
         for row in range(s.order_count):
             o = s.orders[row]
             if o.number != NONE:
-                _doubt(s, o, a.IN_DOUBT if ended == a.REBOOTED and _unanswered(o) else a.UNCONFIRMED)
+                _doubt(s, o, a.UNANSWERED if ended == a.REBOOTED and unanswered(o) else a.UNCONFIRMED)
 
 
 @kernel
@@ -110,7 +99,12 @@ def on_synced(s, out, buf, event):
     if own.doubts > 0 and own.continued == 1:
         for row in range(s.order_count):
             o = s.orders[row]
-            if o.number != NONE and o.venue == event.session and o.doubt == a.UNCONFIRMED:
+            if o.number == NONE or o.venue != event.session:
+                continue
+            if unanswered(o):
+                # It may have been refused in a way that is never said again.
+                _doubt(s, o, a.UNANSWERED if o.doubt == a.UNCONFIRMED else a.SURE)
+            elif o.doubt == a.UNCONFIRMED or o.doubt == a.UNANSWERED:
                 is_sure(s, o)
     if own.doubts > 0 and own.takes_status == 0:
         name = s.entities[own.entity]
@@ -156,7 +150,7 @@ def answers_doubt(s, request, index, buf):
     o = s.orders[r.order]
     if o.doubt != a.SURE:
         return True
-    never = r.state == a.REQUEST_PENDING if r.kind != t.NEW_ORDER_SINGLE else _never_acknowledged(o)
+    never = r.state == a.REQUEST_PENDING if r.kind != t.NEW_ORDER_SINGLE else never_acknowledged(o)
     return never and char_of(index, buf, t.OrdStatus, 0) == t.STATUS_REJECTED
 
 
@@ -187,7 +181,7 @@ def answer_in_doubt(s, out, buf, event, request):
     o = s.orders[r.order]
     index = s.work.index
     unknown = char_of(index, buf, t.OrdStatus, 0) == t.STATUS_REJECTED
-    never = r.state == a.REQUEST_PENDING if r.kind != t.NEW_ORDER_SINGLE else _never_acknowledged(o)
+    never = r.state == a.REQUEST_PENDING if r.kind != t.NEW_ORDER_SINGLE else never_acknowledged(o)
     if unknown and request == o.accepted and not never:
         alert(s, out, UNKNOWN_THERE, buf, event.start, event.length)
         return 0

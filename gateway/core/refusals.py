@@ -20,6 +20,7 @@ LATE_UNDELIVERED = c.phrase("the venue acknowledged an order and now says it nev
 NOT_DELIVERED = c.phrase("the venue did not receive this message")
 REFUSED_BY_VENUE = c.phrase("the venue refused this message: ")
 NO_STATUS = c.phrase("the venue does not answer OrderStatusRequest(H), resolve its orders in doubt: ")
+PERHAPS_SENT = c.phrase("not known whether this was sent, its order is in doubt: ")
 CLOSED_THERE = c.phrase("the venue says that this order is closed, here it counts as open: ")
 
 
@@ -105,9 +106,14 @@ def undelivered(s, out, buf, event):
     index = s.work.index
     f = find(index, t.ClOrdID)
     request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
-    if request != NONE:
-        _say_refused(s, index, buf)
-        refuse_child(s, out, buf, event, request)
+    if request == NONE:
+        return
+    if event.value[0] == a.INFERRED and s.orders[s.requests[request].order].doubt >= a.UNANSWERED:
+        # What the engine infers from its files says nothing where these can have lost something.
+        alert(s, out, PERHAPS_SENT, buf, event.start, event.length)
+        return
+    _say_refused(s, index, buf)
+    refuse_child(s, out, buf, event, request)
 
 
 @kernel

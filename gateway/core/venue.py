@@ -20,6 +20,7 @@ from gateway.core.lookup import (
     find_execution,
     find_security,
     find_symbol,
+    given_back,
 )
 from gateway.core.recovery import answer_in_doubt, answers_doubt
 from gateway.core.refusals import UNKNOWN_REJECT, refuse_request, unlink_pending
@@ -243,7 +244,10 @@ def execution_report(s, out, buf, event):
             return
     if request == NONE:
         s.unknown_executions += 1
-        if action == TRADE and execution != NONE:
+        f = find(index, t.ClOrdID)
+        old = event.poss_dup == 1 and f >= 0 and given_back(s, buf, index.start[f], index.length[f])
+        # What is resent of a day that has ended was booked then.
+        if action == TRADE and execution != NONE and not old:
             _book_unknown(s, index, buf, execution)
         alert(s, out, UNKNOWN_REPORT, buf, event.start, event.length)
         return

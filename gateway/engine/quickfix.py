@@ -51,11 +51,17 @@ def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(callback)
     def guard(self: _Application, *args: Any) -> None:
+        if self.failed:
+            # What came behind a message that was lost here must not be counted: it is asked for again. Nor does any go.
+            if callback.__name__ == "toApp":
+                raise fix.DoNotSend
+            return
         try:
             callback(self, *args)
         except fix.DoNotSend:
             raise
         except Exception as error:
+            self.failed = True
             self.inbox.put(error)
 
     return guard
@@ -95,7 +101,8 @@ class _Application(fix.Application):
         self.venues = {row for row, s in enumerate(sessions) if s.role == "initiator"}
         self.logged_on: set[int] = set()
         self.sent: dict[tuple[int, int], str] = {}  # ClOrdID of the child by venue and MsgSeqNum, the latest
-        self.declined = False  # whether `toApp` kept the last message from being sent
+        self.declined = ""  # ClOrdID or MsgType of the last message if `toApp` kept it from being sent
+        self.failed = False  # a callback has failed, and the process is about to end
         self.next_sender: dict[int, int] = {}  # number of our next message when the session was last off
         self.logon_seq: dict[int, int] = {}  # MsgSeqNum of our last Logon
         self.fences: dict[int, _Fence] = {}  # venues that have not answered a TestRequest since logon
@@ -145,7 +152,11 @@ class _Application(fix.Application):
             _keep_gap(message, session_id)
         if message_type == "3" and row in self.venues and message.isSetField(45):
             cl_ord_id = self.sent.get((row, int(message.getField(45))))
-            if cl_ord_id is not None:
+            if cl_ord_id is None:
+                log.error(
+                    "alert", text="reject of a message that is not known: " + message.toString().replace(SOH, "|")
+                )
+            else:
                 text = message.getField(58) if message.isSetField(58) else "session reject"
                 self.inbox.put(_undelivered(row, cl_ord_id, text))
         elif message_type == "4" and not (message.isSetField(123) and message.getField(123) == "Y"):
@@ -171,10 +182,11 @@ class _Application(fix.Application):
         again = header.isSetField(43) and header.getField(43) == "Y"
         cl_ord_id = message.getField(11) if message_type in NEVER_LATE else ""
         if again or row not in self.logged_on:
-            if cl_ord_id:
-                self.inbox.put(_undelivered(row, cl_ord_id, ""))
             # Only the core's thread sends new messages; resends are QuickFIX's.
-            self.declined = self.declined or not again
+            if not again:
+                self.declined = cl_ord_id or message_type
+            elif cl_ord_id:
+                self.inbox.put(_undelivered(row, cl_ord_id, ""))
             raise fix.DoNotSend
         if cl_ord_id:
             self.sent[row, int(header.getField(34))] = cl_ord_id
@@ -199,15 +211,29 @@ def _keep_gap(message: fix.Message, session_id: fix.SessionID) -> None:
         session.setNextTargetMsgSeqNum(expected - 1)
 
 
-def _undelivered(row: int, cl_ord_id: str, text: str) -> Event:
+def _undelivered(row: int, cl_ord_id: str, text: str, evidence: int = a.SAID) -> Event:
     fields = f"11={cl_ord_id}{SOH}" + (f"58={text}{SOH}" if text else "")
-    return Event(a.UNDELIVERED, 0, row, data=fields.encode("utf-8", "surrogateescape"))
+    return Event(a.UNDELIVERED, 0, row, data=fields.encode("utf-8", "surrogateescape"), value=(evidence,))
 
 
-def _fields(message: bytes) -> list[bytes]:
-    """Fields of a message but those of the session layer, sorted."""
+def _fields(message: bytes, message_type: str) -> list[bytes]:
+    """What tells one message from another: MsgType and ClOrdID of an order message, since our ids are used once; else
+    all fields but those of the session layer, sorted.
+    """
     fields = message.rstrip(b"\x01").split(b"\x01")
+    if message_type in NEVER_LATE:
+        return sorted(field for field in fields if field.startswith((b"35=", b"11=")))
     return sorted(field for field in fields if field.partition(b"=")[0] not in SESSION_TAGS)
+
+
+def _cl_ord_id(body: bytes) -> str:
+    """ClOrdID(11) of an order message."""
+    return next(field[3:].decode() for field in body.split(b"\x01") if field.startswith(b"11="))
+
+
+def _text_of(body: bytes) -> str:
+    """A body as it goes to QuickFIX, whose strings are UTF-8."""
+    return body.decode("utf-8", "replace")
 
 
 def _bytes_of(message: fix.Message) -> bytes:
@@ -233,15 +259,16 @@ class QuickFixEngine:
         self._factories: list[Any] = []
         self._movers: dict[str, Any] = {}  # by the id of their first session
         self._initiators: dict[int, Any] = {}
+        self._unsafe: set[int] = set()  # sessions whose store may lack what was sent
         self._reviving: set[int] = set()
         self._stopping = False
 
-    def prepare(self, last_in: list[int] | None) -> list[int]:
+    def prepare(self, last_in: list[int | None]) -> list[int]:
         """Make the sessions; raises RuntimeError with QuickFIX's reason when a setting cannot be used.
 
         `last_in` is the number of the last message of each session that was journaled: what came after it is asked for
-        again, whatever QuickFIX says (it counts a message as seen as soon as its callback returns). None: nothing is
-        known of the past, go on from where QuickFIX is. Returns the number of the last message of each session.
+        again, whatever QuickFIX says (it counts a message as seen as soon as its callback returns). None: not known,
+        go on from where QuickFIX is. Returns the number of the last message of each session.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         for begin_string in {section.begin_string for section in self._sessions}:
@@ -265,8 +292,7 @@ class QuickFixEngine:
             self._movers[group[0].id] = mover
             if group[0].role == "initiator":
                 self._initiators[self._sessions.index(group[0])] = mover
-        wanted = [None if last_in is None else last + 1 for last in last_in or [0] * len(self._sessions)]
-        return [self._expect(row, number) for row, number in enumerate(wanted)]
+        return [self._expect(row, last) for row, last in enumerate(last_in)]
 
     def start(self) -> None:
         """Listen and connect; raises RuntimeError with QuickFIX's reason when a port cannot be used."""
@@ -276,16 +302,18 @@ class QuickFixEngine:
             except (fix.ConfigError, fix.RuntimeError) as error:
                 raise RuntimeError(f"session {name}: {error}") from error
 
-    def _expect(self, row: int, wanted: int | None) -> int:
+    def _expect(self, row: int, last: int | None) -> int:
         """Set the number of the next message of a session that has not started; returns the one before it."""
         session = fix.Session.lookupSession(self._ids[row])
         known = session.getExpectedTargetNum()
         next_sender = session.getExpectedSenderNum()
-        if wanted is not None and wanted > known:
-            # QuickFIX's store began anew without our knowing: its numbers prove nothing.
-            wanted, next_sender = 1, sys.maxsize
-        if wanted is not None and wanted < known and not self._sessions[row].reset_on_logon:
-            session.setNextTargetMsgSeqNum(wanted)
+        if (last is not None and last >= known) or next_sender == 1:
+            # QuickFIX's store has lost its end or began anew: nothing can be inferred from it.
+            self._unsafe.add(row)
+        if last is not None and last >= known:
+            next_sender = sys.maxsize
+        elif last is not None and last + 1 < known and not self._sessions[row].reset_on_logon:
+            session.setNextTargetMsgSeqNum(last + 1)
         self._application.next_sender[row] = next_sender
         return int(session.getExpectedTargetNum()) - 1
 
@@ -299,19 +327,26 @@ class QuickFixEngine:
                 message.setField(112, test_req_id)
                 fix.Session.sendToTarget(message, self._ids[row])
 
-    def was_stored(self, session: int, message_type: str, body: bytes) -> bool:
-        """Whether a message of the last run is among the last that QuickFIX stored before it sent them."""
+    def was_stored(self, session: int, message_type: str, body: bytes) -> bool | None:
+        """Whether a message of the last run is among the last that QuickFIX stored before it sent them; None: unknown.
+
+        To be asked before `start`: a session that begins anew empties its store.
+        """
+        if session in self._unsafe:
+            return None
         section = self._sessions[session]
         names = (section.begin_string, section.sender_comp_id, section.target_comp_id)
         store = read_store(self._folder / "store", *names, last=LAST_STORED)
-        wanted = sorted((b"35=" + message_type.encode() + b"\x01" + body).rstrip(b"\x01").split(b"\x01"))
-        return store is not None and any(_fields(sent) == wanted for sent in store.sent.values())
+        if store is None:
+            return None
+        wanted = _fields(f"35={message_type}{SOH}{_text_of(body)}".encode(), message_type)
+        return any(_fields(sent, message_type) == wanted for sent in store.sent.values())
 
-    def never_sent(self, session: int, message_type: str, body: bytes) -> None:
-        """Tell the core that an order message of the last run never reached its venue."""
-        if message_type in NEVER_LATE:
-            cl_ord_id = next(field[3:] for field in body.split(b"\x01") if field.startswith(b"11="))
-            self._inbox.put(_undelivered(session, cl_ord_id.decode(), ""))
+    def never_sent(self, session: int, message_type: str, body: bytes) -> Event | None:
+        """The event that tells the core that an order message of the last run never reached its venue."""
+        if message_type not in NEVER_LATE:
+            return None
+        return _undelivered(session, _cl_ord_id(body), "", a.INFERRED)
 
     def log_out(self, role: str) -> None:
         """Log the sessions of a role ("initiator": venues, "acceptor": EMS) out for good.
@@ -351,25 +386,29 @@ class QuickFixEngine:
         except Exception as error:
             self._inbox.put(error)
 
-    def send(self, session: int, message_type: str, body: bytes) -> None:
+    def send(self, session: int, message_type: str, body: bytes) -> Event | None:
         """Send a message: `body` is its fields after the header; QuickFIX adds header and trailer.
 
-        Raises RuntimeError when the message could not be stored, on a full disk for instance: it is lost otherwise.
+        Returns the UNDELIVERED event of an order message that could not go out now. Raises RuntimeError when the
+        message could not be stored, on a full disk for instance: it is lost otherwise.
         """
         section = self._sessions[session]
-        fields = body.decode("utf-8", "replace")
-        text = f"8={section.begin_string}{SOH}9=0{SOH}35={message_type}{SOH}{fields}10=000{SOH}"
-        message = fix.Message(text, self._dictionaries[session], False)
-        if section.reset_on_logon and session not in self._application.logged_on:
+        application = self._application
+        fields = _text_of(body)
+        if section.reset_on_logon and session not in application.logged_on:
             # Nothing can be kept for a peer that forgets its numbers, and QuickFIX cannot tell this from a full disk.
             if section.role == "initiator" and message_type in NEVER_LATE:
-                self._inbox.put(_undelivered(session, message.getField(11), ""))
-            else:
-                log.warning("not sent, the peer is off and resets its numbers", session=section.id, text=fields)
-            return
-        self._application.declined = False
-        if not fix.Session.sendToTarget(message, self._ids[session]) and not self._application.declined:
+                return _undelivered(session, _cl_ord_id(body), "")
+            log.warning("not sent, the peer is off and resets its numbers", session=section.id, text=fields)
+            return None
+        text = f"8={section.begin_string}{SOH}9=0{SOH}35={message_type}{SOH}{fields}10=000{SOH}"
+        message = fix.Message(text, self._dictionaries[session], False)
+        application.declined = ""
+        if not fix.Session.sendToTarget(message, self._ids[session]) and not application.declined:
             raise RuntimeError(f"session {section.id}: a message could not be stored, see {self._folder / 'log'}")
+        if application.declined and message_type in NEVER_LATE:
+            return _undelivered(session, application.declined, "")
+        return None
 
     def _make(self, kind: Any, group: list[SessionSection]) -> Any:
         settings = fix.SessionSettings()

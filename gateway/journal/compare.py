@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
 
 from gateway.core.driver import Driver, Output
 from gateway.journal import format as f
-from gateway.journal.history import History, Part, Watch, entry_at, kinds_of, stretch, unwatched
+from gateway.journal.history import History, Watch, unwatched
 from gateway.journal.read import Entry
 from gateway.journal.replayer import Replayer
 from gateway.settings import Settings
@@ -43,16 +40,16 @@ def compare(history: History, watch: Watch = unwatched) -> Comparison:
     seconds = 0.0
     for part in history.parts(watch):
         at = 0
-        if replayer.events == 0 and part.segment.committed() > 0:
-            at = next(_events(part), (0, part.segment.committed()))[1]
-            replayer.apply(stretch(part.segment, 0, at))
+        if replayer.events == 0 and part.events.size:
+            at = int(part.events[0, 1])
+            replayer.apply(part.cut(0, at))
         before = replayer.events
         started = time.perf_counter()
-        replayer.apply(stretch(part.segment, at, part.segment.committed()))
+        replayer.apply(part.cut(at))
         seconds += time.perf_counter() - started
         timed += replayer.events - before
         segments += 1
-        outputs += int((kinds_of(part.segment)[: part.segment.committed()] == f.OUT).sum())
+        outputs += int((part.kinds == f.OUT).sum())
     return Comparison(replayer, segments, outputs, timed / seconds if seconds else 0.0)
 
 
@@ -64,25 +61,17 @@ def differing_events(history: History, comparison: Comparison, most: int) -> lis
     found: list[Difference] = []
     for part in history.parts():
         at = 0
-        for first, last in _events(part) if part.segment.last_sequence >= first_sequence else ():
+        for first, last in part.events.tolist() if part.segment.last_sequence >= first_sequence else ():
             if part.segment.first_sequence + last - 1 < first_sequence:
                 continue
-            replayer.apply(stretch(part.segment, at, first))
+            replayer.apply(part.cut(at, first))
             at = last
             assert replayer.state is not None, "settings come before every event"
-            entry = entry_at(part, first, last)
+            entry = part.entry(first, last)
             replayed = Driver(replayer.state.block).handle(entry.event)
             if replayed != entry.outputs:
                 found.append(Difference(entry, int(part.wall_ns[first]), part.settings_at(first), replayed))
             if len(found) == wanted:
                 return found
-        replayer.apply(stretch(part.segment, at, part.segment.committed()))
+        replayer.apply(part.cut(at))
     return found
-
-
-def _events(part: Part) -> Iterator[tuple[int, int]]:
-    """(IN, behind COMMIT) of every event."""
-    kinds = kinds_of(part.segment)[: part.segment.committed()]
-    commits = np.flatnonzero(kinds == f.COMMIT)
-    firsts = np.flatnonzero(kinds == f.IN)
-    yield from zip(firsts.tolist(), (commits + 1).tolist(), strict=True)

@@ -13,32 +13,14 @@ from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE
 from gateway.fix import tags as t
 from gateway.journal import format as f
-from gateway.journal.history import (
-    History,
-    Part,
-    Watch,
-    entry_at,
-    event_at,
-    kinds_of,
-    stretch,
-    unwatched,
-)
+from gateway.journal.history import History, Part, Watch, unwatched
+from gateway.journal.names import Names, fields_of
 from gateway.journal.read import JournalError
 from gateway.settings import SessionSection
 from gateway.state import State
 
 CHILD_ID, ORDER_ID = re.compile(r"C\d+-\d+"), re.compile(r"O\d+-\d+")
 NAMING_TAGS = (t.ClOrdID, t.OrigClOrdID, t.OrderID, t.BusinessRejectRefID)
-
-
-def fields_of(body: bytes) -> dict[int, str]:
-    """Fields of a message; of a repeated tag the first."""
-    found: dict[int, str] = {}
-    for part in body.split(b"\x01"):
-        tag, _, value = part.partition(b"=")
-        if tag.isdigit():
-            found.setdefault(int(tag), value.decode("latin-1"))
-    return found
 
 
 @dataclass(frozen=True)
@@ -63,7 +45,7 @@ class Found:
     @staticmethod
     def at(part: Part, first: int, last: int) -> Found:
         """The event of the records from `first` to before `last`."""
-        x = entry_at(part, first, last)
+        x = part.entry(first, last)
         config = part.settings_at(first).config
         decision = None if x.decision is None else x.decision.copy()
         return Found(
@@ -108,14 +90,13 @@ def _find(history: History, ids: set[str], found: dict[int, Found], watch: Watch
     needles = [f"{tag}={value}\x01".encode() for tag in NAMING_TAGS for value in ids]
     for part in history.parts(watch):
         content = part.segment.octets.tobytes()
-        last = part.segment.committed()
-        messages = np.isin(kinds_of(part.segment)[:last], (f.IN, f.OUT))
+        messages = np.isin(part.kinds, (f.IN, f.OUT))
         for needle in needles:
             at = content.find(needle)
             while at >= 0:
                 record = int(np.searchsorted(part.segment.starts, at // 8, "right")) - 1
-                if 0 <= record < last and messages[record]:
-                    first, behind = event_at(part, record)
+                if 0 <= record < messages.size and messages[record]:
+                    first, behind = part.event_of(record)
                     sequence = part.segment.first_sequence + behind - 1
                     if sequence not in found:
                         found[sequence] = Found.at(part, first, behind)
@@ -207,7 +188,7 @@ class Explanation:
     found: Found
     decision: np.record
     breaches: np.ndarray
-    entities: dict[int, str]  # by row
+    names: Names
     symbol: str
     venue: str
     exposures: list[Exposure]
@@ -215,19 +196,6 @@ class Explanation:
     seen: dict[int, int]  # by limit: what was compared with it, where it stands
     same: bool  # replaying the event decided alike
     text: str  # Text(58) that was sent
-
-
-def entity_name(state: State, row: int) -> str:
-    """Scope and name of an entity, as in `account ACC1`."""
-    entity = state.record.entities[row]
-    name = bytes(entity.name[: entity.name_size]).decode()
-    return f"{a.SCOPE_NAMES[entity.scope]} {name}".strip()
-
-
-def symbol_name(state: State, row: int) -> str:
-    """Symbol of an instrument."""
-    instrument = state.record.instruments[row]
-    return bytes(instrument.symbol[: instrument.symbol_size]).decode()
 
 
 def explain(history: History, wanted: str, watch: Watch = unwatched) -> list[Explanation]:
@@ -250,15 +218,15 @@ def explain(history: History, wanted: str, watch: Watch = unwatched) -> list[Exp
         for sequence in sorted(wanted_at):
             if part.segment.first_sequence <= sequence <= part.segment.last_sequence:
                 x = wanted_at.pop(sequence)
-                replayer.apply(stretch(part.segment, at, x.first))
+                replayer.apply(part.cut(at, x.first))
                 assert replayer.state is not None, "settings come before every event"
                 exposures = _exposures(replayer.state, x.decision)
-                replayer.apply(stretch(part.segment, x.first, x.last))
+                replayer.apply(part.cut(x.first, x.last))
                 explained.append(_explanation(replayer.state, x, exposures))
                 at = x.last
         if not wanted_at:
             break
-        replayer.apply(stretch(part.segment, at, part.segment.committed()))
+        replayer.apply(part.cut(at))
     return explained
 
 
@@ -273,14 +241,14 @@ def _decides(x: Found, wanted: str) -> bool:
 
 def _exposures(state: State, decision: np.record | None) -> list[Exposure]:
     assert decision is not None
-    s = state.record
+    s, names = state.record, Names(state)
     rows = s.exposures[: s.exposure_count]
     found = []
     for entity in decision["entities"][: a.POSITION_SCOPES]:
         if entity != NONE:
             own = rows[(rows["entity"] == entity) & (rows["instrument"] == decision["instrument"])]
             numbers = (int(own[0].position_e8), int(own[0].open_buy_e8), int(own[0].open_sell_e8)) if own.size else ()
-            found.append(Exposure(int(entity), entity_name(state, int(entity)), *(numbers or (0, 0, 0))))
+            found.append(Exposure(int(entity), names.place(int(entity)) or "", *(numbers or (0, 0, 0))))
     return found
 
 
@@ -288,18 +256,16 @@ def _explanation(state: State, x: Found, exposures: list[Exposure]) -> Explanati
     decision = x.decision
     assert decision is not None
     s = state.record
-    rows = {int(row) for row in decision["entities"]} | {int(b["entity"]) for b in x.breaches}
-    rows |= {int(place) // 2 for place in decision["limit_entity"]}
-    instrument, venue = int(decision["instrument"]), int(decision["venue"])
+    names = Names(state)
     replayed = s.work.candidate
     texts = [fields_of(o.body).get(t.Text, "") for o in x.outputs if o.session == x.event.session]
     return Explanation(
         found=x,
         decision=decision,
         breaches=x.breaches,
-        entities={row: entity_name(state, row) for row in rows if row >= 0},
-        symbol="" if instrument == NONE else symbol_name(state, instrument),
-        venue="" if venue == NONE else x.sections[venue].id,
+        names=names,
+        symbol=names.instrument(int(decision["instrument"])) or "",
+        venue=names.session(int(decision["venue"])) or "",
         exposures=exposures,
         worst_price_e8=int(replayed.worst_price_e8),
         seen=_seen(state, decision, exposures),

@@ -15,12 +15,12 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE
-from gateway.fix import tags as t
 from gateway.fix.dictionary import load_dictionary
 from gateway.fix.values import E8
 from gateway.journal.compare import Difference
-from gateway.journal.explain import Explanation, Found, OrderHistory, entity_name, symbol_name, worst_after
+from gateway.journal.explain import Explanation, Found, OrderHistory, worst_after
 from gateway.journal.history import Moment, wall_text
+from gateway.journal.names import DOUBTS, FAULTS, ORDER_TYPES, SIDES, Names
 from gateway.settings import SessionSection
 from gateway.state import State
 
@@ -43,17 +43,7 @@ EVENT_NAMES = {
     a.RESOLVE: "resolved by a person",
     a.DAY: "end of day",
 }
-SIDES = {t.BUY: "buy", t.SELL: "sell", t.SELL_SHORT: "sell short"}
-ORDER_TYPES = {t.MARKET: "market", t.LIMIT: "limit", t.STOP: "stop", t.STOP_LIMIT: "stop limit"}
 STATUSES = {0x30: "new", 0x31: "partly filled", 0x32: "filled", 0x33: "done for day", 0x41: "pending new"}
-DOUBTS = {a.SURE: "", a.UNCONFIRMED: "unconfirmed", a.IN_DOUBT: "in doubt"}
-FAULTS = {
-    a.FAULT_OUTPUT_FULL: "an output did not fit",
-    a.FAULT_EXECUTIONS_FULL: "the table of executions is full",
-    a.FAULT_UNREADABLE_FILL: "a fill without a readable quantity",
-    a.FAULT_UNREADABLE: "a message that may be a fill cannot be read",
-    a.FAULT_JOURNAL_LOST: "a part of the journal is lost",
-}
 UNIT_SCALES = {c.QUANTITY: E8, c.PRICE: E8, c.MONEY: E4}
 LIMIT_UNITS = {"quantity": c.QUANTITY, "money": c.MONEY, "count": c.COUNT, "duration": c.MILLISECONDS}
 
@@ -160,7 +150,7 @@ def state_tables(moment: Moment) -> Iterator[RenderableType]:
 
 
 def _order_table(state: State, sections: list[SessionSection]) -> RenderableType:
-    s = state.record
+    s, names = state.record, Names(state)
     orders = s.orders[: s.order_count]
     rows = np.flatnonzero((orders["number"] != NONE) & (orders["counted_open"] == 1))
     numbers = ("quantity", "price", "filled", "open")
@@ -174,7 +164,7 @@ def _order_table(state: State, sections: list[SessionSection]) -> RenderableType
         r = s.requests[o.accepted]
         made.add_row(
             *(f"O{o.run}-{o.number}", sections[o.session].id, bytes(r.cl_ord_id[: r.cl_ord_id_size]).decode()),
-            *(f"C{r.run}-{r.child}", sections[o.venue].id, symbol_name(state, o.instrument), SIDES[int(o.side)]),
+            *(f"C{r.run}-{r.child}", sections[o.venue].id, names.instrument(o.instrument), SIDES[int(o.side)]),
             *(fixed(int(o.qty_e8), E8), fixed(int(r.price_e8), E8) if r.price_e8 else ORDER_TYPES[int(r.ord_type)]),
             *(fixed(int(o.cum_e8), E8), fixed(int(o.reserved_e8), E8), STATUSES.get(int(o.status), chr(int(o.status)))),
             *(DOUBTS[int(o.doubt)], wall_text(int(o.placed_ns + s.wall_offset_ns))),
@@ -185,13 +175,13 @@ def _order_table(state: State, sections: list[SessionSection]) -> RenderableType
 
 
 def _exposure_table(state: State) -> RenderableType:
-    s = state.record
+    s, names = state.record, Names(state)
     numbers = ("position", "open buys", "open sells")
     made = table("positions and open quantities", "entity", "instrument", *numbers, right=numbers)
     for x in s.exposures[: s.exposure_count]:
         values = (int(x.position_e8), int(x.open_buy_e8), int(x.open_sell_e8))
         if any(values):
-            where = (entity_name(state, int(x.entity)), symbol_name(state, int(x.instrument)))
+            where = (names.place(x.entity), names.instrument(x.instrument))
             made.add_row(*where, *(fixed(value, E8) for value in values))
     return made
 
@@ -226,7 +216,7 @@ def explanation(x: Explanation) -> Iterator[RenderableType]:
     yield Text(verdict_text(found), "green" if d["verdict"] == a.ACCEPTED else "red")
     if not x.same:
         yield Text("the replay decides otherwise: what follows is of the replay where the journal does not say", "red")
-    yield "for " + ", ".join(x.entities[int(row)] for row in d["entities"] if row != NONE)
+    yield "for " + ", ".join(filter(None, map(x.names.place, d["entities"].tolist())))
     yield _terms_text(x)
     if any(value != a.UNSET for value in d["limit"]):
         yield _limit_table(x)
@@ -268,7 +258,7 @@ def _limit_table(x: Explanation) -> RenderableType:
         if value == a.UNSET:
             continue
         row, paired = divmod(int(x.decision["limit_entity"][limit.index]), 2)
-        where = x.entities[row] + (f"*{x.symbol}" if paired else "")
+        where = x.names.place(row, paired, x.decision["instrument"])
         seen = x.seen.get(limit.index)
         shown = ""
         if seen is not None and limit.kind == "bps":
@@ -295,7 +285,7 @@ def _breach_text(x: Explanation, breach: np.record) -> str:
     value = in_unit(int(breach["value"]), check.unit)
     if breach["entity"] == NONE:
         return f"{check.name}: value {value}, want a multiple of {in_unit(int(breach['limit']), check.unit)}"
-    where = x.entities[int(breach["entity"])] + (f"*{x.symbol}" if breach["paired"] else "")
+    where = x.names.place(breach["entity"], breach["paired"], x.decision["instrument"])
     if breach["limit"] == a.UNSET:
         return f"{check.name}: no limit is set at {where}"
     return f"{check.name}: value {value}, limit {in_unit(int(breach['limit']), check.unit)} at {where}"

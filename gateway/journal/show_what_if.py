@@ -11,10 +11,12 @@ import numpy as np
 from rich.console import RenderableType
 
 from gateway.core import catalogue as c
+from gateway.core import layout as a
 from gateway.fix import tags as t
 from gateway.fix.values import E8
 from gateway.journal.history import wall_text
-from gateway.journal.show import E4, SIDES, fixed, table
+from gateway.journal.names import SIDES
+from gateway.journal.show import E4, fixed, table
 from gateway.journal.what_if import WINDOW_LIMITS, Change, WhatIf
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ def what_if_tables(result: WhatIf) -> Iterator[RenderableType]:
     yield "An order that several limits refuse counts at each of them, and once in the last line."
     if result.changes:
         yield _change_table(result.changes)
+    if result.snapshot and a.MESSAGE_WINDOW in result.changed_limits:
+        yield f"The replay began with {result.snapshot}: in the first message_window after it, counts can be too low"
     if result.differences:
         yield f"{result.differences} events replay to something else than was sent: these results are in doubt"
 

@@ -18,8 +18,9 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.layout import NONE, record_dtype
 from gateway.journal import format as f
-from gateway.journal.explain import Found, entity_name, symbol_name
-from gateway.journal.history import History, Part, Watch, kinds_of, stretch, unwatched
+from gateway.journal.explain import Found
+from gateway.journal.history import History, Part, Watch, unwatched
+from gateway.journal.names import Names
 from gateway.journal.read import BREACH_DTYPE
 from gateway.journal.rejudge import PAIR_KEY, VERDICT, follow_message, judge_again
 from gateway.journal.replayer import Replayer
@@ -59,6 +60,7 @@ class _Others:
         """Lay the limits of `settings` beside a state. `before` has the windows counted so far, by entity."""
         built = build_state(settings, 0)
         self.state = state
+        self.names = Names(state)
         self.entities = state.record.entities.copy()
         self.changed: set[int] = set()
         for key, row in state.entities.items():
@@ -71,20 +73,11 @@ class _Others:
         self.verdict = np.zeros(1, record_dtype(VERDICT))
         self.verdict_words = self.verdict.view(np.ndarray).view(VERDICT)
         self.currency = settings.config.gateway.currency
-        self._places: dict[tuple[int, int, int, int], Place] = {}
 
     def place(self, instrument: int, breach: tuple[int, ...]) -> Place:
         """Name of the check, and where its limit stands, of a breach (`format.BREACH_FIELDS`)."""
         check, _, entity, paired, _, _ = breach
-        key = (check, entity, paired, instrument if paired else NONE)
-        if key not in self._places:
-            where = "" if entity == NONE else entity_name(self.state, entity)
-            self._places[key] = (c.CHECKS[check].name, f"{where}*{self.symbol(instrument)}" if paired else where)
-        return self._places[key]
-
-    def symbol(self, instrument: int) -> str:
-        """Symbol of an instrument, empty for none."""
-        return "" if instrument == NONE else symbol_name(self.state, instrument)
+        return c.CHECKS[check].name, self.names.place(entity, paired, instrument) or ""
 
     def _take_limits(self, row: int, limits: np.ndarray) -> None:
         entity = self.entities[row]
@@ -184,6 +177,7 @@ class WhatIf:
     refusals: list[tuple[int, int, int]] = field(default_factory=list)  # wall-clock time, mask then, mask now
     used_then: list[np.ndarray] = field(default_factory=list)  # by limit, as VERDICT has it
     used_now: list[np.ndarray] = field(default_factory=list)
+    snapshot: str = ""  # name of that with which the replay began
     differences: int = 0  # events that replayed to something else than was sent
 
     def add(self, then: set[Place], now: set[Place], notional_e4: int) -> None:
@@ -206,7 +200,7 @@ def what_if(history: History, limits: Path, watch: Watch = unwatched) -> WhatIf:
 
     Raises JournalError, and ConfigError when the limits do not fit the recorded config.
     """
-    result = WhatIf()
+    result = WhatIf(snapshot=history.snapshot.name if history.snapshot else "")
     replayer = history.replayer()
     others: _Others | None = None
     checked: Settings | None = None
@@ -219,11 +213,11 @@ def what_if(history: History, limits: Path, watch: Watch = unwatched) -> WhatIf:
         fresh = [record + 1 for record, _ in part.settings] + [part.segment.starts.size + 1]
         for first, last, session in _messages_of_clients(part):
             if others is None or first >= fresh[0]:
-                replayer.apply(stretch(part.segment, at, first))
+                replayer.apply(part.cut(at, first))
                 others = _fresh(replayer, limits, others, result)
                 fresh = [record for record in fresh if record > first]
                 at = first
-            replayer.apply(stretch(part.segment, at, last))
+            replayer.apply(part.cut(at, last))
             at = last
             block = others.state.block
             follow_message(block, session, others.entities)
@@ -231,7 +225,7 @@ def what_if(history: History, limits: Path, watch: Watch = unwatched) -> WhatIf:
             if part.segment.kind(first + 1) == f.DECISION:
                 judge_again(block, others.entities, others.pair_keys, others.pair_rows, others.pairs, others.verdict)
                 _note(result, others, part, first, last)
-        replayer.apply(stretch(part.segment, at, part.segment.committed()))
+        replayer.apply(part.cut(at))
     result.differences = replayer.differences
     return result
 
@@ -239,13 +233,11 @@ def what_if(history: History, limits: Path, watch: Watch = unwatched) -> WhatIf:
 def _messages_of_clients(part: Part) -> Iterator[tuple[int, int, int]]:
     """(IN, behind COMMIT, session) of every event that is a message of an EMS."""
     segment = part.segment
-    kinds = kinds_of(segment)[: segment.committed()]
-    commits = np.flatnonzero(kinds == f.COMMIT)
-    for first in np.flatnonzero(kinds == f.IN).tolist():
+    for first, last in part.events.tolist():
         at = int(segment.starts[first]) + f.HEAD_WORDS
         session = int(segment.words[at + 1])
         if segment.words[at] == a.MESSAGE and part.settings_at(first).config.sessions[session].role == "acceptor":
-            yield first, int(commits[np.searchsorted(commits, first)]) + 1, session
+            yield first, last, session
 
 
 def _fresh(replayer: Replayer, limits: Path, others: _Others | None, result: WhatIf) -> _Others:
@@ -284,7 +276,7 @@ def _note(result: WhatIf, others: _Others, part: Part, first: int, last: int) ->
                 session=found.sections[found.event.session].id,
                 cl_ord_id=found.request_id(),
                 message_type=int(decision["message_type"]),
-                symbol=others.symbol(instrument),
+                symbol=others.names.instrument(instrument) or "",
                 side=int(decision["side"]),
                 qty_e8=int(decision["qty_e8"]),
                 price_e8=int(decision["price_e8"]),

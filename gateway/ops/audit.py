@@ -22,14 +22,17 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gateway import __version__
-from gateway.ops.history import Change, History, Period, Step, Tell, file_digest
+from gateway.journal.chain import Link
+from gateway.journal.history import History, Watch, unwatched
+from gateway.journal.walk import Change, Step, Walk
+from gateway.ops.period import Period
 from gateway.ops.tables import SCHEMAS, TIME, Row, change_rows, control_rows, decision_row, execution_rows
 
 MANIFEST = "manifest.json"
 ROW_GROUP = 10_000  # rows; a segment begins a new one
 
 
-class AuditError(Exception):
+class AuditError(ValueError):
     """An export cannot be made or read; one line with the file and what is wrong."""
 
 
@@ -129,10 +132,10 @@ class Collector:
         self._bounds = (0, 0)
         self._in_force: Change | None = None  # the settings of before the period, not written yet
 
-    def take(self, history: History, item: Step | Change) -> bool:
+    def take(self, walk: Walk, item: Step | Change) -> bool:
         """Add the rows of one step; says whether it lies in the period."""
         if isinstance(item, Change):
-            self._bounds = self.period.bounds(item.settings)
+            self._bounds = self.period.bounds_ns(item.settings)
         start, end = self._bounds
         if item.wall_ns < start and isinstance(item, Change):
             self._in_force = Change(item.sequence, item.wall_ns, None, item.settings)
@@ -143,10 +146,10 @@ class Collector:
             self.rows["limit_changes"] += change_rows(item)
             return True
         if item.entry.decision is not None:
-            self.rows["decisions"].append(decision_row(history, item))
+            self.rows["decisions"].append(decision_row(walk, item))
         if item.entry.outputs:
-            self.rows["executions"] += execution_rows(history, item)
-        self.rows["controls"] += control_rows(history, item)
+            self.rows["executions"] += execution_rows(walk, item)
+        self.rows["controls"] += control_rows(walk, item)
         return True
 
     def finish(self) -> None:
@@ -207,6 +210,12 @@ def read_rows(path: Path, name: str) -> Iterator[tuple[Row, str]]:
         raise AuditError(f"{path.name}: cannot be read as Parquet: {' '.join(str(error).split())}") from None
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex; raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def table_path(folder: Path, name: str, number: int) -> Path:
     """File of a table of an export."""
     return folder / f"{name}-{number:06d}.parquet"
@@ -217,21 +226,21 @@ def kept_manifest_path(folder: Path, number: int) -> Path:
     return folder / f"manifest-{number:06d}.json"
 
 
-def export(journal: Path, folder: Path, period: Period, tell: Tell | None = None) -> Manifest:
+def export(journal: Path, folder: Path, period: Period, watch: Watch = unwatched) -> Manifest:
     """Write an export of a journal into a folder; returns its manifest.
 
     Raises AuditError, JournalError or ConfigError with one line, OSError; an export that fails leaves those before it
     as they were.
     """
-    history = History(journal, tell)
+    walk = Walk(History(journal), watch)
     folder.mkdir(parents=True, exist_ok=True)
     before = read_manifest(folder / MANIFEST) if (folder / MANIFEST).exists() else None
     number = before.export + 1 if before else 1
     temporary = {name: table_path(folder, name, number).with_suffix(".tmp") for name in SCHEMAS}
     try:
         writers = {name: TableWriter(name, path) for name, path in temporary.items()}
-        _write_tables(history, Collector(period), writers)
-        manifest = _manifest(history, period, number, before)
+        segments = _write_tables(walk, Collector(period), writers)
+        manifest = _manifest(walk, segments, period, number, before)
         for name, writer in writers.items():
             path = temporary[name].replace(table_path(folder, name, number))
             manifest.tables[name] = _table_entry(writer, path)
@@ -243,16 +252,31 @@ def export(journal: Path, folder: Path, period: Period, tell: Tell | None = None
     return manifest
 
 
-def _write_tables(history: History, collector: Collector, writers: dict[str, TableWriter]) -> None:
-    for segment in history.segment_list():
-        for item in history.steps(segment):
-            if collector.take(history, item):
+def _write_tables(walk: Walk, collector: Collector, writers: dict[str, TableWriter]) -> list[ExportedSegment]:
+    """Write the tables of all of a journal; returns the segments that it has."""
+    segments = []
+    for link in walk.links():
+        segments.append(_exported_segment(link))
+        for item in walk.steps(link.segment):
+            if collector.take(walk, item):
                 _flush(collector, writers, ROW_GROUP)
         _flush(collector, writers, 1)
     collector.finish()
     _flush(collector, writers, 1)
     for writer in writers.values():
         writer.close()
+    return segments
+
+
+def _exported_segment(link: Link) -> ExportedSegment:
+    return ExportedSegment(
+        number=link.segment.number,
+        first_sequence=link.segment.first_sequence,
+        last_sequence=link.segment.first_sequence + link.records - 1,
+        sealed=link.segment.seal is not None,
+        previous=link.previous.hex(),
+        digest=link.digest.hex(),
+    )
 
 
 def _flush(collector: Collector, writers: dict[str, TableWriter], least: int) -> None:
@@ -262,19 +286,21 @@ def _flush(collector: Collector, writers: dict[str, TableWriter], least: int) ->
             rows.clear()
 
 
-def _manifest(history: History, period: Period, number: int, before: Manifest | None) -> Manifest:
-    if history.settings is None:
-        raise AuditError(f"{history.folder}: the journal holds no event yet")
+def _manifest(
+    walk: Walk, segments: list[ExportedSegment], period: Period, number: int, before: Manifest | None
+) -> Manifest:
+    if walk.settings is None:
+        raise AuditError(f"{walk.history.folder}: the journal holds no event yet")
     return Manifest(
         export=number,
-        gateway=history.settings.config.gateway.name,
+        gateway=walk.settings.config.gateway.name,
         release=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         period=period,
-        segments=[ExportedSegment(**segment) for segment in history.segments],
-        last_sequence=history.last_sequence,
-        journal_faults=history.faults,
-        replay_differences=history.differences,
+        segments=segments,
+        last_sequence=walk.last_sequence,
+        journal_faults=walk.faults,
+        replay_differences=walk.differences,
         tables={},
         previous=before.digest if before else "",
     )

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.journal.read import JournalError, Segment
+from gateway.journal.chain import Link
+from gateway.journal.history import History, Watch, unwatched
+from gateway.journal.read import JournalError
+from gateway.journal.walk import Walk
 from gateway.ops.audit import (
     MANIFEST,
     AuditError,
     Collector,
     Manifest,
+    file_digest,
     kept_manifest_path,
     read_manifest,
     read_rows,
@@ -18,12 +22,11 @@ from gateway.ops.audit import (
     row_hash,
     table_path,
 )
-from gateway.ops.history import History, Tell, content_digest, file_digest
 from gateway.ops.tables import SCHEMAS, Row
 from gateway.settings import ConfigError
 
 
-def verify(folder: Path, journal: Path | None = None, tell: Tell | None = None) -> tuple[list[Manifest], list[str]]:
+def verify(folder: Path, journal: Path | None = None, watch: Watch = unwatched) -> tuple[list[Manifest], list[str]]:
     """Check all exports in a folder: their manifests, the newest first, and what is wrong, one line each.
 
     Raises JournalError or ConfigError when the journal cannot be read at all.
@@ -34,7 +37,7 @@ def verify(folder: Path, journal: Path | None = None, tell: Tell | None = None) 
             faults += _table_faults(folder, manifest, name)
         faults += [f"export {manifest.export}: journal: {fault}" for fault in manifest.journal_faults]
     if journal is not None and manifests:
-        faults += _compare(folder, manifests, History(journal, tell))
+        faults += _compare(folder, manifests, Walk(History(journal), watch))
     return manifests, faults
 
 
@@ -100,12 +103,13 @@ class _Comparison:
         self._faults: dict[str, str] = {}  # the first of each table
         self._changed: list[str] = []
 
-    def take_segment(self, segment: Segment, previous: bytes) -> None:
+    def take_segment(self, link: Link) -> None:
         """See that a segment begins with what was exported of it; a segment in use then may have grown since."""
+        segment = link.segment
         said = self._segments.pop(segment.number, None)
         if said is not None:
             records = said.last_sequence - segment.first_sequence + 1
-            if content_digest(segment, records, previous).hex() != said.digest:
+            if link.digest_up_to(records).hex() != said.digest:
                 self._changed.append(f"journal: {segment.path.name}: was changed since it was exported")
 
     def catch_up(self) -> None:
@@ -150,24 +154,24 @@ class _Comparison:
         return list(self._faults.values())
 
 
-def _compare(folder: Path, manifests: list[Manifest], history: History) -> list[str]:
+def _compare(folder: Path, manifests: list[Manifest], walk: Walk) -> list[str]:
     """What differs between exports and the journal, and what is wrong with the journal itself."""
     comparisons = [_Comparison(folder, manifest) for manifest in manifests]
     last = max(manifest.last_sequence for manifest in manifests)
     lost = ""  # why the history cannot be followed any more
-    for segment in history.segment_list():
+    for link in walk.links():
         for comparison in comparisons:
-            comparison.take_segment(segment, bytes.fromhex(history.segments[-1]["previous"]))
+            comparison.take_segment(link)
         try:
-            for item in history.steps(segment, last) if not lost else ():
+            for item in walk.steps(link.segment, last) if not lost else ():
                 for comparison in comparisons:
                     if item.sequence <= comparison.manifest.last_sequence:
-                        comparison.collector.take(history, item)
+                        comparison.collector.take(walk, item)
         except (JournalError, ConfigError) as error:
             lost = f"journal: cannot be compared further: {error}"
         for comparison in comparisons:
             comparison.catch_up()
-    found = [f"journal: {fault}" for fault in history.faults]
+    found = [f"journal: {fault}" for fault in walk.faults]
     for comparison in comparisons:
         found += comparison.segment_faults()
         found += comparison.row_faults() if not lost else ()

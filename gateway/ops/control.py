@@ -89,7 +89,7 @@ class ControlSocket:
             request = json.loads(_read_line(connection))
             if not isinstance(request, dict) or not isinstance(request.get("command"), str):
                 raise ValueError("want an object with a command")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             answer: dict[str, Any] = {"ok": False, "text": f"not a command: {error}"}
         else:
             command = Command(request, _user_of(connection))

@@ -73,5 +73,5 @@ def resolve_event(state: State, request: dict[str, Any], user: str) -> Event:
             f"order {request['order']}: want executed between {Decimal(int(order.cum_e8)) / E8} (what is known) and "
             f"{Decimal(int(order.qty_e8)) / E8} (the order), got {request['executed']}"
         )
-    text = f"{request['order']} {request['verdict']}, by {user}: {reason}".encode()[: a.TEXT_BYTES]
+    text = f"{request['order']} {request['verdict']}, by {user}: {reason}".encode("utf-8", "replace")[: a.TEXT_BYTES]
     return Event(a.RESOLVE, 0, data=text, value=(row, verdict, cum_e8))

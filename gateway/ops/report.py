@@ -17,10 +17,13 @@ import numpy as np
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.fix import tags as t
+from gateway.journal.history import History, Watch, unwatched
+from gateway.journal.names import DOUBTS, SIDES
 from gateway.journal.read import JournalError
+from gateway.journal.walk import Change, Step, Walk
 from gateway.ops.audit import Collector
-from gateway.ops.history import Change, History, Period, Step, Tell, zone_of
-from gateway.ops.tables import BUST, CORRECTION, FILL, SCHEMAS, SIDES, scaled
+from gateway.ops.period import Period, zone_of
+from gateway.ops.tables import BUST, CORRECTION, FILL, SCHEMAS, scaled
 from gateway.ops.utilisation import Utilisation
 
 COLUMNS = {name: {column: at for at, column in enumerate(schema.names)} for name, schema in SCHEMAS.items()}
@@ -82,7 +85,7 @@ class Tally:
         self.wall_ns, self.took_ns, self.all_took_ns = array("q"), array("q"), array("q")
         self.accepted = array("b")
 
-    def take(self, history: History, item: Step | Change, rows: dict[str, list[tuple[Any, ...]]]) -> None:
+    def take(self, walk: Walk, item: Step | Change, rows: dict[str, list[tuple[Any, ...]]]) -> None:
         """Count one step and its rows, which are taken out."""
         for row in rows["decisions"]:
             self._decision(row)
@@ -95,12 +98,12 @@ class Tally:
             return
         self.all_took_ns.append(item.entry.took_ns)
         event = item.entry.event
-        if event.kind == a.MESSAGE and history.names.roles[event.session] == a.EMS:
+        if event.kind == a.MESSAGE and walk.names.roles[event.session] == a.EMS:
             message_type = _message_type(event.data)
             if message_type in ("D", "F", "G"):
-                self.messages[history.names.sessions[event.session], message_type] += 1
+                self.messages[walk.names.sessions[event.session], message_type] += 1
         if item.entry.decision is not None:
-            self.utilisation.take(history, item)
+            self.utilisation.take(walk, item)
 
     def _decision(self, row: tuple[Any, ...]) -> None:
         at = COLUMNS["decisions"]
@@ -139,33 +142,35 @@ def _message_type(message: bytes) -> str:
     return message[start : message.find(b"\x01", start)].decode("latin-1") if start > 3 else ""
 
 
-def make_report(journal: Path, period: Period, tell: Tell | None = None) -> Report:
+def make_report(journal: Path, period: Period, watch: Watch = unwatched) -> Report:
     """Read a journal up to the end of a period and report on it; raises JournalError, ConfigError or ValueError."""
-    history = History(journal, tell, period)
+    walk = Walk(History(journal), watch, end_ns=lambda settings: period.bounds_ns(settings)[1])
     collector, tally = Collector(period), Tally()
-    for segment in history.segment_list():
-        for item in history.steps(segment):
-            if collector.take(history, item):
-                tally.take(history, item, collector.rows)
-    if history.settings is None:
-        raise JournalError(f"{history.folder}: the journal holds no event yet")
-    zone = zone_of(history.settings)
+    segments = 0
+    for link in walk.links():
+        segments += 1
+        for item in walk.steps(link.segment):
+            if collector.take(walk, item):
+                tally.take(walk, item, collector.rows)
+    if walk.settings is None:
+        raise JournalError(f"{walk.history.folder}: the journal holds no event yet")
+    zone = zone_of(walk.settings)
     sections = [
-        _summary(history, tally, period),
+        _summary(walk, tally, period, segments),
         _orders(tally, "session"),
         _orders(tally, "account"),
         Section("Checks that fired", "An order can fail several.", ("check", "orders"), _counts(tally.fired)),
-        _fills(history, tally),
-        _positions(history),
-        _open_orders(history),
+        _fills(walk, tally),
+        _positions(walk),
+        _open_orders(walk),
         _largest(tally, zone),
         _utilisation(tally, zone),
         _order_to_trade(tally),
         _latency(tally),
-        _incidents(history, tally, zone),
+        _incidents(walk, tally, zone),
     ]
     return Report(
-        f"{history.settings.config.gateway.name}: post-trade report, {period}",
+        f"{walk.settings.config.gateway.name}: post-trade report, {period}",
         sections,
         np.array(tally.wall_ns, np.int64),
         np.array(tally.accepted, bool),
@@ -191,15 +196,15 @@ def _counts(counter: Counter[str]) -> list[tuple[str, ...]]:
     return [(name, figure(count)) for name, count in counter.most_common()]
 
 
-def _summary(history: History, tally: Tally, period: Period) -> Section:
+def _summary(walk: Walk, tally: Tally, period: Period, segments: int) -> Section:
     accepted, judged = sum(tally.accepted), len(tally.accepted)
     fills = [fill for fill in tally.executions if fill.qty]
     rows = [
-        ("period", f"{period}, times in {zone_of(history.settings)}" if history.settings else str(period)),
-        ("journal", f"{len(history.segments)} segments, up to record {history.last_sequence}"),
+        ("period", f"{period}, times in {zone_of(walk.settings)}" if walk.settings else str(period)),
+        ("journal", f"{segments} segments, up to record {walk.last_sequence}"),
         ("orders and replaces", f"{figure(judged)}: {figure(accepted)} accepted, {figure(judged - accepted)} refused"),
         ("executions", f"{figure(len(fills))} standing, {figure(len(tally.executions) - len(fills))} busted"),
-        ("open orders at the end", figure(int(history.state.record.open_order_count))),
+        ("open orders at the end", figure(int(walk.state.record.open_order_count))),
     ]
     return Section("Summary", "", ("what", "value"), rows)
 
@@ -213,10 +218,10 @@ def _orders(tally: Tally, by: str) -> Section:
     return Section(f"Orders and replaces by {by}", "", (by, "accepted", "refused", "share refused"), rows)
 
 
-def _fills(history: History, tally: Tally) -> Section:
+def _fills(walk: Walk, tally: Tally) -> Section:
     """Bought and sold by instrument and account. Value: quantity x price x multiplier, in the instrument's currency."""
-    assert history.settings is not None
-    multipliers = {i.symbol: scaled(i.multiplier_e8, 8) for i in history.settings.instruments}
+    assert walk.settings is not None
+    multipliers = {i.symbol: scaled(i.multiplier_e8, 8) for i in walk.settings.instruments}
     sums: dict[tuple[str, str], list[Decimal]] = {}
     for fill in tally.executions:
         total = sums.setdefault((fill.symbol, fill.account), [Decimal(0)] * 4)
@@ -240,8 +245,8 @@ def _average(value: Decimal, qty: Decimal) -> str:
     return figure((value / qty).quantize(Decimal("1e-8"))) if qty else ""
 
 
-def _positions(history: History) -> Section:
-    s, names = history.state.record, history.names
+def _positions(walk: Walk) -> Section:
+    s, names = walk.state.record, walk.names
     rows = []
     for x in s.exposures[: s.exposure_count]:
         scope, name = names.entities[int(x.entity)]
@@ -252,9 +257,8 @@ def _positions(history: History) -> Section:
     return Section("Positions at the end", "", header, sorted(rows))
 
 
-def _open_orders(history: History) -> Section:
-    s, names = history.state.record, history.names
-    doubts = ("", "unconfirmed", "in doubt")
+def _open_orders(walk: Walk) -> Section:
+    s, names = walk.state.record, walk.names
     found = np.flatnonzero(s.orders["counted_open"][: s.order_count] == 1)
     rows = []
     for at in found[:MOST_ROWS]:
@@ -266,7 +270,7 @@ def _open_orders(history: History) -> Section:
                 *(f"O{o.run}-{o.number}", bytes(r.cl_ord_id[: r.cl_ord_id_size]).decode("latin-1")),
                 *(names.entities[int(o.entities[a.ACCOUNT])][1], names.instruments[int(o.instrument)]),
                 *(SIDES[int(o.side)], figure(scaled(int(o.qty_e8), 8)), figure(scaled(int(o.reserved_e8), 8)), price),
-                *(names.sessions[int(o.venue)], doubts[int(o.doubt)]),
+                *(names.sessions[int(o.venue)], DOUBTS[int(o.doubt)]),
             )
         )
     more = f"The first {MOST_ROWS} of {found.size}." if found.size > MOST_ROWS else ""
@@ -322,15 +326,15 @@ def _latency(tally: Tally) -> Section:
     return Section("Latency", text, header, rows)
 
 
-def _incidents(history: History, tally: Tally, zone: str) -> Section:
-    s, names = history.state.record, history.names
+def _incidents(walk: Walk, tally: Tally, zone: str) -> Section:
+    s, names = walk.state.record, walk.names
     at = COLUMNS["controls"]
-    notes = [f"Journal: {fault}." for fault in history.faults]
+    notes = [f"Journal: {fault}." for fault in walk.faults]
     doubts = zip(names.sessions, s.sessions["doubts"][: s.session_count].tolist(), strict=True)
     in_doubt = ", ".join(f"{count} at {name}" for name, count in doubts if count)
     for what, count in (
         ("Orders in doubt at the end", in_doubt),
-        ("Events that this release answers otherwise than was answered then", history.differences),
+        ("Events that this release answers otherwise than was answered then", walk.differences),
         ("Busts and corrections of executions before this period, left out of the fills", tally.unknown_corrections),
     ):
         if count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ from gateway.core.driver import Output
 from gateway.core.layout import NONE, UNLIMITED, UNSET
 from gateway.fix import tags as t
 from gateway.fix.values import TOO_LARGE
-from gateway.ops.history import Change, History, Step
+from gateway.journal.names import FAULTS, ORDER_TYPES, SIDES, Names, fields_of
+from gateway.journal.walk import Change, Step, Walk
 from gateway.settings import Settings
 
 Row = tuple[Any, ...]
-Fields = dict[int, str]
 
 AMOUNT = pa.decimal128(19, 8)  # a quantity or price, 10^-8 of it in an int64
 MONEY = pa.decimal128(19, 4)
@@ -67,18 +68,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 
-SIDES = {t.BUY: "buy", t.SELL: "sell", t.SELL_SHORT: "sell short"}
-ORD_TYPES = {t.MARKET: "market", t.LIMIT: "limit", t.STOP: "stop", t.STOP_LIMIT: "stop limit"}
 VERDICTS = {a.ACCEPTED: "accepted", a.REFUSED: "refused"}
 MESSAGE_TYPES = {t.NEW_ORDER_SINGLE: "D", t.ORDER_CANCEL_REPLACE_REQUEST: "G"}
 FILL, BUST, CORRECTION = "fill", "bust", "correction"
-FAULTS = {
-    a.FAULT_OUTPUT_FULL: "an output did not fit",
-    a.FAULT_EXECUTIONS_FULL: "the table of executions is full",
-    a.FAULT_UNREADABLE_FILL: "a fill without a readable quantity",
-    a.FAULT_UNREADABLE: "a message that cannot be read and may be a fill",
-    a.FAULT_JOURNAL_LOST: "a part of the journal is lost",
-}
 ENDED = {a.STOPPED: "was stopped", a.CRASHED: "crashed", a.REBOOTED: "went down with the machine"}
 # How the numbers of a check or limit are told: unit, and what one of them is in 10^-8 of it.
 UNITS = {
@@ -109,16 +101,6 @@ def plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def fields_of(message: bytes) -> Fields:
-    """Value of each tag of a message, of a repeated one the first. What is no field is left out."""
-    fields: Fields = {}
-    for part in message.decode("latin-1").split("\x01"):
-        tag, _, value = part.partition("=")
-        if tag.isdecimal():
-            fields.setdefault(int(tag), value)
-    return fields
-
-
 def shown(message: bytes) -> str:
     """A message as people write it down, `|` for the delimiter."""
     return message.rstrip(b"\0").replace(b"\x01", b"|").decode("latin-1")
@@ -139,30 +121,30 @@ def decision_values(decision: np.record) -> dict[str, Any]:
     return dict(zip(decision.dtype.names, decision.item(), strict=True))
 
 
-def decision_row(history: History, step: Step) -> Row:
+def decision_row(walk: Walk, step: Step) -> Row:
     """The order or replace that an event brought, and what was decided on which figures."""
-    names = history.names
+    names = walk.names
     entry, decision = step.entry, step.entry.decision
     assert decision is not None
     d = decision_values(decision)
     fields = fields_of(entry.event.data)
     accepted = d["verdict"] == a.ACCEPTED
     entities = d["entities"]
-    order = history.state.record.orders[d["order"]] if d["order"] != NONE else None
+    order = walk.state.record.orders[d["order"]] if d["order"] != NONE else None
     model, candidate = d["model"], d["candidate_model"]
     return (
         *(step.sequence, step.wall_ns, names.session(entry.event.session), entry.event.msg_seq_num),
         *(MESSAGE_TYPES[d["message_type"]], fields.get(t.ClOrdID), fields.get(t.OrigClOrdID)),
         *(names.entity(entities[k]) for k in (a.ACCOUNT, a.DESK, a.STRATEGY, a.TRADER, a.FLOW)),
         names.instrument(d["instrument"]) or fields.get(t.Symbol),
-        *(SIDES.get(d["side"]), ORD_TYPES.get(d["ord_type"])),
+        *(SIDES.get(d["side"]), ORDER_TYPES.get(d["ord_type"])),
         *(amount(d["qty_e8"]), amount(d["price_e8"]), amount(d["stop_e8"]), scaled(d["added_e8"], 8)),
         scaled(d["notional_e4"], 4) if d["notional_e4"] > 0 else None,
         amount(d["reference_e8"]),
         d["reference_age_ns"] if d["reference_age_ns"] != NONE else None,
         *(d["collar_factor"], VERDICTS[d["verdict"]]),
-        [_fired(history, breach, d["instrument"]) for breach in entry.breaches],
-        limits_in_force(history, d),
+        [_fired(walk.names, breach, d["instrument"]) for breach in entry.breaches],
+        limits_in_force(names, d),
         f"C{d['run']}-{d['child']}" if accepted else None,
         f"O{order.run}-{order.number}" if order is not None else None,
         *(names.session(d["venue"]), None if accepted else _text_sent(entry.outputs, entry.event.session)),
@@ -172,10 +154,10 @@ def decision_row(history: History, step: Step) -> Row:
     )
 
 
-def _fired(history: History, breach: np.void, instrument: int) -> Row:
+def _fired(names: Names, breach: np.void, instrument: int) -> Row:
     check = c.CHECKS[int(breach["check"])]
     detail, entity, paired, value, limit = (int(breach[n]) for n in ("detail", "entity", "paired", "value", "limit"))
-    where = history.names.place(entity, paired, instrument)
+    where = names.place(entity, paired, instrument)
     if detail != NONE:
         return check.name, c.DETAILS[detail], None, None, None, where
     if limit == UNSET:
@@ -184,23 +166,20 @@ def _fired(history: History, breach: np.void, instrument: int) -> Row:
     return check.name, None, scaled(value * factor, 8), scaled(limit * factor, 8), unit, where
 
 
-def limits_in_force(history: History, d: dict[str, Any]) -> list[Row]:
+def limits_in_force(names: Names, d: dict[str, Any]) -> list[Row]:
     """The tightest of every limit over the scopes of an order, and where it stands; those not set are left out."""
-    kept = history.names.limits
-    key = (d["limit"].tobytes(), d["limit_entity"].tobytes(), d["instrument"])
-    if key not in kept:
-        kept[key] = [
-            _limit_row(history, limit, int(d["limit"][limit.index]), int(d["limit_entity"][limit.index]), key[2])
-            for limit in c.LIMITS
-            if d["limit"][limit.index] != UNSET
-        ]
-    return kept[key]
+    return list(_limit_rows(names, tuple(d["limit"].tolist()), tuple(d["limit_entity"].tolist()), d["instrument"]))
 
 
-def _limit_row(history: History, limit: c.Limit, value: int, at: int, instrument: int) -> Row:
-    unit, factor = KINDS[limit.kind]
-    where = history.names.place(at // 2, at % 2, instrument)
-    return limit.key, scaled(value * factor, 8) if value != UNLIMITED else None, unit, where
+@lru_cache(maxsize=10_000)  # orders of a flow are mostly held to the same limits
+def _limit_rows(names: Names, values: tuple[int, ...], entities: tuple[int, ...], instrument: int) -> tuple[Row, ...]:
+    rows = []
+    for limit, value, at in zip(c.LIMITS, values, entities, strict=True):
+        if value != UNSET:
+            unit, factor = KINDS[limit.kind]
+            shown = scaled(value * factor, 8) if value != UNLIMITED else None
+            rows.append((limit.key, shown, unit, names.place(at // 2, at % 2, instrument)))
+    return tuple(rows)
 
 
 def _text_sent(outputs: list[Output], session: int) -> str | None:
@@ -211,9 +190,9 @@ def _text_sent(outputs: list[Output], session: int) -> str | None:
     return None
 
 
-def execution_rows(history: History, step: Step) -> Iterator[Row]:
+def execution_rows(walk: Walk, step: Step) -> Iterator[Row]:
     """Fills, busts and corrections as the EMS was told."""
-    names, event = history.names, step.entry.event
+    names, event = walk.names, step.entry.event
     for output in step.entry.outputs:
         if output.message_type != "8" or names.roles[output.session] != a.EMS:
             continue
@@ -232,7 +211,7 @@ def execution_rows(history: History, step: Step) -> Iterator[Row]:
             )
 
 
-def _execution_kind(told: Fields) -> str | None:
+def _execution_kind(told: dict[int, str]) -> str | None:
     """Fill, bust or correction by ExecTransType(20) in FIX 4.2 and ExecType(150); None for any other report."""
     trans, exec_type = told.get(t.ExecTransType), told[t.ExecType]
     if trans is not None:
@@ -242,10 +221,10 @@ def _execution_kind(told: Fields) -> str | None:
     return {"F": FILL, "H": BUST, "G": CORRECTION}.get(exec_type)
 
 
-def control_rows(history: History, step: Step) -> Iterator[Row]:
+def control_rows(walk: Walk, step: Step) -> Iterator[Row]:
     """Starts and stops, sessions, switches, overrides, faults and alerts."""
     head = (step.sequence, step.wall_ns)
-    own = _control(history, step)
+    own = _control(walk, step)
     if own is not None:
         yield (*head, *own)
     for bit, words in FAULTS.items():
@@ -258,12 +237,12 @@ def control_rows(history: History, step: Step) -> Iterator[Row]:
             yield (*head, "alert", None, None, shown(output.body))
 
 
-def _control(history: History, step: Step) -> tuple[str, str | None, str | None, str] | None:
+def _control(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str] | None:
     event, value = step.entry.event, step.entry.event.value
     if event.kind == a.START:
         return "start", None, None, f"run {value[a.START_RUN]}, the run before {ENDED[value[a.START_ENDED]]}"
     if event.kind == a.STOP:
-        return "stop", None, None, f"run {history.state.record.run}"
+        return "stop", None, None, f"run {walk.state.record.run}"
     if event.kind == a.JOURNAL:
         blocked = value[0] != 0
         return "journal", None, None, "cannot be written: every order is blocked" if blocked else "can be written again"
@@ -274,17 +253,17 @@ def _control(history: History, step: Step) -> tuple[str, str | None, str | None,
     if event.kind in (a.LOGON, a.LOGOUT):
         how = "" if event.kind == a.LOGOUT else "goes on" if value[0] == a.CONTINUED else "sequence numbers begin anew"
         return (
-            *("session up" if event.kind == a.LOGON else "session down", history.names.session(event.session), None),
+            *("session up" if event.kind == a.LOGON else "session down", walk.names.session(event.session), None),
             how,
         )
     if event.kind == a.RESOLVE:
-        return _resolve(history, step)
+        return _resolve(walk, step)
     return None
 
 
-def _resolve(history: History, step: Step) -> tuple[str, str | None, str | None, str]:
+def _resolve(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str]:
     """A person's word on an order in doubt: the event's bytes say who and why."""
-    value, s = step.entry.event.value, history.state.record
+    value, s = step.entry.event.value, walk.state.record
     row = value[a.RESOLVE_ORDER]
     order_id = f"O{s.orders[row].run}-{s.orders[row].number}" if 0 <= row < s.order_count else None
     verdict = "is gone" if value[a.RESOLVE_VERDICT] == a.GONE else "works"

@@ -10,8 +10,9 @@ from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS
 from gateway.core.layout import NONE, UNLIMITED
 from gateway.fix import tags as t
-from gateway.ops.history import History, Step
-from gateway.ops.tables import decision_values, fields_of, limit_text
+from gateway.journal.names import fields_of
+from gateway.journal.walk import Step, Walk
+from gateway.ops.tables import decision_values, limit_text
 from gateway.state import State
 
 PLACES = 3  # told of each limit
@@ -45,15 +46,15 @@ class Utilisation:
         found = sorted(self._best.values(), key=lambda use: (use.limit, -use.share, use.where))
         return [use for k, use in enumerate(found) if k < PLACES or found[k - PLACES].limit != use.limit]
 
-    def take(self, history: History, step: Step) -> None:
+    def take(self, walk: Walk, step: Step) -> None:
         """Measure an order that was accepted."""
-        decision, names = step.entry.decision, history.names
+        decision, names = step.entry.decision, walk.names
         assert decision is not None
         if int(decision["verdict"]) != a.ACCEPTED:
             return
         d = decision_values(decision)
         symbol = names.instruments[d["instrument"]]
-        for limit, entity, paired, value, bound in (*_of_order(d), *self._of_entities(history, d)):
+        for limit, entity, paired, value, bound in (*_of_order(d), *self._of_entities(walk, d)):
             if not 0 < bound < UNLIMITED:
                 continue
             where = names.place(entity, paired, d["instrument"]) or ""
@@ -66,11 +67,11 @@ class Utilisation:
                 texts = limit_text(limit, value), limit_text(limit, bound)
                 self._best[limit, where] = Use(limit, where, value / bound, *texts, session, cl_ord_id, step.wall_ns)
 
-    def _of_entities(self, history: History, d: dict[str, Any]) -> Iterator[tuple[int, int, int, int, int]]:
+    def _of_entities(self, walk: Walk, d: dict[str, Any]) -> Iterator[tuple[int, int, int, int, int]]:
         """(limit, entity, paired, value, bound) of what counts for entities: positions, open orders, messages."""
-        if history.state is not self._state:
-            s = history.state.record
-            self._state = history.state
+        if walk.state is not self._state:
+            s = walk.state.record
+            self._state = walk.state
             self._limit, self._pair_limit = s.entities["limit"], s.pairs["limit"]
             self._open_orders, self._in_window = s.entities["open_orders"], s.entities["in_window"]
             self._orders, self._exposures = s.orders, s.exposures

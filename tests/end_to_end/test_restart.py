@@ -245,6 +245,7 @@ def test_forget_puts_the_journal_aside_and_begins_from_nothing(start) -> None:
     old = place(ems)
     end(topology, signal.SIGTERM)
     topology.start_again("--forget")
+    topology.wait_ready()
     topology.wait_up()
     place(ems, quantity=5)
     assert counted(topology) == (0, 5, 0)

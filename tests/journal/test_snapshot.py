@@ -4,31 +4,47 @@ from __future__ import annotations
 
 import random
 import resource
+import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gateway.core.layout import CAPACITIES, state_dtype
+from gateway.carry import NEEDED, TAKEN, layout_faults
+from gateway.core import layout as a
+from gateway.core.driver import Driver
+from gateway.core.layout import CAPACITIES, RATE_SLICES, state_dtype
 from gateway.journal import snapshot as snap
+from gateway.journal.follower import Follower
 from gateway.journal.read import JournalError, read_segment, segment_files
+from gateway.journal.recovery import recover
 from gateway.journal.replayer import Replayer
 from gateway.journal.scan import words_crc
+from gateway.state import State
+from tests.support.core import Core
 from tests.support.journal import ROOMY, Flow, JournaledCore, state_digest
 
 HEAD = snap.SNAPSHOT_HEAD
+SMALL = state_dtype(CAPACITIES["small"])
 
 
 @pytest.fixture(scope="module")
-def core(tmp_path_factory):
-    """A core that has traded through a few segments, its journal closed."""
-    made = JournaledCore(tmp_path_factory.mktemp("core"), limit_bytes=1 << 18, limits=ROOMY)
-    flow = Flow(made, 7)
-    while made.journal_writer.number < 4:
-        flow.step()
-    made.journal_writer.close()
+def flow(tmp_path_factory):
+    """A flow through a few segments of its core, whose journal is closed."""
+    made = Flow(JournaledCore(tmp_path_factory.mktemp("core"), limit_bytes=1 << 18, limits=ROOMY), 7)
+    while made.core.journal_writer.number < 4:
+        made.step()
+    made.core.journal_writer.close()
     return made
+
+
+@pytest.fixture(scope="module")
+def core(flow):
+    """That core."""
+    return flow.core
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +168,6 @@ def test_a_newer_version_is_refused_by_name(tmp_path, content):
             snap.load(put(tmp_path, data))
 
 
-@pytest.mark.parametrize("fields", [{"layout": 7}, {"capacity": b"vast"}, {"capacity": b"standard"}])
-def test_another_layout_is_left_aside(tmp_path, content, fields):
-    with pytest.raises(JournalError, match="another release, it is left aside"):
-        snap.load(put(tmp_path, with_head(content, **fields)))
-
-
 def test_a_snapshot_under_the_number_of_another_segment_is_refused(tmp_path, content):
     with pytest.raises(JournalError, match="after segment 3"):
         snap.load(put(tmp_path, content, segment=4))
@@ -167,19 +177,6 @@ def test_a_file_that_is_not_there_is_told(tmp_path):
     for read in (snap.load, snap.check):
         with pytest.raises(JournalError, match="No such file"):
             read(tmp_path / "snapshot-00000001.zst")
-
-
-def test_every_change_of_layout_shows():
-    row = np.dtype([("a", "i8"), ("b", "i4", 2)])
-    others = (
-        np.dtype([("a", "i8"), ("c", "i4", 2)]),
-        np.dtype([("a", "i8"), ("b", "i4", 3)]),
-        np.dtype([("a", "i8"), ("b", "u4", 2)]),
-        np.dtype([("b", "i4", 2), ("a", "i8")]),
-    )
-    digests = {snap.layout_digest(np.dtype([("table", part, 5)])) for part in (row, *others)}
-    digests |= {snap.layout_digest(state_dtype(capacity)) for capacity in CAPACITIES.values()}
-    assert len(digests) == 1 + len(others) + len(CAPACITIES)
 
 
 def test_the_newest_that_is_whole_is_found(tmp_path, core, replayer, content):
@@ -192,6 +189,14 @@ def test_the_newest_that_is_whole_is_found(tmp_path, core, replayer, content):
     found = snap.newest_snapshot(tmp_path)
     assert found.snapshot.segment == 2
     assert [note.split(":")[0][-12:] for note in found.notes] == ["00000004.zst", "00000003.zst"]
+
+
+def test_one_of_a_newer_release_is_not_left_aside(tmp_path, replayer, content):
+    snap.save(tmp_path, replayer, 2)
+    put(tmp_path, with_head(content, version=snap.VERSION + 1))
+    for read in (snap.newest_snapshot, recover):
+        with pytest.raises(JournalError, match="newer release"):
+            read(tmp_path)
 
 
 def test_a_folder_without_snapshots(tmp_path):
@@ -209,3 +214,226 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, replayer):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
+
+
+# Other layouts
+
+
+def changed(row: np.dtype, **columns: object) -> np.dtype:
+    """A record with other types of some columns (None: without the column); columns that it has not come first."""
+    kept = [(name, columns.get(name, row[name])) for name in row.names if columns.get(name, "") is not None]
+    added = [(name, column) for name, column in columns.items() if name not in row.names]
+    return np.dtype([*added, *kept])
+
+
+def layout(table: str = "", state: np.dtype = SMALL, /, **columns: object) -> np.dtype:
+    """The dtype of the state with other columns of one table, or of its own."""
+    if not table:
+        return changed(state, **columns)
+    row = changed(state[table].base, **columns)
+    return changed(state, **{table: (np.dtype((np.record, row)), state[table].shape)})
+
+
+def copy_by_name(old: np.ndarray, new: np.ndarray) -> None:
+    """Copy what both have, of arrays as much as there is room for; what is new is garbage."""
+    for name in new.dtype.names:
+        if name not in old.dtype.names or (new.dtype[name].names is None) != (old.dtype[name].names is None):
+            new[name] = 7
+        elif new.dtype[name].base.names:
+            rows = min(old[name].shape[-1], new[name].shape[-1]) if new[name].ndim > 1 else None
+            copy_by_name(old[name][..., :rows] if rows else old[name], new[name][..., :rows] if rows else new[name])
+        else:
+            part = tuple(slice(min(sizes)) for sizes in zip(old[name].shape, new[name].shape, strict=False))
+            new[name][part] = old[name][part]
+
+
+def in_layout(replayer: Replayer, dtype: np.dtype) -> Replayer:
+    """The same state, settings and place in the journal, in a release whose state has that dtype."""
+    block = np.zeros(1, snap.described_dtype(snap.describe(dtype)))
+    copy_by_name(replayer.state.block, block)
+    return Replayer(State(block), replayer.settings, replayer.sequence)
+
+
+def pruned(core: JournaledCore, folder: Path) -> Path:
+    """A journal of which only the segment behind the snapshot is left."""
+    folder.mkdir()
+    shutil.copy(segment_files(core.folder)[-1], folder)
+    return folder
+
+
+LARGER = replace(CAPACITIES["small"], orders=4096, entities=1024, exposures=20_000, sessions=32)
+OTHERS = {
+    "lacks a column": layout("orders", avg_px_e8=None),
+    "lacks a column of entities": layout("entities", messages=None),
+    "lacks a column of the state": layout(duplicate_messages=None),
+    "has another column": layout("orders", hidden_e8="i8"),
+    "has another column of requests": layout("requests", hidden="u1"),
+    "has another column of the state": layout(mood=("i4", 3)),
+    "has another table": layout(moods=(np.dtype((np.record, [("mood", "i8")])), 5)),
+    "has another order of columns": np.dtype([(name, SMALL[name]) for name in reversed(SMALL.names)]),
+    "has fewer limits": layout("pairs", layout("entities", limit=("i8", 9)), limit=("i8", 9)),
+    "has another scratch": layout(work="i8"),
+    "has larger tables": state_dtype(LARGER),
+}
+
+
+@pytest.mark.parametrize("dtype", OTHERS.values(), ids=OTHERS.keys())
+def test_a_state_of_another_layout_trades_on(tmp_path, core, flow, replayer, dtype):
+    folder = pruned(core, tmp_path / "journal")
+    snap.check(snap.save(folder, in_layout(replayer, dtype), 3))
+    recovered = recover(folder)
+    assert (recovered.lost, recovered.notes, recovered.replayer.differences) == ("", [], 0)
+    assert recovered.replayer.events > 0
+    then = Core(tmp_path, limits=ROOMY)
+    then.state, then.time_ns = recovered.replayer.state, core.time_ns
+    then.driver = Driver(then.state.block)
+    assert then.state.block.dtype == SMALL
+    for scope, name in core.state.entities:
+        for symbol in core.state.instruments:
+            assert then.exposure(scope, name, symbol) == core.exposure(scope, name, symbol)
+    for name in ("open_orders", "sliced", "in_window", "refused"):
+        assert (then.record["entities"][name] == core.record["entities"][name]).all()
+    then.start(a.STOPPED)
+    then.come_back()
+    then.quote("AAPL", 99.99, 100.01, 100)
+    assert flow.working
+    for w in flow.working:
+        [(_, refused, _)] = then.new(w.cl_ord_id)
+        assert refused == "8", "its ClOrdID was used"
+        [(venue, kind, child)] = then.cancel("C-" + w.cl_ord_id, w.cl_ord_id, symbol=w.symbol, side=w.side)
+        assert (venue, kind, child[41]) == ("XNAS", "F", w.child)
+        more = {"t54": w.side, "t55": w.symbol, "t14": str(w.cum), "t38": str(w.qty), "t41": w.child}
+        [(_, _, told)] = then.report(child[11], "X" + w.child, "4", "4", **more)
+        assert (told[11], told[39]) == ("C-" + w.cl_ord_id, "4")
+    assert then.record.open_order_count == 0
+    assert then.exposure(a.FIRM, "", "AAPL") == (core.exposure(a.FIRM, "", "AAPL")[0], 0, 0)
+    then.working("NEW")
+
+
+def test_the_follower_goes_on_from_another_layout(tmp_path, core, replayer):
+    folder = pruned(core, tmp_path / "journal")
+    snap.save(folder, in_layout(replayer, OTHERS["lacks a column"]), 3)
+    follower = Follower(folder, 1, 0)
+    while follower.step():
+        pass
+    found = snap.newest_snapshot(folder)
+    assert (found.snapshot.segment, found.notes) == (4, [])
+    assert found.snapshot.sequence == recover(folder).replayer.sequence
+    assert snap.describe(found.snapshot.state.block.dtype) == snap.describe(SMALL)
+
+
+def of_zeros(replayer: Replayer, dtype: np.dtype) -> SimpleNamespace:
+    """A replayer of an empty state in any layout."""
+    state = SimpleNamespace(block=np.zeros(1, dtype))
+    return SimpleNamespace(state=state, settings=replayer.settings, sequence=replayer.sequence)
+
+
+UNLIKE = {
+    "entities.sliced": layout("entities", sliced=("i8", RATE_SLICES - 1)),
+    "entities.name": layout("entities", name=("u1", 16)),
+    "instruments.bid_e8": layout("instruments", bid_e8="f8"),
+    "orders.qty_e8": layout("orders", qty_e8="i4"),
+    "orders.entities": layout("orders", entities=("i8", a.SCOPES + 1)),
+    "requests.price_e8": layout("requests", price_e8=("i8", 1)),
+    "fault": layout(fault="u8"),
+    "check_fired": layout(check_fired=("i8", 32)),
+    "exposures.position_e8": layout("exposures", position_e8=None),
+    "orders.number": layout("orders", number=None),
+    "order_count": layout(order_count=None),
+    "executions.venue": layout(executions=None),
+    "sessions.entity": layout(sessions="i8"),
+}
+
+
+@pytest.mark.parametrize(("column", "dtype"), UNLIKE.items(), ids=UNLIKE.keys())
+def test_a_layout_that_cannot_be_carried_is_left_aside(tmp_path, replayer, column, dtype):
+    path = snap.save(tmp_path, of_zeros(replayer, dtype), 3)
+    for read in (snap.load, snap.check):
+        with pytest.raises(JournalError, match=rf"another release \(.*left aside: it(s| has no) {column}\b") as error:
+            read(path)
+        assert "\n" not in str(error.value)
+    assert len(snap.newest_snapshot(tmp_path).notes) == 1
+
+
+def test_only_what_is_needed_may_not_be_missing(tmp_path, replayer):
+    """A layout with no other columns is carried over, one without any of these is not."""
+    bare = SMALL
+    for table, needed in NEEDED.items():
+        row = SMALL[table].base if table else SMALL
+        bare = layout(table, bare, **{name: None for name in row.names if name not in {*needed, *NEEDED}})
+        for name in needed:
+            label = f"{table}.{name}" if table else name
+            assert list(layout_faults(layout(table, **{name: None}))) == [f"it has no {label}"]
+    state = snap.load(snap.save(tmp_path, in_layout(replayer, bare), 3)).state
+    assert state.record.run == replayer.state.record.run
+    for name in ("entity", "instrument", "position_e8"):
+        assert (state.record["exposures"][name] == replayer.state.record["exposures"][name]).all()
+
+
+@pytest.mark.parametrize(("table", "columns"), TAKEN.items())
+def test_what_is_taken_may_be_missing(tmp_path, replayer, table, columns):
+    gone = {name: None for name in columns if name not in NEEDED[table]}
+    state = snap.load(snap.save(tmp_path, in_layout(replayer, layout(table, **gone)), 3)).state
+    assert (state.record["exposures"]["position_e8"] == replayer.state.record["exposures"]["position_e8"]).all()
+
+
+def test_a_release_before_ours_or_of_our_layout_is_read_and_one_after_is_not(tmp_path, monkeypatch, replayer):
+    other = in_layout(replayer, OTHERS["has another column"])
+    for release in ("0.4.19", "0.5.0rc1", "0.5.0"):
+        monkeypatch.setattr(snap, "__version__", release)
+        path = snap.save(tmp_path, other, 3)
+        monkeypatch.setattr(snap, "__version__", "0.5.0")
+        assert snap.load(path).sequence == replayer.sequence
+    for release in ("0.5.1", "0.10.0", "1.0"):
+        monkeypatch.setattr(snap, "__version__", release)
+        path = snap.save(tmp_path, other, 3)
+        same = snap.save(tmp_path, replayer, 2)
+        monkeypatch.setattr(snap, "__version__", "0.5.0")
+        for read in (snap.load, snap.check):
+            with pytest.raises(JournalError, match=rf"newer release \({release}, this is 0.5.0"):
+                read(path)
+        with pytest.raises(JournalError, match="newer release"):
+            recover(tmp_path)
+        assert snap.load(same).sequence == replayer.sequence
+
+
+@pytest.mark.parametrize("capacity", CAPACITIES.values(), ids=CAPACITIES.keys())
+def test_a_layout_is_described_whole(capacity):
+    dtype = state_dtype(capacity)
+    again = snap.described_dtype(snap.describe(dtype))
+    assert again == dtype
+    assert snap.describe(again) == snap.describe(dtype)
+    assert again.type is np.record and again["work"]["candidate"]["breach"].base.type is np.record
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        *(b"", b"[", b"null", b"7", b"{}", b"[]", b'"O"', b'"|O"', b'"|V8"', b'"<M8[s]"', b'"|S8"', b'{"a": "object"}'),
+        *(b'["<i8", []]', b'["<i8", [0]]', b'["<i8", [-1]]', b'["<i8", [2.5]]', b'["<i8", [true]]', b'["<i8", 3]'),
+        *(b'["<i8", [4000000000]]', b'[["<i8", [99999]], [99999]]', b'"i8,O"', b"__import__('os')", b"[" * 100_000),
+        b'{"a": ["|u1", [1073741824]], "b": ["|u1", [1073741824]]}',
+        *(b'"<i9"', b'"<f1"', b'{"a": {"b": ["|O", [2]]}}', b"\xff"),
+    ],
+)
+def test_nothing_but_numbers_is_ever_made_of_a_file(tmp_path, monkeypatch, replayer, described):
+    with pytest.raises(ValueError):
+        snap.described_dtype(described)
+    monkeypatch.setattr(snap, "describe", lambda dtype: described)
+    path = snap.save(tmp_path, of_zeros(replayer, np.dtype("i8")), 3)
+    monkeypatch.undo()
+    for read in (snap.load, snap.check):
+        with pytest.raises(JournalError, match="layout cannot be read") as error:
+            read(path)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [SMALL, OTHERS["has another column"]], ids=["today's", "another"])
+def test_a_state_of_another_size_than_its_layout_says_is_refused(tmp_path, monkeypatch, replayer, dtype):
+    described = snap.describe(dtype)
+    monkeypatch.setattr(snap, "describe", lambda dtype: described)
+    path = snap.save(tmp_path, of_zeros(replayer, np.dtype("i8")), 3)
+    monkeypatch.undo()
+    for read in (snap.load, snap.check):
+        with pytest.raises(JournalError, match="its state has 8 bytes, want"):
+            read(path)

@@ -14,16 +14,14 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.carry import carry
 from gateway.core.layout import STOPPED
 from gateway.journal.history import History
 from gateway.journal.snapshot import save
 from gateway.journal.what_if import WhatIf, what_if
-from gateway.settings import load_settings
 from tests.journal.test_replay import refusal, replay
 from tests.support.checks import config_with_everyone
-from tests.support.core import INSTRUMENTS, LIMITS, write_config
-from tests.support.journal import Flow, JournaledCore, PatientDriver, state_digest
+from tests.support.core import INSTRUMENTS, LIMITS
+from tests.support.journal import Flow, JournaledCore, state_digest
 
 Make = Callable[..., JournaledCore]
 Limits = dict[str, Any]
@@ -203,9 +201,7 @@ def test_a_missing_mandatory_limit_refuses(make: Make) -> None:
 def carry_over(core: JournaledCore, config: dict[str, Any]) -> None:
     """The next run of a core, with one account more, which moves the rows of all others."""
     config["sessions"][0]["accounts"].insert(0, "AAA")
-    core.settings = load_settings(write_config(core.folder.parent, config, FIRST, INSTRUMENTS, POSITIONS))
-    core.state = carry(core.state, core.settings)
-    core.driver = PatientDriver(core.state.block, core.journal_writer)
+    core.take_settings(config, FIRST, INSTRUMENTS, POSITIONS)
     core.begin(STOPPED)
     core.synced("XNYS")
 
@@ -232,6 +228,8 @@ def test_judging_again_leaves_the_history_as_it_was(tmp_path: Path) -> None:
     result = judged(core, SECOND)
     assert [x.cl_ord_id for x in result.changes] == ["A2"]
     assert result.differences == 0
+    told = replay(core.folder, "--with", other(tmp_path, SECOND)).stdout
+    assert "began with snapshot-00000001.zst: in the first message_window after it, counts can be too low" in told
     assert state_digest(History(core.folder).replayer().state.block) == before
 
 

@@ -15,21 +15,18 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from gateway.carry import carry
 from gateway.cli import app
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.journal.read import JournalError, Segment, read_segment, segment_files
 from gateway.journal.replayer import Replayer
 from gateway.journal.snapshot import save
-from gateway.journal.writer import JournalingDriver
-from gateway.ops.audit import Manifest, export, read_manifest, row_bytes, row_hash
+from gateway.ops.audit import Manifest, export, file_digest, read_manifest, row_bytes, row_hash
 from gateway.ops.audit_verify import verify
-from gateway.ops.history import Period, file_digest
+from gateway.ops.period import Period
 from gateway.ops.tables import SCHEMAS
-from gateway.settings import load_settings
-from tests.support.core import BASE, INSTRUMENTS, LIMITS, START_NS, WALL_NS, fields_of, write_config
-from tests.support.journaled import Journaled
+from tests.support.core import BASE, INSTRUMENTS, LIMITS, START_NS, WALL_NS, fields_of
+from tests.support.journal import JournaledCore
 
 ALL = Period()
 Change = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -59,23 +56,23 @@ def trade(core) -> str:
 
 
 def exported(core, folder: Path, period: Period = ALL) -> Manifest:
-    return export(core.folder / "journal", folder, period)
+    return export(core.folder, folder, period)
 
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with a small day's journal of three segments, closed, and an export of it in `out`."""
-    core = Journaled(tmp_path_factory.mktemp("day"))
+    core = JournaledCore(tmp_path_factory.mktemp("day"))
     trade(core)
-    core.journal.roll()
+    core.journal_writer.roll()
     core.new("B1", qty="5")
-    core.journal.roll()
+    core.journal_writer.roll()
     for k in range(20):
         core.new(f"C{k}", qty="7")
     core.logout("XNAS")
     core.close()
-    exported(core, core.folder / "out")
-    return core.folder
+    exported(core, core.folder.parent / "out")
+    return core.folder.parent
 
 
 @pytest.fixture
@@ -139,7 +136,7 @@ def test_a_refusal_lists_its_checks_and_the_text_that_was_sent(core, tmp_path: P
 
 @pytest.mark.parametrize("version", ["FIX.4.4", "FIX.4.2"])
 def test_executions_are_as_the_ems_was_told(make, tmp_path: Path, version: str) -> None:
-    core = make({**BASE, "sessions": [{**s, "begin_string": version} for s in BASE["sessions"]]})
+    core = make(config={**BASE, "sessions": [{**s, "begin_string": version} for s in BASE["sessions"]]})
     fix42 = version == "FIX.4.2"
     child = core.new("A1", qty="100", px="100.01")[0][2][11]
     core.report(child, "V1", "0", "0", t38="100", t151="100")
@@ -172,7 +169,7 @@ def test_controls_tell_of_starts_switches_overrides_and_faults(core, tmp_path: P
     core.apply(Event(a.JOURNAL, core.time_ns, value=(1,)))
     core.apply(Event(a.JOURNAL, core.time_ns, value=(0,)))
     core.logout("XNAS")
-    core.start(core.settings, 2, a.CRASHED)
+    core.start(a.CRASHED)
     core.apply(Event(a.RESOLVE, core.time_ns, value=(0, a.GONE, 10 * 10**8), data=b"ann: the venue says gone"))
     core.apply(Event(a.DAY, core.time_ns, value=(a.POSITIONS_KEPT,)))
     core.report("C1-99", "V9", "F", "1", t31="1")
@@ -195,12 +192,10 @@ def test_limit_changes_begin_with_all_settings_then_tell_old_and_new(core, tmp_p
     limits = {**LIMITS, "account": {"default": LIMITS["account"]["default"], "ACC2": {"max_order_qty": "unlimited"}}}
     instruments = INSTRUMENTS.replace("AAPL,US0378331005,0.01,1,", "AAPL,US0378331005,0.05,1,")
     core.wait(60)
-    changed = load_settings(write_config(core.folder, BASE, limits, instruments))
-    core.state = carry(core.state, changed)
-    core.driver = JournalingDriver(core.state.block, core.journal)
-    core.start(changed, 2, a.STOPPED)
+    core.take_settings(BASE, limits, instruments)
+    core.start(a.STOPPED)
     core.wait(1)
-    core.start(changed, 3, a.STOPPED)
+    core.start(a.STOPPED)
     exported(core, tmp_path / "out")
     rows = table(tmp_path / "out", "limit_changes")
     first = {row["key"]: row["new"] for row in rows if row["sequence"] == 1}
@@ -218,7 +213,7 @@ def test_limit_changes_begin_with_all_settings_then_tell_old_and_new(core, tmp_p
 
 
 def test_a_day_is_of_the_zone_in_the_settings(make, tmp_path: Path) -> None:
-    core = make({**BASE, "day": {"zone": "America/New_York", "end": "17:00"}})
+    core = make(config={**BASE, "day": {"zone": "America/New_York", "end": "17:00"}})
     midnight_ns = int(datetime(2026, 7, 12, 4, tzinfo=UTC).timestamp()) * 10**9
     for name, offset in (("before", -1), ("first", 0), ("last", 86_400 * 10**9 - 1), ("behind", 86_400 * 10**9)):
         core.time_ns = START_NS + midnight_ns - WALL_NS + offset
@@ -230,7 +225,7 @@ def test_a_day_is_of_the_zone_in_the_settings(make, tmp_path: Path) -> None:
     times = Period("", "2026-07-12T00:00:00", "2026-07-12T04:00:00.000000+00:00")
     exported(core, tmp_path / "none", times)
     assert table(tmp_path / "none", "decisions") == []
-    assert verify(tmp_path / "none", core.folder / "journal")[1] == []
+    assert verify(tmp_path / "none", core.folder)[1] == []
 
 
 def test_every_row_has_the_hash_of_itself_and_of_the_row_before(whole: Path) -> None:
@@ -413,7 +408,7 @@ def test_an_export_of_a_journal_in_use_still_holds_when_that_has_grown(core, tmp
     assert not manifest.segments[-1].sealed
     assert verify(tmp_path / "out", tmp_path / "journal")[1] == []
     core.new("B1")
-    core.journal.roll()
+    core.journal_writer.roll()
     core.new("B2")
     core.close()
     assert verify(tmp_path / "out", tmp_path / "journal")[1] == []

@@ -15,14 +15,15 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.core import layout as a
 from gateway.core.driver import Event
-from gateway.ops.history import Period
+from gateway.ops.period import Period
 from gateway.ops.render import to_html, to_markdown
 from gateway.ops.report import Report, make_report
 from tests.support.core import BASE, LIMITS, START_NS, WALL_NS
-from tests.support.journaled import Journaled
+from tests.support.journal import JournaledCore
 
 TWO_EMS = {**BASE, "sessions": [BASE["sessions"][0], {**BASE["sessions"][0], "id": "EMS2", "target_comp_id": "EMS2"}]}
 TWO_EMS["sessions"].append(BASE["sessions"][1])
+Make = Callable[..., JournaledCore]
 UTILISATION, INCIDENTS = "Highest utilisation of limits", "Faults, alerts, doubts and controls"
 
 
@@ -38,7 +39,7 @@ def text_of(report: Report, heading: str) -> str:
     return section.text
 
 
-def filled(core: Journaled, name: str, side: str, fills: list[tuple[str, str]], **more: str) -> str:
+def filled(core: JournaledCore, name: str, side: str, fills: list[tuple[str, str]], **more: str) -> str:
     """An order that its venue takes and fills; returns its child."""
     child = core.new(name, side=side, qty="100", px="100", **more)[0][2][11]
     core.report(child, f"N{name}", "0", "0", t38="100", t54=side, t151="100")
@@ -50,8 +51,8 @@ def filled(core: Journaled, name: str, side: str, fills: list[tuple[str, str]], 
     return child
 
 
-def test_orders_checks_fills_and_positions_are_counted(make: Callable[..., Journaled]) -> None:
-    core = make(TWO_EMS)
+def test_orders_checks_fills_and_positions_are_counted(make: Make) -> None:
+    core = make(config=TWO_EMS)
     buys, sells = [("30", "100.01"), ("20.5", "99.99")], [("10", "100.02")]
     child = filled(core, "A1", "1", [*buys, ("7", "98")])
     filled(core, "A2", "2", sells, t1="ACC2", session="EMS2")
@@ -85,8 +86,8 @@ def test_orders_checks_fills_and_positions_are_counted(make: Callable[..., Journ
     assert ratio["EMS1"]["ratio"] == "1.33" and ratio["EMS2"]["cancels"] == "1"
 
 
-def test_a_correction_counts_with_its_own_quantity_and_price(make: Callable[..., Journaled]) -> None:
-    core = make(BASE)
+def test_a_correction_counts_with_its_own_quantity_and_price(make: Make) -> None:
+    core = make()
     child = filled(core, "A1", "1", [("30", "100.01")])
     core.report(child, "G1", "G", "1", t19="FA1-0", t32="25", t31="99", t14="25", t38="100")
     (row,) = rows_of(make_report(core.folder, Period()), "Fills")
@@ -96,9 +97,9 @@ def test_a_correction_counts_with_its_own_quantity_and_price(make: Callable[...,
     assert (row["bought"], row["net"]) == ("0", "0")
 
 
-def test_value_has_the_multiplier(make: Callable[..., Journaled]) -> None:
+def test_value_has_the_multiplier(make: Make) -> None:
     limits = {**LIMITS, "account": {"default": {**LIMITS["account"]["default"], "max_order_notional": "unlimited"}}}
-    core = make(BASE, limits)
+    core = make(limits=limits)
     core.quote("ESZ6", 4500, 4500.25, 4500)
     child = core.new("A1", qty="3", px="4500.25", symbol="ESZ6")[0][2][11]
     core.report(child, "F1", "F", "2", t32="3", t31="4500.25", t14="3", t38="3", t55="ESZ6")
@@ -106,8 +107,8 @@ def test_value_has_the_multiplier(make: Callable[..., Journaled]) -> None:
     assert Decimal(row["value_"].replace(",", "")) == 3 * Decimal("4500.25") * 50
 
 
-def test_limits_tell_who_came_nearest(make: Callable[..., Journaled]) -> None:
-    core = make(BASE, {**LIMITS, "strategy": {"MOMO": {"max_open_orders": 4}}})
+def test_limits_tell_who_came_nearest(make: Make) -> None:
+    core = make(limits={**LIMITS, "strategy": {"MOMO": {"max_open_orders": 4}}})
     core.new("A1", qty="250", px="102")
     core.new("A2", qty="800", px="99", t7001="MOMO")
     core.new("A3", qty="900", px="99", side="2", t1="ACC2")
@@ -126,10 +127,10 @@ def test_limits_tell_who_came_nearest(make: Callable[..., Journaled]) -> None:
     assert uses["max_messages", "session EMS1"]["value"] == "3"
 
 
-def test_open_orders_doubts_faults_and_alerts_are_told(make: Callable[..., Journaled]) -> None:
-    core = make(BASE)
+def test_open_orders_doubts_faults_and_alerts_are_told(make: Make) -> None:
+    core = make()
     filled(core, "A1", "1", [("30", "100")])
-    core.start(core.settings, 2, a.CRASHED)
+    core.start(a.CRASHED)
     core.report("C1-99", "V9", "F", "1", t31="1")
     report = make_report(core.folder, Period())
     (order,) = rows_of(report, "Open orders carried")
@@ -141,8 +142,8 @@ def test_open_orders_doubts_faults_and_alerts_are_told(make: Callable[..., Journ
     assert "A fault blocks every order at the end." in text_of(report, INCIDENTS)
 
 
-def test_a_day_ends_with_the_positions_of_its_end(make: Callable[..., Journaled]) -> None:
-    core = make(BASE)
+def test_a_day_ends_with_the_positions_of_its_end(make: Make) -> None:
+    core = make()
     child = filled(core, "A1", "1", [("30", "100")])
     midnight_ns = int(datetime(2026, 7, 12, tzinfo=UTC).timestamp()) * 10**9
     core.time_ns = START_NS + midnight_ns - WALL_NS
@@ -161,8 +162,8 @@ def test_a_day_ends_with_the_positions_of_its_end(make: Callable[..., Journaled]
     assert rows_of(first, "Summary")[4] == {"what": "open orders at the end", "value": "1"}
 
 
-def test_latency_is_that_of_the_journal(make: Callable[..., Journaled]) -> None:
-    core = make(BASE)
+def test_latency_is_that_of_the_journal(make: Make) -> None:
+    core = make()
     for k in range(30):
         core.new(f"A{k}", qty="1")
     report = make_report(core.folder, Period())
@@ -170,11 +171,11 @@ def test_latency_is_that_of_the_journal(make: Callable[..., Journaled]) -> None:
     took = sorted(int(ns) for ns in report.took_ns)
     assert (orders["number"], len(took)) == ("30", 30)
     assert orders["p50"] == f"{took[14] / 1000:,.1f}" and orders["max"] == f"{took[-1] / 1000:,.1f}"
-    assert int(events["number"]) == 30 + 4
+    assert int(events["number"]) == 30 + 5
 
 
-def test_markdown_and_html_say_the_same_and_html_has_plots(make: Callable[..., Journaled]) -> None:
-    core = make(BASE)
+def test_markdown_and_html_say_the_same_and_html_has_plots(make: Make) -> None:
+    core = make()
     filled(core, "A|1", "1", [("30", "100")])
     core.new("A<2>", qty="5000")
     report = make_report(core.folder, Period())
@@ -185,16 +186,16 @@ def test_markdown_and_html_say_the_same_and_html_has_plots(make: Callable[..., J
     assert len(re.findall(r'src="data:image/png;base64,iVBOR', page)) == 3
 
 
-def test_without_matplotlib_the_page_says_so(make: Callable[..., Journaled], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_the_page_says_so(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    core = make(BASE)
+    core = make()
     core.new("A1")
     page = to_html(make_report(core.folder, Period()))
     assert "Plots are left out" in page and "<img" not in page
 
 
-def test_a_period_without_orders_has_a_report(make: Callable[..., Journaled], tmp_path: Path) -> None:
-    core = make(BASE)
+def test_a_period_without_orders_has_a_report(make: Make, tmp_path: Path) -> None:
+    core = make()
     core.apply(Event(a.STOP, core.time_ns))
     core.close()
     for out in ("report.md", "report.html"):

@@ -157,7 +157,9 @@ class Core:
         present = sorted((tag, value) for tag, value in fields.items() if value is not None)
         return self.message(session, msg_type, present, poss_dup)
 
-    def report(self, child: str, exec_id: str, exec_type: str, status: str, session="XNAS", **more):
+    def report(
+        self, child: str, exec_id: str, exec_type: str, status: str, session="XNAS", poss_dup: bool = False, **more
+    ):
         """ExecutionReport from a venue on a child ClOrdID; `more` as in `new`."""
         fields = {6: "0", 11: child, 14: "0", 17: exec_id, 37: "V" + child, 39: status, 54: "1", 55: "AAPL"}
         fields |= {150: exec_type, 151: "0"}
@@ -165,7 +167,7 @@ class Core:
             fields[20] = "0"
         for key, value in more.items():
             fields[int(key[1:])] = value
-        return self.message(session, "8", sorted((t, v) for t, v in fields.items() if v is not None))
+        return self.message(session, "8", sorted((t, v) for t, v in fields.items() if v is not None), poss_dup)
 
     def status(self, child: str, status: str, session="XNAS", **more):
         """A venue's answer to an OrderStatusRequest about a child; `more` as in `new`."""
@@ -188,14 +190,14 @@ class Core:
         value = (a.RESET if reset else a.CONTINUED,)
         return self.apply(Event(a.LOGON, self.time_ns, self.sessions[session], value=value))
 
-    def logout(self, session: str):
-        """A session logs out or is lost."""
-        return self.apply(Event(a.LOGOUT, self.time_ns, self.sessions[session]))
+    def logout(self, session: str, msg_seq_num: int = 0):
+        """A session logs out or is lost; `msg_seq_num` is the last one that the engine has read from it."""
+        return self.apply(Event(a.LOGOUT, self.time_ns, self.sessions[session], msg_seq_num))
 
-    def undelivered(self, child_message: Fields, session="XNAS"):
-        """The engine says that a child never reached its venue."""
+    def undelivered(self, child_message: Fields, session="XNAS", evidence: int = a.SAID):
+        """The engine says that a child never reached its venue: as told by that, or a.INFERRED from its own files."""
         data = b"".join(b"%d=%s\x01" % (tag, value.encode()) for tag, value in child_message.items())
-        return self.apply(Event(a.UNDELIVERED, self.time_ns, self.sessions[session], data=data))
+        return self.apply(Event(a.UNDELIVERED, self.time_ns, self.sessions[session], data=data, value=(evidence,)))
 
     def start(self, ended: int):
         """The next run begins; `ended` says how the last one did: a.STOPPED, a.CRASHED or a.REBOOTED."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -102,6 +103,13 @@ class GatewayProcess:
         """Wait until something holds, looking again with every log line and at the end; no error when it never does."""
         with self._changed:
             self._changed.wait_for(predicate, timeout_s)
+
+    def ends_within(self, timeout_s: float) -> bool:
+        """Whether the process ends by itself in time."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        return self.ended
 
     @property
     def ended(self) -> bool:

@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from gateway.carry import carry
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.core.layout import record_dtype
 from gateway.journal import format as f
 from gateway.journal.read import segment_head
 from gateway.journal.writer import NO_SYNC, Journal, JournalingDriver
+from gateway.settings import load_settings
 from gateway.state import build_state
-from tests.support.core import LIMITS, START_NS, Core, Fields
+from tests.support.core import LIMITS, START_NS, Core, Fields, write_config
 
 SEGMENT_START = 128
 HEAD = struct.Struct("<qqqiiq")
@@ -140,12 +142,22 @@ class JournaledCore(Core):
 
     def begin(self, ended: int) -> None:
         """Begin a run as a process does: its settings, its start, sessions, a price."""
-        self.journal_writer.append_settings(self.settings.to_json(), self.time_ns)
         self.start(ended)
         for name in self.sessions:
             self.logon(name)
         self.synced()
         self.quote("AAPL", 99.99, 100.01, 100)
+
+    def start(self, ended: int) -> list[tuple[str, str, Fields]]:
+        """The settings of a run, and its start."""
+        self.journal_writer.append_settings(self.settings.to_json(), self.time_ns)
+        return super().start(ended)
+
+    def take_settings(self, config: dict, limits: dict = LIMITS, *more: Any) -> None:
+        """Stop, and carry the state over to other settings; `more` as in `write_config`. A start comes next."""
+        self.settings = load_settings(write_config(self.folder.parent, config, limits, *more))
+        self.state = carry(self.state, self.settings)
+        self.driver = PatientDriver(self.state.block, self.journal_writer)
 
     def close(self) -> None:
         """Close the journal, if that has not been done."""

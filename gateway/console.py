@@ -1,0 +1,51 @@
+"""What commands that read a journal share: a progress bar, and errors of one line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+UNUSABLE = 2  # exit status of a command whose arguments are of no use
+SILENT_S = 2.0  # work that takes longer shows how far it is
+
+
+def refuse(line: str) -> NoReturn:
+    """End the command with one line and status UNUSABLE."""
+    typer.echo(line, err=True)
+    raise typer.Exit(UNUSABLE)
+
+
+@contextmanager
+def one_line_errors(*more: type[Exception]) -> Iterator[None]:
+    """Ends the command with one line and status UNUSABLE where what it was given is of no use, or for `more` errors."""
+    from gateway.journal.read import JournalError
+    from gateway.settings import ConfigError
+
+    expected: tuple[type[Exception], ...] = (JournalError, ConfigError, *more)
+    try:
+        yield
+    except expected as error:
+        refuse(str(error))
+    except OSError as error:
+        refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[float], None]]:
+    """A progress bar on stderr once it takes long; gives the function to tell it the share that is done, 0 to 1."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    started = time.monotonic()
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=1.0, visible=False)
+
+        def watch(share: float) -> None:
+            bar.update(task, completed=share, visible=time.monotonic() - started > SILENT_S)
+
+        yield watch
