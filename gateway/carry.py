@@ -28,7 +28,7 @@ OF_STATE = (
 )
 OF_ENTITY = ("open_orders", "slice", "sliced", "in_window", "messages", "refused")
 OF_INSTRUMENT = ("bid_e8", "ask_e8", "last_e8", "quote_ns", "last_ns")
-OF_SESSION = ("up", "subscribed", "last_in", "continued", "recovering", "doubts", "asked")
+OF_SESSION = ("up", "subscribed", "last_in", "continued", "recovering", "doubts", "since_ns", "told", "asked")
 OF_EXPOSURE = ("position_e8", "open_buy_e8", "open_sell_e8")
 # Columns of each table ("": of the state itself) without which an older layout cannot be carried.
 NEEDED = {

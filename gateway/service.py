@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 import structlog
 
@@ -25,20 +21,19 @@ from gateway.day import next_day_end
 from gateway.engine.inbox import Inbox
 from gateway.engine.quickfix import QuickFixEngine
 from gateway.engine.store import sync_store
-from gateway.journal.follower import LOCK_FILE
-from gateway.journal.read import JournalError
-from gateway.journal.recovery import Recovered, recover, repair
+from gateway.journal.recovery import Recovered, repair
 from gateway.journal.writer import Journal, JournalingDriver
 from gateway.ops.control import Command, ControlSocket
 from gateway.ops.doubts import resolve_event
 from gateway.settings import ConfigError, Settings
 from gateway.state import State, build_state, shared_block
+from gateway.state_folder import follower_gone, lock, next_run, of_todays_sessions, put_aside, recover_folder
 
 TICK_NS = 100_000_000
 CLOCK_STEP_NS = 50_000_000  # a wall clock that moved by more is told to the core
 BATCH = 100  # events between two syncs when sync comes before send
 LAST_RESORT_S = 10.0
-FOLLOWER_WAIT_S = 10.0
+DAY_WAIT_S = 600.0
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 ENDED = {a.STOPPED: "stopped", a.CRASHED: "its process ended", a.REBOOTED: "the machine went down with it"}
 
@@ -61,13 +56,14 @@ class Service:
         gateway = settings.config.gateway
         self.folder = gateway.state_dir
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.folder / "lock")
-        if forget:
-            _put_aside(self.folder)
-        self.run_number = _next_run(self.folder / "run")
-        with _follower_gone(self.folder / "journal"):
-            recovered = _recover(self.folder / "journal", accept_loss)
+        self._lock = lock(self.folder / "lock")
+        with follower_gone(self.folder / "journal"):
+            if forget:
+                put_aside(self.folder)
+            recovered = recover_folder(self.folder / "journal", accept_loss)
             repair(self.folder / "journal", recovered)
+        last = recovered.replayer.state
+        self.run_number = next_run(self.folder / "run", 0 if last is None else int(last.record.run))
         self.state = self._take_state(recovered)
         self._inbox = Inbox()
         self._engine = QuickFixEngine(settings.config.sessions, self.folder / "fix", self._inbox)
@@ -77,14 +73,15 @@ class Service:
         # Few segments behind the snapshot can wait for the next one to be closed.
         many = recovered.segments >= settings.config.journal.snapshot_every
         self._followed = self._journal.number - (1 if many else 0)
-        self._unsent = _of_todays_sessions(recovered, settings)
+        self._unsent: list[Output] = []
         self._control = ControlSocket(self.folder, self._inbox.put)
         self._stopping = threading.Event()
         self._wall_offset_ns = 0
-        self._fault = int(self.state.record.fault)
+        self._fault = 0
         self._up: set[int] = set()
         self._waiting: deque[Output] = deque()  # journaled, to be sent
         self._failed = False
+        self._started_s = time.monotonic()
         self._day_end: datetime | None = None
         self._start(recovered, clear_fault)
 
@@ -138,9 +135,12 @@ class Service:
         ended = a.STOPPED
         if recovered.replayer.state is not None and s.ended == 0:
             ended = a.CRASHED if s.boot == boot else a.REBOOTED
-        if recovered.lost or recovered.replayer.differences:
+        if recovered.lost or recovered.replayer.differences or not recovered.unsent_known:
             ended = a.REBOOTED
         self._ended = ended
+        # After a power cut the engine's files may lack what had been handed to it.
+        outputs = recovered.late if ended == a.REBOOTED else recovered.unsent
+        self._unsent = of_todays_sessions(outputs, recovered, self.settings)
         wall_ns = time.time_ns()
         base_ns = int(s.time_base_ns)
         if s.boot != boot:
@@ -153,6 +153,7 @@ class Service:
         self._journal.append_settings(self.settings.to_json(), now_ns)
         values = (self.run_number, ended, base_ns, self._wall_offset_ns, boot, int(clear_fault))
         self._apply(Event(a.START, 0, value=values))
+        self._fault = int(s.fault)
         self._set_day_end(last_wall_ns if recovered.replayer.state is not None else wall_ns)
         self._tell_start(recovered, ended)
 
@@ -201,7 +202,7 @@ class Service:
         self._set_clock()
         self._watch_journal()
         self._apply(Event(a.TICK, 0))
-        if self._day_end is not None and datetime.now(UTC) >= self._day_end:
+        if self._day_end is not None and datetime.now(UTC) >= self._day_end and self._may_end_day():
             self._end_day()
         self._send_waiting()
         self._engine.tick()
@@ -275,9 +276,10 @@ class Service:
         while self._waiting:
             if self._journal.syncs_before_send:
                 self._journal.sync()
+                self._watch_journal()
             for _ in range(len(self._waiting)):
                 self._send(self._waiting.popleft())
-        if not self._unsent:
+        if not self._unsent and not self._failed:
             self._journal.hand()
 
     def _send(self, output: Output) -> None:
@@ -285,7 +287,12 @@ class Service:
         if output.session == NONE:
             log.error("alert", text=output.body.replace(b"\x01", b"|").decode("utf-8", "replace"))
             return
-        undelivered = self._engine.send(output.session, output.message_type, output.body)
+        fields = (output.session, output.message_type, output.body)
+        undelivered = None
+        if self._journal.syncs_before_send and self._journal.sync_failed:
+            undelivered = self._engine.refuse(*fields)
+        if undelivered is None:
+            undelivered = self._engine.send(*fields)
         if undelivered is not None:
             self._handle(undelivered)
 
@@ -308,13 +315,20 @@ class Service:
 
     def _was_stored(self, output: Output) -> bool | None:
         """Whether QuickFIX has a message of the last run; None after a power cut, which its files may not have met."""
+        if output.session == NONE:
+            return False
         stored = self._engine.was_stored(output.session, output.message_type, output.body)
         return None if self._ended == a.REBOOTED and not stored else stored
 
     def _make_good(self, output: Output, perhaps_sent: bool) -> None:
-        """Send a report of the last run; but never an order: the core refuses one that surely never left."""
-        if self.settings.config.sessions[output.session].role == "acceptor":
+        """Send a report of the last run, marked where it may have been sent; but never an order: the core refuses one
+        that surely never left.
+        """
+        if output.session == NONE:
             self._send(output)
+        elif self.settings.config.sessions[output.session].role == "acceptor":
+            body = b"97=Y\x01" + output.body if perhaps_sent else output.body
+            self._send(Output(output.session, output.message_type, body))
         elif not perhaps_sent:
             never = self._engine.never_sent(output.session, output.message_type, output.body)
             if never is not None:
@@ -329,7 +343,7 @@ class Service:
                 log.critical("the journal takes no orders", why=self._journal.trouble)
             else:
                 log.info("the journal takes orders again")
-            self._apply(Event(a.JOURNAL, 0, value=(blocked,)))
+            self._handle(Event(a.JOURNAL, 0, value=(blocked,)))
 
     def _watch_follower(self) -> None:
         """Start the process that compresses and snapshots closed segments when there are some, and again if it ends."""
@@ -358,6 +372,11 @@ class Service:
         if section is not None:
             self._day_end = next_day_end(datetime.fromtimestamp(wall_ns / 1e9, UTC), section)
 
+    def _may_end_day(self) -> bool:
+        """An end of day waits, for so long, until venues have resent what belongs to the day."""
+        recovering = bool(self.state.record.sessions["recovering"].any())
+        return not recovering or time.monotonic() - self._started_s > DAY_WAIT_S
+
     def _end_day(self) -> None:
         section = self.settings.config.day
         assert section is not None
@@ -365,7 +384,8 @@ class Service:
         positions = a.POSITIONS_KEPT if section.positions == "keep" else a.POSITIONS_RESET
         self._apply(Event(a.DAY, 0, value=(positions,)))
         self._send_waiting()
-        self._journal.roll()
+        if self._journal.has_spares:
+            self._journal.roll()
         log.info("the trading day has ended", open_orders=open_orders, positions=section.positions)
         self._set_day_end(time.time_ns())
 
@@ -398,95 +418,9 @@ class Service:
                 event = self._inbox.get(0)
             except Exception:
                 log.critical("error of a session while it closed", exc_info=True)
+                self._failed = True
                 continue
             if event is None:
                 break
             self._take(event)
         self._send_waiting()
-
-
-def _lock(path: Path) -> IO[str]:
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise ConfigError(f"gateway.state_dir: {path.parent}: another gateway process uses it") from None
-    return file
-
-
-@contextlib.contextmanager
-def _follower_gone(folder: Path) -> Iterator[None]:
-    """Hold the lock of the journal's follower, which ends a moment after the gateway that started it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + FOLLOWER_WAIT_S
-    with (folder / LOCK_FILE).open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ConfigError(f"gateway.state_dir: {folder}: a follower of the journal does not end") from None
-                time.sleep(0.02)
-        yield
-
-
-def _of_todays_sessions(recovered: Recovered, settings: Settings) -> list[Output]:
-    """The outputs that may not have been sent, with the rows that their sessions have in today's settings."""
-    last = recovered.replayer.settings
-    if last is None:
-        return []
-    rows = {section.id: row for row, section in enumerate(settings.config.sessions)}
-    outputs = []
-    for output in recovered.unsent:
-        if output.session == NONE:
-            continue
-        name = last.config.sessions[output.session].id
-        if name in rows:
-            outputs.append(Output(rows[name], output.message_type, output.body))
-        else:
-            log.error("not sent, its session is gone", session=name, text=output.body.decode("utf-8", "replace"))
-    return outputs
-
-
-def _put_aside(folder: Path) -> None:
-    """Keep the journal under another name, and QuickFIX's sequence numbers where they are."""
-    journal = folder / "journal"
-    if journal.exists():
-        journal.rename(folder / f"journal-until-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
-
-
-def _recover(folder: Path, accept_loss: bool) -> Recovered:
-    try:
-        recovered = recover(folder)
-    except JournalError as error:
-        raise ConfigError(str(error)) from None
-    if recovered.lost and not accept_loss:
-        raise ConfigError(
-            f"gateway.state_dir: {folder}: a part of the journal is lost: {recovered.lost}; what was sent and filled "
-            "there is not known. Reconcile with the venues, then start with --accept-loss"
-        )
-    return recovered
-
-
-def _next_run(path: Path) -> int:
-    """Count this start, on disk before any id is made of it."""
-    try:
-        run = int(path.read_text()) + 1
-    except FileNotFoundError:
-        run = 1
-    except ValueError:
-        raise ConfigError(f"{path}: want the number of the last run, got {path.read_text()!r:.40}") from None
-    new = path.with_suffix(".new")
-    with new.open("w") as file:
-        file.write(f"{run}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return run

@@ -14,7 +14,7 @@ from gateway.core.intake import FIRM_ROW
 from gateway.core.layout import FAULT_UNREADABLE, MAX_MESSAGE_BYTES
 from gateway.core.quotes import market_data_snapshot, update_quote
 from gateway.core.rates import count_message
-from gateway.core.recovery import MOST_OUTPUTS, ask_status, on_logon, on_resolve, on_start, on_synced
+from gateway.core.recovery import MOST_OUTPUTS, ask_status, on_logon, on_resolve, on_start, on_synced, watch_doubts
 from gateway.core.refusals import business_reject_of_child, order_cancel_reject, undelivered
 from gateway.core.text import add_bytes
 from gateway.core.venue import execution_report
@@ -167,7 +167,7 @@ def _on_unread(s, out, buf, event):
 
 
 @kernel
-def _on_tick(s, out):
+def _on_tick(s, out, buf):
     """Subscribe to market data, and ask for what is in doubt, a batch for each venue and tick."""
     s.work.idle = 1
     for k in range(s.session_count):
@@ -179,6 +179,8 @@ def _on_tick(s, out):
             market_data_request(s, out, k, own.subscribed, last)
             own.subscribed = last
             s.work.idle = 0
+        if own.up == 1 and (own.recovering == 1 or own.doubts > 0):
+            watch_doubts(s, out, buf, k)
         if own.up == 1 and own.recovering == 0 and own.doubts > 0 and own.takes_status == 1:
             ask_status(s, out, k)
 
@@ -202,7 +204,7 @@ def handle_event(s, event, buf, out):
     elif kind == a.QUOTE:
         update_quote(s, event.value[0], event.value[1], event.value[2], event.value[3])
     elif kind == a.TICK:
-        _on_tick(s, out)
+        _on_tick(s, out, buf)
     elif kind == a.LOGON:
         on_logon(s, event)
     elif kind == a.LOGOUT:

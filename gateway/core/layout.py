@@ -182,6 +182,8 @@ SESSION_FIELDS = (
     ("continued", "i8"),  # 1: sequence numbers of this logon go on from the last one
     ("recovering", "i8"),  # 1: orders of the last run have not been confirmed yet: no new order goes there
     ("doubts", "i8"),  # orders that are not SURE
+    ("since_ns", "i8"),  # when it logged on
+    ("told", "i8"),  # 1: an alert has said since then that something is open
     ("asked", "i8"),  # requests before this row have been asked about
     ("max_poss_dup_age_ns", "i8"),
     # and `may_use`, one byte for each row of `entities`: 1 where the session may name it

@@ -21,12 +21,13 @@ from gateway.fix import tags as t
 from gateway.jit import kernel
 
 MOST_OUTPUTS = a.OUT_MESSAGES // 2  # of one tick; the rest waits for the next
+PATIENCE_NS = 60_000_000_000  # after which a venue's silence is told
 ROWS_AT_ONCE = 20_000  # requests looked at in one tick
 
 NOT_KNOWN_THERE = c.phrase("the venue does not know this order")
 UNKNOWN_THERE = c.phrase("the venue does not know an order that it acknowledged: ")
 FILLS_MISSED = c.phrase("an order's status tells of fills not seen, now counted: ")
-DOUBTS_LEFT = c.phrase("orders are in doubt, a person must resolve them, at venue ")
+DOUBTS_LEFT = c.phrase("orders are not sure, see `tidegate resolve`, or the TestRequest is not answered, at venue ")
 RESOLVED = c.phrase("resolved by a person")
 RESOLVED_BY = c.phrase("order in doubt resolved: ")
 
@@ -46,6 +47,11 @@ def on_start(s, event):
     """A new run begins on the state that the last one left."""
     ended = event.value[a.START_ENDED]
     s.run = event.value[a.START_RUN]
+    if event.value[a.START_BOOT] != s.boot:
+        # How long the machine was off is the word of a clock that may be wrong: no price counts as fresh.
+        for row in range(s.instrument_count):
+            s.instruments[row].quote_ns = NONE
+            s.instruments[row].last_ns = NONE
     s.time_base_ns = event.value[a.START_BASE]
     s.wall_offset_ns = event.value[a.START_WALL_OFFSET]
     s.boot = event.value[a.START_BOOT]
@@ -76,6 +82,8 @@ def on_logon(s, event):
     own.up = 1
     own.subscribed = 0
     own.asked = 0
+    own.since_ns = s.now_ns
+    own.told = 0
     own.continued = 1 if event.value[0] == a.CONTINUED else 0
     if own.continued == 0:
         own.last_in = event.msg_seq_num
@@ -107,8 +115,24 @@ def on_synced(s, out, buf, event):
             elif o.doubt == a.UNCONFIRMED or o.doubt == a.UNANSWERED:
                 is_sure(s, o)
     if own.doubts > 0 and own.takes_status == 0:
-        name = s.entities[own.entity]
-        alert(s, out, DOUBTS_LEFT, name.name, 0, name.name_size)
+        own.since_ns -= PATIENCE_NS
+        watch_doubts(s, out, buf, event.session)
+
+
+@kernel
+def watch_doubts(s, out, buf, venue):
+    """Once after each logon, when a venue has left something open for too long: an alert, and all questions anew."""
+    own = s.sessions[venue]
+    if own.told == 1 or s.now_ns - own.since_ns < PATIENCE_NS:
+        return
+    own.told = 1
+    own.asked = 0
+    s.work.idle = 0
+    for row in range(s.order_count):
+        if s.orders[row].venue == venue:
+            s.orders[row].asked = 0
+    name = s.entities[own.entity]
+    alert(s, out, DOUBTS_LEFT, name.name, 0, name.name_size)
 
 
 @kernel

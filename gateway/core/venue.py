@@ -34,6 +34,7 @@ from gateway.jit import kernel
 TRADE, BUST, CORRECT, STATUS, CHANGE = 1, 2, 3, 4, 5
 
 UNKNOWN_REPORT = c.phrase("report on an order that is not ours: ")
+OLD_REPORT = c.phrase("resent report on an order that has ended, not booked: ")
 UNKNOWN_BUST = c.phrase("bust or correction of an execution that is not known: ")
 UNREADABLE_FILL = c.phrase("fill without a readable LastQty(32), firm blocked: ")
 REPEATED_WITH_MORE = c.phrase("repeated report that tells of a fill not seen, now counted: ")
@@ -249,7 +250,7 @@ def execution_report(s, out, buf, event):
         # What is resent of a day that has ended was booked then.
         if action == TRADE and execution != NONE and not old:
             _book_unknown(s, index, buf, execution)
-        alert(s, out, UNKNOWN_REPORT, buf, event.start, event.length)
+        alert(s, out, OLD_REPORT if old else UNKNOWN_REPORT, buf, event.start, event.length)
         return
     told = NONE
     if action == STATUS and answers_doubt(s, request, index, buf):

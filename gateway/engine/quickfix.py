@@ -39,8 +39,8 @@ MAX_REMEMBERED = 100_000  # children that a venue's Reject can still name
 NEVER_LATE = ("D", "F", "G")  # what must reach a venue now or not at all
 NOT_KEPT = ("H", "V")  # requests that are made anew after each logon
 FENCE_EVERY_S = 1.0  # a TestRequest can be lost under gap fills, so it is sent again, with another id
-LAST_STORED = 1_000  # messages of a store that are searched for one of the last run
-SESSION_TAGS = (b"8", b"9", b"34", b"43", b"49", b"52", b"56", b"122", b"10")
+LAST_STORED = 100_000  # messages of a store that are searched for one of the last run
+SESSION_TAGS = (b"8", b"9", b"34", b"43", b"49", b"52", b"56", b"97", b"122", b"10")
 SOH = "\x01"
 
 log = structlog.get_logger()
@@ -51,11 +51,8 @@ def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(callback)
     def guard(self: _Application, *args: Any) -> None:
-        if self.failed:
-            # What came behind a message that was lost here must not be counted: it is asked for again. Nor does any go.
-            if callback.__name__ == "toApp":
-                raise fix.DoNotSend
-            return
+        if self.failed and callback.__name__ in ("fromApp", "fromAdmin", "onLogon"):
+            return  # what came behind a message that was lost here must not be counted: it is asked for again
         try:
             callback(self, *args)
         except fix.DoNotSend:
@@ -117,6 +114,8 @@ class _Application(fix.Application):
         row = self.rows[session_id.toString()]
         self.logged_on.add(row)
         continued = self.logon_seq.get(row, 1) >= self.next_sender.get(row, 1)
+        # A Logon with a lower number than this, without a logout before it, begins anew.
+        self.next_sender[row] = fix.Session.lookupSession(session_id).getExpectedSenderNum()
         self.inbox.put(Event(a.LOGON, 0, row, value=(a.CONTINUED if continued else a.RESET,)))
         if row in self.venues:
             self.fences[row] = _Fence(time.time_ns())
@@ -216,14 +215,14 @@ def _undelivered(row: int, cl_ord_id: str, text: str, evidence: int = a.SAID) ->
     return Event(a.UNDELIVERED, 0, row, data=fields.encode("utf-8", "surrogateescape"), value=(evidence,))
 
 
-def _fields(message: bytes, message_type: str) -> list[bytes]:
+def _key(message: bytes) -> tuple[bytes, ...]:
     """What tells one message from another: MsgType and ClOrdID of an order message, since our ids are used once; else
     all fields but those of the session layer, sorted.
     """
     fields = message.rstrip(b"\x01").split(b"\x01")
-    if message_type in NEVER_LATE:
-        return sorted(field for field in fields if field.startswith((b"35=", b"11=")))
-    return sorted(field for field in fields if field.partition(b"=")[0] not in SESSION_TAGS)
+    if any(f"35={message_type}".encode() in fields for message_type in NEVER_LATE):
+        return tuple(sorted(field for field in fields if field.startswith((b"35=", b"11="))))
+    return tuple(sorted(field for field in fields if field.partition(b"=")[0] not in SESSION_TAGS))
 
 
 def _cl_ord_id(body: bytes) -> str:
@@ -260,6 +259,7 @@ class QuickFixEngine:
         self._movers: dict[str, Any] = {}  # by the id of their first session
         self._initiators: dict[int, Any] = {}
         self._unsafe: set[int] = set()  # sessions whose store may lack what was sent
+        self._stored: dict[int, set[tuple[bytes, ...]]] = {}  # keys of what their stores held before `start`
         self._reviving: set[int] = set()
         self._stopping = False
 
@@ -307,10 +307,10 @@ class QuickFixEngine:
         session = fix.Session.lookupSession(self._ids[row])
         known = session.getExpectedTargetNum()
         next_sender = session.getExpectedSenderNum()
-        if (last is not None and last >= known) or next_sender == 1:
+        if (last is not None and last > known) or next_sender == 1:
             # QuickFIX's store has lost its end or began anew: nothing can be inferred from it.
             self._unsafe.add(row)
-        if last is not None and last >= known:
+        if last is not None and last > known:
             next_sender = sys.maxsize
         elif last is not None and last + 1 < known and not self._sessions[row].reset_on_logon:
             session.setNextTargetMsgSeqNum(last + 1)
@@ -334,13 +334,12 @@ class QuickFixEngine:
         """
         if session in self._unsafe:
             return None
-        section = self._sessions[session]
-        names = (section.begin_string, section.sender_comp_id, section.target_comp_id)
-        store = read_store(self._folder / "store", *names, last=LAST_STORED)
-        if store is None:
-            return None
-        wanted = _fields(f"35={message_type}{SOH}{_text_of(body)}".encode(), message_type)
-        return any(_fields(sent, message_type) == wanted for sent in store.sent.values())
+        if session not in self._stored:
+            section = self._sessions[session]
+            names = (section.begin_string, section.sender_comp_id, section.target_comp_id)
+            store = read_store(self._folder / "store", *names, last=LAST_STORED)
+            self._stored[session] = {_key(sent) for sent in store.sent.values()} if store else set()
+        return _key(f"35={message_type}{SOH}{_text_of(body)}".encode()) in self._stored[session]
 
     def never_sent(self, session: int, message_type: str, body: bytes) -> Event | None:
         """The event that tells the core that an order message of the last run never reached its venue."""
@@ -385,6 +384,12 @@ class QuickFixEngine:
             self._initiators[row].start()
         except Exception as error:
             self._inbox.put(error)
+
+    def refuse(self, session: int, message_type: str, body: bytes) -> Event | None:
+        """The UNDELIVERED event of an order or replace that is not to be sent; None for what always goes."""
+        if message_type in ("D", "G") and self._sessions[session].role == "initiator":
+            return _undelivered(session, _cl_ord_id(body), "")
+        return None
 
     def send(self, session: int, message_type: str, body: bytes) -> Event | None:
         """Send a message: `body` is its fields after the header; QuickFIX adds header and trailer.

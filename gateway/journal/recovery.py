@@ -25,6 +25,8 @@ from gateway.journal.replayer import Replayer
 from gateway.journal.seal import previous_digest, seal
 from gateway.journal.snapshot import newest_snapshot
 
+LATE_NS = 10_000_000_000
+TIME_WORD = 4  # of a record's HEAD
 RECENT_SEGMENTS = 4  # in which outputs that may not have been sent can lie
 TORN_SUFFIX, DAMAGED_SUFFIX = ".torn", ".damaged"
 
@@ -38,6 +40,8 @@ class Recovered:
     next_sequence: int = 1
     segments: int = 0  # applied behind the snapshot
     handed: int = 0  # sequence up to which all outputs were given to the engine
+    unsent_known: bool = True  # False: the segment that would say is damaged
+    late: list[Output] = field(default_factory=list)  # all outputs of the last seconds, for after a power cut
     unsent: list[Output] = field(default_factory=list)  # may have been sent or not: journaled, then the process ended
     notes: list[str] = field(default_factory=list)  # what was left aside, for the log
     lost: str = ""  # what is missing in the journal; a person must accept that
@@ -59,7 +63,11 @@ def recover(folder: Path) -> Recovered:
     recent: deque[Segment] = deque(maxlen=RECENT_SEGMENTS)
     for path in segment_files(folder):
         if segment_number(path) == first - 1:
-            recent.append(read_segment(path))  # its end may not have been sent
+            try:
+                recent.append(read_segment(path))  # its end may not have been sent
+            except JournalError as error:
+                result.unsent_known = False
+                notes.append(str(error))
         if segment_number(path) < first or result.lost or is_spare(path):
             continue
         segment = _next_segment(path, result)
@@ -114,11 +122,22 @@ def _find_unsent(result: Recovered, recent: Iterable[Segment]) -> None:
             if segment.kind(k) == f.COMMIT:
                 result.handed = int(segment.record(k, f.COMMIT_RECORD)["handed"])
                 break
+    state = result.replayer.state
+    since_ns = 0 if state is None else int(state.record.now_ns) - LATE_NS
     for segment in recent:
-        if segment.last_sequence > result.handed:
-            for entry in entries(segment, result.handed):
-                if isinstance(entry, Entry):
+        for entry in entries(segment, _sequence_at(segment, since_ns, result.handed)):
+            if isinstance(entry, Entry):
+                result.late += entry.outputs
+                if entry.sequence > result.handed:
                     result.unsent += entry.outputs
+
+
+def _sequence_at(segment: Segment, time_ns: int, handed: int) -> int:
+    """Number of the record behind which a segment is of interest: from a time on, or not handed."""
+    k = segment.starts.size
+    while k > 0 and int(segment.words[segment.starts[k - 1] + TIME_WORD]) >= time_ns:
+        k -= 1
+    return min(segment.first_sequence + k - 1, handed)
 
 
 def repair(folder: Path, recovered: Recovered) -> None:

@@ -122,6 +122,16 @@ class Journal:
         return self._failed_sync or self._no_room or ("" if self._spares else "the next segment is not ready")
 
     @property
+    def sync_failed(self) -> bool:
+        """Whether a sync has failed: nothing is known of what is on disk."""
+        return bool(self._failed_sync)
+
+    @property
+    def has_spares(self) -> bool:
+        """Whether more than the last spare segment is ready."""
+        return len(self._spares) > 1
+
+    @property
     def number(self) -> int:
         """Number of the segment in use."""
         return self._segment.number

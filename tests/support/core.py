@@ -202,7 +202,8 @@ class Core:
     def start(self, ended: int):
         """The next run begins; `ended` says how the last one did: a.STOPPED, a.CRASHED or a.REBOOTED."""
         run = int(self.record.run) + 1
-        return self.apply(Event(a.START, self.time_ns, value=(run, ended, 0, WALL_NS - START_NS, 7)))
+        boot = int(self.record.boot) + (1 if ended == a.REBOOTED else 0)
+        return self.apply(Event(a.START, self.time_ns, value=(run, ended, 0, WALL_NS - START_NS, boot)))
 
     def synced(self, session: str = "XNAS"):
         """A venue has answered the TestRequest that the engine sent after logon."""
@@ -226,7 +227,8 @@ class Core:
         return self.apply(Event(a.JOURNAL, self.time_ns, value=(int(blocked),)))
 
     def come_back(self) -> None:
-        """After `start`: every session logs on where it left off, every venue answers the TestRequest."""
+        """After `start`: AAPL is quoted, every session logs on, every venue has sent again what we missed."""
+        self.quote("AAPL", 99.99, 100.01, 100)
         for name in self.sessions:
             self.logon(name)
         for name, row in self.sessions.items():
