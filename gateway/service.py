@@ -55,7 +55,7 @@ class Service:
         self.settings = settings
         gateway = settings.config.gateway
         self.folder = gateway.state_dir
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = lock(self.folder / "lock")
         with follower_gone(self.folder / "journal"):
             if forget:
@@ -81,6 +81,7 @@ class Service:
         self._up: set[int] = set()
         self._waiting: deque[Output] = deque()  # journaled, to be sent
         self._failed = False
+        self._handed_noted = 0
         self._started_s = time.monotonic()
         self._day_end: datetime | None = None
         self._start(recovered, clear_fault)
@@ -135,7 +136,8 @@ class Service:
         ended = a.STOPPED
         if recovered.replayer.state is not None and s.ended == 0:
             ended = a.CRASHED if s.boot == boot else a.REBOOTED
-        if recovered.lost or recovered.replayer.differences or not recovered.unsent_known:
+        unsafe = (recovered.lost, recovered.replayer.differences, recovered.rebooted, not recovered.unsent_known)
+        if any(unsafe):
             ended = a.REBOOTED
         self._ended = ended
         # After a power cut the engine's files may lack what had been handed to it.
@@ -201,6 +203,10 @@ class Service:
     def _tick(self) -> None:
         self._set_clock()
         self._watch_journal()
+        if self._journal.handed > self._handed_noted:
+            # An event of its own: the next one may be hours away, and by then what was sent is looked for in vain.
+            self._handed_noted = self._journal.handed
+            self._apply(clock_event(self._now_ns(), self._now_ns() + self._wall_offset_ns))
         self._apply(Event(a.TICK, 0))
         if self._day_end is not None and datetime.now(UTC) >= self._day_end and self._may_end_day():
             self._end_day()

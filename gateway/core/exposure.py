@@ -54,7 +54,7 @@ def _add_open(s, o, delta_e8):
 @kernel
 def never_acknowledged(o):
     """Whether the venue has said nothing of this order yet."""
-    return o.status == t.STATUS_PENDING_NEW and o.venue_order_id_size == 0
+    return o.status == t.STATUS_PENDING_NEW and o.venue_order_id_size == 0 and o.cum_e8 == 0
 
 
 @kernel

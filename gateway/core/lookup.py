@@ -173,6 +173,8 @@ def given_back(s, buf, start, size):
     if child < 0 or child % CHILD_ROWS >= s.request_count:
         return False
     r = s.requests[child % CHILD_ROWS]
+    if run < 1 or run > r.run:
+        return False
     return child < r.child or (child == r.child and run == r.run and r.order == NONE)
 
 

@@ -259,6 +259,7 @@ def execution_report(s, out, buf, event):
             return
         action = CHANGE
     _learn_venue_order_id(s.orders[row], index, buf)
+    settle(s, s.orders[row])
     if action == BUST or action == CORRECT:
         _bust_report(s, out, buf, event, row, execution, action)
     elif action == TRADE:

@@ -15,6 +15,7 @@ What QuickFIX would do wrong for a risk gateway, and what stands against it here
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 import time
@@ -36,6 +37,7 @@ from gateway.settings import SessionSection
 LOGOUT_WAIT_S = 4.0  # more than LogoutTimeout and a turn of QuickFIX's loop, 1 s
 LOGON_TIMEOUT_S = 5
 MAX_REMEMBERED = 100_000  # children that a venue's Reject can still name
+LAST_RESORT_S = 20.0  # from a failed callback to the end of the process
 NEVER_LATE = ("D", "F", "G")  # what must reach a venue now or not at all
 NOT_KEPT = ("H", "V")  # requests that are made anew after each logon
 FENCE_EVERY_S = 1.0  # a TestRequest can be lost under gap fills, so it is sent again, with another id
@@ -58,6 +60,11 @@ def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
         except fix.DoNotSend:
             raise
         except Exception as error:
+            if not self.failed:
+                # The core's thread may hang, and take no error either.
+                last_resort = threading.Timer(LAST_RESORT_S, os._exit, [70])
+                last_resort.daemon = True
+                last_resort.start()
             self.failed = True
             self.inbox.put(error)
 

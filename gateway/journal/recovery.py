@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.core.driver import Output
+from gateway.core.layout import REBOOTED, START, START_ENDED
 from gateway.journal import format as f
 from gateway.journal.read import (
     Entry,
@@ -25,7 +26,8 @@ from gateway.journal.replayer import Replayer
 from gateway.journal.seal import previous_digest, seal
 from gateway.journal.snapshot import newest_snapshot
 
-LATE_NS = 10_000_000_000
+LATE_NS = 60_000_000_000  # longer than a kernel keeps what was written to itself
+MOST_LATE = 100_000  # records
 TIME_WORD = 4  # of a record's HEAD
 RECENT_SEGMENTS = 4  # in which outputs that may not have been sent can lie
 TORN_SUFFIX, DAMAGED_SUFFIX = ".torn", ".damaged"
@@ -41,6 +43,7 @@ class Recovered:
     segments: int = 0  # applied behind the snapshot
     handed: int = 0  # sequence up to which all outputs were given to the engine
     unsent_known: bool = True  # False: the segment that would say is damaged
+    rebooted: bool = False  # the last starts came after a power cut, and died before they had made good what it took
     late: list[Output] = field(default_factory=list)  # all outputs of the last seconds, for after a power cut
     unsent: list[Output] = field(default_factory=list)  # may have been sent or not: journaled, then the process ended
     notes: list[str] = field(default_factory=list)  # what was left aside, for the log
@@ -122,22 +125,42 @@ def _find_unsent(result: Recovered, recent: Iterable[Segment]) -> None:
             if segment.kind(k) == f.COMMIT:
                 result.handed = int(segment.record(k, f.COMMIT_RECORD)["handed"])
                 break
-    state = result.replayer.state
-    since_ns = 0 if state is None else int(state.record.now_ns) - LATE_NS
+    last_ns = _find_last_run(result, recent)
     for segment in recent:
-        for entry in entries(segment, _sequence_at(segment, since_ns, result.handed)):
+        first = min(_sequence_at(segment, last_ns - LATE_NS), result.handed)
+        for entry in entries(segment, max(first, segment.last_sequence - MOST_LATE)):
             if isinstance(entry, Entry):
                 result.late += entry.outputs
                 if entry.sequence > result.handed:
                     result.unsent += entry.outputs
 
 
-def _sequence_at(segment: Segment, time_ns: int, handed: int) -> int:
-    """Number of the record behind which a segment is of interest: from a time on, or not handed."""
+def _find_last_run(result: Recovered, recent: Iterable[Segment]) -> int:
+    """Time of the last event of the last run that got as far as sending what the run before may not have sent.
+
+    A start after a power cut that died before that leaves the next one in the same place.
+    """
+    state = result.replayer.state
+    last_ns = 0 if state is None else int(state.record.now_ns)
+    newest = list(recent)
+    for segment, before in zip(newest[:0:-1], newest[-2::-1], strict=True):
+        k = next((k for k in range(segment.committed()) if segment.kind(k) == f.IN), None)
+        if k is None or int(segment.record(k, f.IN_RECORD)["event_kind"]) != START:
+            break
+        if segment.first_sequence + k < result.handed:
+            break
+        result.rebooted |= int(segment.record(k, f.IN_RECORD)["value"][START_ENDED]) == REBOOTED
+        times = [int(before.words[at + TIME_WORD]) for at in before.starts[-3:]]
+        last_ns = max(times, default=last_ns)
+    return last_ns
+
+
+def _sequence_at(segment: Segment, time_ns: int) -> int:
+    """Number of the last record of a segment that is older than a time; a SEAL has none."""
     k = segment.starts.size
-    while k > 0 and int(segment.words[segment.starts[k - 1] + TIME_WORD]) >= time_ns:
+    while k > 0 and (segment.kind(k - 1) == f.SEAL or int(segment.words[segment.starts[k - 1] + TIME_WORD]) >= time_ns):
         k -= 1
-    return min(segment.first_sequence + k - 1, handed)
+    return segment.first_sequence + k - 1
 
 
 def repair(folder: Path, recovered: Recovered) -> None:

@@ -137,6 +137,11 @@ class Journal:
         return self._segment.number
 
     @property
+    def handed(self) -> int:
+        """Sequence of the last COMMIT whose outputs have all been given to the engine."""
+        return self._words[4]
+
+    @property
     def committed(self) -> int:
         """Sequence of the last COMMIT."""
         return self._words[3]
