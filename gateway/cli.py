@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -24,41 +25,31 @@ ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="main config 
 CONFIG_FAULT = 2
 
 
-def _configure_log() -> None:
-    """JSON lines, or readable ones at a terminal."""
-    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 @app.command()
 def run(
     config: ConfigOption,
     forget: Annotated[
-        bool,
-        typer.Option("--forget", help="put the journal aside and begin from the positions file: all is reconciled"),
-    ] = False,
+        int | None,
+        typer.Option(
+            metavar="RUN", help="put the journal aside, whose last run this is, and begin from the positions file"
+        ),
+    ] = None,
     accept_loss: Annotated[
-        bool, typer.Option("--accept-loss", help="start though a part of the journal is lost: it has been reconciled")
-    ] = False,
+        int | None,
+        typer.Option(metavar="RUN", help="start though a part of the journal up to this run is lost: it is reconciled"),
+    ] = None,
     clear_fault: Annotated[
-        bool, typer.Option("--clear-fault", help="take the fault word back: what raised it has been reconciled")
-    ] = False,
+        int | None, typer.Option(metavar="WORD", help="take this fault word back: what raised it is reconciled")
+    ] = None,
 ) -> None:
     """Run the gateway until SIGTERM or SIGINT."""
     from gateway.fix.dictionary import DictionaryError
+    from gateway.ops.log import configure_log
     from gateway.service import Service
     from gateway.settings import ConfigError, load_settings
     from gateway.warmup import warm_up
 
-    _configure_log()
+    configure_log()
     log = structlog.get_logger()
     try:
         settings = load_settings(config)
@@ -76,8 +67,9 @@ def run(
         log.critical("the gateway ends: unexpected error", exc_info=True)
         status = 1
     # QuickFIX's threads run to the end, and destroying its objects under them would crash: no ordinary exit.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(status)
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,49 +22,74 @@ from gateway.day import next_day_end
 from gateway.engine.inbox import Inbox
 from gateway.engine.quickfix import QuickFixEngine
 from gateway.engine.store import sync_store
-from gateway.journal.recovery import Recovered, repair
+from gateway.journal.read import JournalError
+from gateway.journal.recovery import Recovered, late_outputs, repair
+from gateway.journal.replayer import Replayer
+from gateway.journal.snapshot import save
 from gateway.journal.writer import Journal, JournalingDriver
 from gateway.ops.control import Command, ControlSocket
 from gateway.ops.doubts import resolve_event
 from gateway.settings import ConfigError, Settings
 from gateway.state import State, build_state, shared_block
-from gateway.state_folder import follower_gone, lock, next_run, of_todays_sessions, put_aside, recover_folder
+from gateway.state_folder import follower_gone, last_run, lock, note_run, of_todays_sessions, put_aside, recover_folder
 
 TICK_NS = 100_000_000
 CLOCK_STEP_NS = 50_000_000  # a wall clock that moved by more is told to the core
 BATCH = 100  # events between two syncs when sync comes before send
+CLOCK_TOLD_NS = 1_000_000_000
+DAY_PASSED_S = 10.0  # an end of day must have passed for so long: a clock that jumps is put right by then
+TELL_DOWN_S = 60.0
 LAST_RESORT_S = 10.0
 DAY_WAIT_S = 600.0
+FOLLOWER_END_S = 5.0
+STORE_SYNC_S = 1.0  # each time costs the engine's own writes a wait
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 ENDED = {a.STOPPED: "stopped", a.CRASHED: "its process ended", a.REBOOTED: "the machine went down with it"}
 
 log = structlog.get_logger()
 
 
+def every(seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+    """The action, done at most so often, whenever it is called."""
+    due_s = 0.0
+
+    def act() -> None:
+        nonlocal due_s
+        if time.monotonic() >= due_s:
+            action()
+            due_s = time.monotonic() + seconds
+
+    return act
+
+
 class Service:
     """Owns the state: the thread that calls `run` is the only one that touches it."""
 
     def __init__(
-        self, settings: Settings, forget: bool = False, accept_loss: bool = False, clear_fault: bool = False
+        self,
+        settings: Settings,
+        forget: int | None = None,
+        accept_loss: int | None = None,
+        clear_fault: int | None = None,
     ) -> None:
         """Take the state folder and rebuild the state from its journal.
 
         Raises ConfigError when another process has the folder, when the settings leave out what the state still holds,
         or when a part of the journal is lost and `accept_loss` does not say that a person has reconciled it. `forget`
-        puts the journal aside and starts from the positions file.
+        puts the journal aside and starts from the positions file. Both name the last run, `clear_fault` the fault word
+        that it takes back, so that one left in a script is about nothing at the next start.
         """
         self.settings = settings
         gateway = settings.config.gateway
         self.folder = gateway.state_dir
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = lock(self.folder / "lock")
+        self._lock = lock(self.folder)
         with follower_gone(self.folder / "journal"):
-            if forget:
-                put_aside(self.folder)
-            recovered = recover_folder(self.folder / "journal", accept_loss)
+            forgotten = forget is not None and put_aside(self.folder, forget)
+            recovered = recover_folder(self.folder, forgotten, accept_loss)
             repair(self.folder / "journal", recovered)
         last = recovered.replayer.state
-        self.run_number = next_run(self.folder / "run", 0 if last is None else int(last.record.run))
+        self.run_number = max(last_run(self.folder), 0 if last is None else int(last.record.run)) + 1
         self.state = self._take_state(recovered)
         self._inbox = Inbox()
         self._engine = QuickFixEngine(settings.config.sessions, self.folder / "fix", self._inbox)
@@ -82,9 +108,10 @@ class Service:
         self._waiting: deque[Output] = deque()  # journaled, to be sent
         self._failed = False
         self._handed_noted = 0
-        self._started_s = time.monotonic()
+        self._started_s = self._day_passed_s = time.monotonic()
+        self._tell_down_s = self._started_s + TELL_DOWN_S
         self._day_end: datetime | None = None
-        self._start(recovered, clear_fault)
+        self._start(recovered, clear_fault or 0)
 
     def stop(self) -> None:
         """Ask `run` to end; any thread and any signal handler may call it."""
@@ -105,6 +132,10 @@ class Service:
     def _take_state(self, recovered: Recovered) -> State:
         """The recovered state under today's settings, in the mapped file."""
         last = recovered.replayer
+        ours = self.settings.config.gateway.name
+        if last.settings is not None and last.settings.config.gateway.name != ours:
+            name = last.settings.config.gateway.name
+            raise ConfigError(f"gateway.name: {ours}: {self.folder} holds the state of {name}")
         if last.state is None:
             state = build_state(self.settings, 0)
         elif last.settings is not None and last.settings.sources == self.settings.sources:
@@ -126,10 +157,10 @@ class Service:
             recovered.handed,
             config.sync_ns,
             config.segment << 20,
-            lambda: sync_store(store) if store.exists() else None,
+            every(STORE_SYNC_S, lambda: sync_store(store) if store.exists() else None),
         )
 
-    def _start(self, recovered: Recovered, clear_fault: bool) -> None:
+    def _start(self, recovered: Recovered, clear_fault: int) -> None:
         """Journal the settings and how this run begins."""
         s = self.state.record
         boot = int(BOOT_ID.read_text().replace("-", "")[:15], 16)
@@ -141,8 +172,8 @@ class Service:
             ended = a.REBOOTED
         self._ended = ended
         # After a power cut the engine's files may lack what had been handed to it.
-        outputs = recovered.late if ended == a.REBOOTED else recovered.unsent
-        self._unsent = of_todays_sessions(outputs, recovered, self.settings)
+        outputs = late_outputs(recovered) if ended == a.REBOOTED else recovered.unsent
+        self._unsent = of_todays_sessions(outputs, self.settings)
         wall_ns = time.time_ns()
         base_ns = int(s.time_base_ns)
         if s.boot != boot:
@@ -153,8 +184,17 @@ class Service:
         last_wall_ns = int(s.now_ns) + int(s.wall_offset_ns)
         self._wall_offset_ns = wall_ns - now_ns
         self._journal.append_settings(self.settings.to_json(), now_ns)
-        values = (self.run_number, ended, base_ns, self._wall_offset_ns, boot, int(clear_fault))
+        values = (
+            self.run_number,
+            ended,
+            base_ns,
+            self._wall_offset_ns,
+            boot,
+            int(s.fault != 0 and s.fault == clear_fault),
+        )
         self._apply(Event(a.START, 0, value=values))
+        self._journal.sync()
+        note_run(self.folder, self.run_number)
         self._fault = int(s.fault)
         self._set_day_end(last_wall_ns if recovered.replayer.state is not None else wall_ns)
         self._tell_start(recovered, ended)
@@ -179,7 +219,9 @@ class Service:
                 first=recovered.replayer.first_difference,
             )
         if s.fault:
-            log.critical("fault: every order is blocked; see --clear-fault", fault=int(s.fault))
+            log.critical(
+                "fault: every order is blocked", fault=int(s.fault), reconciled=f"--clear-fault {int(s.fault)}"
+            )
 
     def _now_ns(self) -> int:
         """The gateway's clock: monotonic, and going on across restarts."""
@@ -208,8 +250,15 @@ class Service:
             self._handed_noted = self._journal.handed
             self._apply(clock_event(self._now_ns(), self._now_ns() + self._wall_offset_ns))
         self._apply(Event(a.TICK, 0))
-        if self._day_end is not None and datetime.now(UTC) >= self._day_end and self._may_end_day():
+        if self._day_end is None or datetime.now(UTC) < self._day_end:
+            self._day_passed_s = time.monotonic()
+        elif time.monotonic() - self._day_passed_s > DAY_PASSED_S and self._may_end_day():
             self._end_day()
+        if time.monotonic() > self._tell_down_s:
+            self._tell_down_s = time.monotonic() + TELL_DOWN_S
+            down = [section.id for row, section in enumerate(self.settings.config.sessions) if row not in self._up]
+            if down:
+                log.warning("sessions are not up", sessions=down)
         self._send_waiting()
         self._engine.tick()
         self._watch_follower()
@@ -345,11 +394,11 @@ class Service:
             raise self._journal.error
         blocked = int(bool(self._journal.trouble))
         if blocked != self.state.record.journal_blocked:
+            self._handle(Event(a.JOURNAL, 0, value=(blocked,)))
             if blocked:
                 log.critical("the journal takes no orders", why=self._journal.trouble)
             else:
                 log.info("the journal takes orders again")
-            self._handle(Event(a.JOURNAL, 0, value=(blocked,)))
 
     def _watch_follower(self) -> None:
         """Start the process that compresses and snapshots closed segments when there are some, and again if it ends."""
@@ -363,13 +412,22 @@ class Service:
             options |= {"--keep-ns": section.keep, "--parent": os.getpid()}
             command = [sys.executable, "-m", "gateway.journal.follower"]
             command += [str(part) for option in options.items() for part in option]
-            self._follower = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+            try:
+                self._follower = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+            except OSError as error:
+                log.error("the journal's follower cannot be started, again with the next segment", why=str(error))
+                self._followed = self._journal.number
 
     def _set_clock(self) -> None:
         now_ns = self._now_ns()
         offset_ns = time.time_ns() - now_ns
-        if abs(offset_ns - self._wall_offset_ns) > CLOCK_STEP_NS:
+        step_ns = offset_ns - self._wall_offset_ns
+        if abs(step_ns) > CLOCK_STEP_NS:
             self._wall_offset_ns = offset_ns
+            if abs(step_ns) > CLOCK_TOLD_NS:
+                log.warning("the wall clock was set", by_s=round(step_ns / 1e9, 3))
+            if step_ns < -CLOCK_TOLD_NS:
+                self._set_day_end(time.time_ns())
             self._apply(clock_event(now_ns, now_ns + offset_ns))
 
     def _set_day_end(self, wall_ns: int) -> None:
@@ -408,14 +466,34 @@ class Service:
                 self._drain()
             if not self._failed:
                 self._apply(Event(a.STOP, 0))
+                if (self.folder / "fix" / "store").exists():
+                    sync_store(self.folder / "fix" / "store")
         finally:
             self._journal.close()
-            if self._follower is not None:
-                self._follower.terminate()
-            self._lock.close()
+            self._end_follower()
+            os.close(self._lock)
         (self.folder / "state.bin").unlink()
         last_resort.cancel()
+        self._save_snapshot()
         log.info("gateway is down", events=int(self.state.record.events))
+
+    def _end_follower(self) -> None:
+        if self._follower is not None:
+            self._follower.terminate()
+            try:
+                self._follower.wait(FOLLOWER_END_S)
+            except subprocess.TimeoutExpired:
+                self._follower.kill()
+
+    def _save_snapshot(self) -> None:
+        """Leave the state behind a clean stop: the next start, perhaps of another release, has nothing to replay."""
+        if self._failed or self._journal.trouble:
+            return
+        replayer = Replayer(self.state, self.settings, self._journal.committed + 1)  # and the SEAL
+        try:
+            save(self.folder / "journal", replayer, self._journal.number)
+        except (OSError, JournalError) as error:
+            log.warning("the snapshot of the stop could not be saved", why=str(error))
 
     def _drain(self) -> None:
         """Apply what the sessions said while they closed, so that nothing taken from a peer is lost."""

@@ -277,6 +277,8 @@ def _fill_positions(state: State, settings: Settings) -> None:
 
 
 def map_state(path: Path, capacity: str) -> State:
-    """The state of a running gateway, seen from outside and read only."""
+    """The state of a running gateway, seen from outside and read only; raises OSError or ConfigError."""
     dtype = record_dtype(state_dtype(CAPACITIES[capacity]))
+    if path.stat().st_size != dtype.itemsize:
+        raise ConfigError(f"{path}: is the state of another capacity than {capacity}, or of another release")
     return State(np.asarray(np.memmap(path, dtype, "r", shape=(1,))))

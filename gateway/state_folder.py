@@ -8,15 +8,15 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import structlog
 
 from gateway.core.driver import Output
 from gateway.core.layout import NONE
 from gateway.journal.follower import LOCK_FILE
-from gateway.journal.read import JournalError
-from gateway.journal.recovery import Recovered, recover
+from gateway.journal.read import JournalError, segment_files
+from gateway.journal.recovery import NamedOutput, Recovered, recover
+from gateway.journal.snapshot import sync_folder
 from gateway.settings import ConfigError, Settings
 
 FOLLOWER_WAIT_S = 10.0
@@ -24,15 +24,18 @@ FOLLOWER_WAIT_S = 10.0
 log = structlog.get_logger()
 
 
-def lock(path: Path) -> IO[str]:
-    """Take the folder for this process; raises ConfigError when another has it."""
-    file = path.open("w")
+def lock(folder: Path) -> int:
+    """Take the folder for this process, by a descriptor that is to be kept; raises ConfigError when another has it.
+
+    The folder itself is locked, not a file in it, which somebody could take for stale and remove.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.close()
-        raise ConfigError(f"gateway.state_dir: {path.parent}: another gateway process uses it") from None
-    return file
+        os.close(descriptor)
+        raise ConfigError(f"gateway.state_dir: {folder}: another gateway process uses it") from None
+    return descriptor
 
 
 @contextlib.contextmanager
@@ -52,60 +55,82 @@ def follower_gone(folder: Path) -> Iterator[None]:
         yield
 
 
-def of_todays_sessions(outputs: list[Output], recovered: Recovered, settings: Settings) -> list[Output]:
+def of_todays_sessions(outputs: list[NamedOutput], settings: Settings) -> list[Output]:
     """Outputs of the last run with the rows that their sessions have in today's settings."""
-    last = recovered.replayer.settings
     rows = {section.id: row for row, section in enumerate(settings.config.sessions)}
     found = []
     for output in outputs:
-        name = "" if output.session == NONE or last is None else last.config.sessions[output.session].id
-        if output.session == NONE:
-            found.append(output)
-        elif name in rows:
-            found.append(Output(rows[name], output.message_type, output.body))
+        if output.session is None or output.session in rows:
+            row = NONE if output.session is None else rows[output.session]
+            found.append(Output(row, output.message_type, output.body))
         else:
-            log.error("not sent, its session is gone", session=name, text=output.body.decode("utf-8", "replace"))
+            text = output.body.decode("utf-8", "replace")
+            log.error("not sent, its session is gone", session=output.session, text=text)
     return found
 
 
-def put_aside(folder: Path) -> None:
-    """Keep the journal under another name, and QuickFIX's sequence numbers where they are."""
+def put_aside(folder: Path, run: int) -> bool:
+    """Keep the journal under another name, and QuickFIX's sequence numbers where they are, if `run` is the last one."""
+    last = last_run(folder)
+    if run != last:
+        log.error("--forget is about another run, nothing is forgotten", named=run, last=last)
+        return False
     journal = folder / "journal"
-    journal.rename(folder / f"journal-until-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
+    if not segment_files(journal):
+        return True
+    journal.rename(folder / f"journal-until-run-{run}")
     journal.mkdir()
+    log.warning("the journal is put aside", folder=str(folder / f"journal-until-run-{run}"))
+    return True
 
 
-def recover_folder(folder: Path, accept_loss: bool) -> Recovered:
-    """What the journal gives; raises ConfigError when it cannot be used, or a loss is not accepted."""
+def recover_folder(folder: Path, forgotten: bool, accept_loss: int | None) -> Recovered:
+    """What the journal of a state folder gives; raises ConfigError when it is of no use, or a loss is not accepted."""
     try:
-        recovered = recover(folder)
+        recovered = recover(folder / "journal")
     except JournalError as error:
         raise ConfigError(str(error)) from None
-    if recovered.lost and not accept_loss:
-        raise ConfigError(
-            f"gateway.state_dir: {folder}: a part of the journal is lost: {recovered.lost}; what was sent and filled "
-            "there is not known. Reconcile with the venues, then start with --accept-loss"
+    state = recovered.replayer.state
+    journaled = 0 if state is None else int(state.record.run)
+    begun = last_run(folder)
+    if recovered.replayer.differences and not recovered.lost:
+        recovered.lost = (
+            f"this release makes something else of {recovered.replayer.differences} events than was sent, the first in "
+            f"record {recovered.replayer.first_difference}: start the release that wrote them and stop it cleanly"
         )
+    if begun > journaled and not forgotten and not recovered.lost:
+        recovered.lost = f"it ends in run {journaled}, but run {begun} was begun" if journaled else "all of it"
+    last = max(begun, journaled)
+    if recovered.lost and accept_loss != last:
+        raise ConfigError(
+            f"gateway.state_dir: {folder / 'journal'}: a part of the journal is lost: {recovered.lost}. "
+            "What was sent and filled there is not known: restore it, or reconcile with the venues and start with "
+            f"--accept-loss {last}"
+        )
+    if state is None:
+        log.warning("there is no journal, begins from the positions file", folder=str(folder.resolve()))
     return recovered
 
 
-def next_run(path: Path, last: int) -> int:
-    """Count this start, on disk before any id is made of it; `last` is the run that the journal knows."""
+def last_run(folder: Path) -> int:
+    """Number of the last start whose beginning is in the journal; 0 before the first. Raises ConfigError."""
+    path = folder / "run"
     try:
-        run = max(int(path.read_text()), last) + 1
+        return int(path.read_text())
     except FileNotFoundError:
-        run = last + 1
+        return 0
     except ValueError:
         raise ConfigError(f"{path}: want the number of the last run, got {path.read_text()!r:.40}") from None
+
+
+def note_run(folder: Path, run: int) -> None:
+    """Keep the number of this start, once its beginning is on disk."""
+    sync_folder(folder / "journal")
+    path = folder / "run"
     new = path.with_suffix(".new")
     with new.open("w") as file:
         file.write(f"{run}\n")
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return run
+    sync_folder(folder)

@@ -6,6 +6,9 @@ capacities; a set of capacities is part of the compiled type, so there are a few
 Units: `_e8` is 10^-8 of a share, contract or price; `_e4` is 10^-4 of the firm's currency; `_ns` is nanoseconds of the
 monotonic clock. Links between rows are row numbers; NONE is no row. Text is a fixed array with its length beside it.
 Row 0 of `entities` is the firm.
+
+Snapshots of older releases are carried over by column name: a column whose meaning, unit or numbering of values changes
+gets another name, and `gateway.carry` makes it of the old one.
 """
 
 from __future__ import annotations
@@ -88,8 +91,8 @@ NOT_DECIDED, ACCEPTED, REFUSED = 0, 1, 2
 REQUEST_PENDING, REQUEST_ACCEPTED, REQUEST_REJECTED = 1, 2, 3
 
 # Bits of the fault word: an output that did not fit, a full table of executions, a fill without a readable quantity, a
-# message that cannot be read and may be a fill, a part of the journal that is lost.
-FAULT_OUTPUT_FULL, FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, FAULT_UNREADABLE, FAULT_JOURNAL_LOST = 1, 2, 4, 8, 16
+# message that cannot be read and may be a fill.
+FAULT_OUTPUT_FULL, FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, FAULT_UNREADABLE = 1, 2, 4, 8
 
 EMS, VENUE_ROLE = 1, 2
 MAX_BREACHES = 16

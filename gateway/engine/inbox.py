@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 
 from gateway.core.driver import Event
 from gateway.ops.control import Command
 
 MAX_MESSAGES = 10_000
 PUT_TIMEOUT_S = 5.0
+STALL_S = 30.0
 
 
 class Overload(Exception):
@@ -26,10 +28,15 @@ class Inbox:
     def __init__(self) -> None:
         """An empty queue."""
         self._queue: queue.SimpleQueue[tuple[Event | Command | BaseException, bool]] = queue.SimpleQueue()
+        self._asked_s = time.monotonic()
         self._room = threading.BoundedSemaphore(MAX_MESSAGES)
 
     def put_message(self, event: Event) -> None:
-        """Append an application message; raises Overload when there is no room for PUT_TIMEOUT_S."""
+        """Append an application message; raises Overload when there is no room for PUT_TIMEOUT_S, or the core has not
+        asked for any for STALL_S.
+        """
+        if not self._queue.empty() and time.monotonic() - self._asked_s > STALL_S:
+            raise Overload(f"the core has not asked for a message for {STALL_S:.0f} s")
         if not self._room.acquire(timeout=PUT_TIMEOUT_S):
             raise Overload(f"the core took no message for {PUT_TIMEOUT_S:.0f} s, {MAX_MESSAGES} are waiting")
         self._queue.put((event, True))
@@ -40,6 +47,7 @@ class Inbox:
 
     def get(self, timeout_s: float) -> Event | Command | None:
         """The next event or command, None after `timeout_s` without one; raises an error that was put."""
+        self._asked_s = time.monotonic()
         try:
             event, counted = self._queue.get(timeout=timeout_s)
         except queue.Empty:

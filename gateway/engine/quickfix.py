@@ -30,7 +30,7 @@ from gateway import shipped
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.engine.inbox import Inbox
-from gateway.engine.store import read_store
+from gateway.engine.store import StoreError, read_store
 from gateway.fix.dictionary import widen
 from gateway.settings import SessionSection
 
@@ -102,6 +102,7 @@ class _Application(fix.Application):
         self.venue_lost = venue_lost
         self.inbox = inbox
         self.rows = {_session_id(s).toString(): row for row, s in enumerate(sessions)}
+        self.names = [section.id for section in sessions]
         self.venues = {row for row, s in enumerate(sessions) if s.role == "initiator"}
         self.logged_on: set[int] = set()
         self.sent: dict[tuple[int, int], str] = {}  # ClOrdID of the child by venue and MsgSeqNum, the latest
@@ -110,6 +111,9 @@ class _Application(fix.Application):
         self.next_sender: dict[int, int] = {}  # number of our next message when the session was last off
         self.logon_seq: dict[int, int] = {}  # MsgSeqNum of our last Logon
         self.fences: dict[int, _Fence] = {}  # venues that have not answered a TestRequest since logon
+
+    def _tell_logout(self, row: int, by: str, text: str) -> None:
+        log.warning("logout", session=self.names[row], by=by, text=text)
 
     @_guarded
     def onCreate(self, session_id: fix.SessionID) -> None:
@@ -144,6 +148,8 @@ class _Application(fix.Application):
         """A Reject(3) to a venue is of a message that QuickFIX could not take, and which the core will not see."""
         row = self.rows[session_id.toString()]
         message_type = message.getHeader().getField(35)
+        if message_type == "5" and message.isSetField(58):
+            self._tell_logout(row, "us", message.getField(58))
         if message_type == "A":
             self.logon_seq[row] = int(message.getHeader().getField(34))
         elif message_type == "3" and row in self.venues:
@@ -156,6 +162,11 @@ class _Application(fix.Application):
         message_type = message.getHeader().getField(35)
         if message_type in ("3", "5"):
             _keep_gap(message, session_id)
+        if message_type == "5" and message.isSetField(58):
+            self._tell_logout(row, "the peer", message.getField(58))
+            if row not in self.logged_on and "too low" in message.getField(58):
+                # It has had messages of ours that we know nothing of: a logon that it takes in the end proves nothing.
+                self.next_sender[row] = sys.maxsize
         if message_type == "3" and row in self.venues and message.isSetField(45):
             cl_ord_id = self.sent.get((row, int(message.getField(45))))
             if cl_ord_id is None:
@@ -344,7 +355,12 @@ class QuickFixEngine:
         if session not in self._stored:
             section = self._sessions[session]
             names = (section.begin_string, section.sender_comp_id, section.target_comp_id)
-            store = read_store(self._folder / "store", *names, last=LAST_STORED)
+            try:
+                store = read_store(self._folder / "store", *names, last=LAST_STORED)
+            except StoreError as error:
+                log.error("QuickFIX's store cannot be read, nothing is inferred from it", why=str(error))
+                self._unsafe.add(session)
+                return None
             self._stored[session] = {_key(sent) for sent in store.sent.values()} if store else set()
         return _key(f"35={message_type}{SOH}{_text_of(body)}".encode()) in self._stored[session]
 
@@ -408,11 +424,7 @@ class QuickFixEngine:
         application = self._application
         fields = _text_of(body)
         if section.reset_on_logon and session not in application.logged_on:
-            # Nothing can be kept for a peer that forgets its numbers, and QuickFIX cannot tell this from a full disk.
-            if section.role == "initiator" and message_type in NEVER_LATE:
-                return _undelivered(session, _cl_ord_id(body), "")
-            log.warning("not sent, the peer is off and resets its numbers", session=section.id, text=fields)
-            return None
+            return self._not_kept(session, message_type, body)
         text = f"8={section.begin_string}{SOH}9=0{SOH}35={message_type}{SOH}{fields}10=000{SOH}"
         message = fix.Message(text, self._dictionaries[session], False)
         application.declined = ""
@@ -420,6 +432,14 @@ class QuickFixEngine:
             raise RuntimeError(f"session {section.id}: a message could not be stored, see {self._folder / 'log'}")
         if application.declined and message_type in NEVER_LATE:
             return _undelivered(session, application.declined, "")
+        return None
+
+    def _not_kept(self, session: int, message_type: str, body: bytes) -> Event | None:
+        """Nothing can be kept for a peer that is off and forgets its numbers; QuickFIX takes it for a full disk."""
+        section = self._sessions[session]
+        if section.role == "initiator" and message_type in NEVER_LATE:
+            return _undelivered(session, _cl_ord_id(body), "")
+        log.warning("not sent, the peer is off and resets its numbers", session=section.id, text=_text_of(body))
         return None
 
     def _make(self, kind: Any, group: list[SessionSection]) -> Any:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 MAX_ENTRY_BYTES = 63  # three numbers of 64 bits, each with what ends it
 ENTRY = re.compile(rb"(\d{1,20}),(\d{1,20}),(\d{1,20})")
-SEQNUMS = re.compile(rb"(\d{20}) : (\d{20})")
+SEQNUMS = re.compile(rb"\s*(\d{1,20})\s*:\s*(\d{1,20})\s*")
 
 
 class StoreError(Exception):

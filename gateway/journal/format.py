@@ -114,6 +114,12 @@ SEAL_RECORD = np.dtype(
     ]
 )
 
+# The least that a record of each kind takes, by kind.
+SHORTEST = np.array(
+    [0] + [d.itemsize for d in (SETTINGS_RECORD, IN_RECORD, DECISION_RECORD, OUT_RECORD, COMMIT_RECORD, SEAL_RECORD)],
+    np.int64,
+)
+
 # The most that one event can take; a segment with less room is left.
 _LARGEST = (
     *(IN_RECORD.itemsize + a.MAX_MESSAGE_BYTES, a.OUT_BYTES + a.OUT_MESSAGES * (OUT_RECORD.itemsize + 8)),

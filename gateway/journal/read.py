@@ -20,7 +20,7 @@ BREACH_DTYPE = np.dtype([(name, "i8") for name in f.BREACH_FIELDS])
 
 def is_spare(path: Path) -> bool:
     """Whether a file is a segment made ahead that was never begun: it holds zeros only."""
-    if path.name.endswith(PACKED_SUFFIX):
+    if path.name.endswith(PACKED_SUFFIX) or path.stat().st_size != f.SEGMENT_BYTES:
         return False
     with path.open("rb") as file:
         while part := file.read(1 << 20):
@@ -204,7 +204,10 @@ def entries(segment: Segment, after: int = 0) -> Iterator[Entry | bytes]:
         elif kind == f.DECISION:
             decision = segment.record(k, f.DECISION_RECORD)
             start = int(segment.starts[k]) * 8 + f.DECISION_RECORD.itemsize
-            breaches = np.frombuffer(segment.octets, BREACH_DTYPE, int(decision["breach_count"]), start)
+            count = int(decision["breach_count"])
+            if count * BREACH_DTYPE.itemsize + f.DECISION_RECORD.itemsize != int(decision["head"]["length"]):
+                raise JournalError(f"{segment.path}: record {segment.first_sequence + k}: has not {count} breaches")
+            breaches = np.frombuffer(segment.octets, BREACH_DTYPE, count, start)
         elif kind == f.COMMIT and event is not None:
             commit = segment.record(k, f.COMMIT_RECORD)
             sequence = segment.first_sequence + k

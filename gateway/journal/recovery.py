@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.core.driver import Output
 from gateway.core.layout import REBOOTED, START, START_ENDED
 from gateway.journal import format as f
 from gateway.journal.read import (
@@ -25,12 +24,41 @@ from gateway.journal.read import (
 from gateway.journal.replayer import Replayer
 from gateway.journal.seal import previous_digest, seal
 from gateway.journal.snapshot import newest_snapshot
+from gateway.settings import Settings
 
 LATE_NS = 60_000_000_000  # longer than a kernel keeps what was written to itself
 MOST_LATE = 100_000  # records
 TIME_WORD = 4  # of a record's HEAD
 RECENT_SEGMENTS = 4  # in which outputs that may not have been sent can lie
 TORN_SUFFIX, DAMAGED_SUFFIX = ".torn", ".damaged"
+
+
+@dataclass(frozen=True)
+class Recent:
+    """One of the last segments, with the settings that its events were applied under."""
+
+    segment: Segment
+    settings: Settings | None
+
+    def outputs(self, after: int) -> Iterator[NamedOutput]:
+        """What was journaled to be sent behind a record."""
+        if self.segment.last_sequence <= after or self.settings is None:
+            return
+        ids = [section.id for section in self.settings.config.sessions]
+        for entry in entries(self.segment, after):
+            if isinstance(entry, Entry):
+                for output in entry.outputs:
+                    session = ids[output.session] if 0 <= output.session < len(ids) else None
+                    yield NamedOutput(session, output.message_type, output.body)
+
+
+@dataclass(frozen=True)
+class NamedOutput:
+    """An output with the id of its session, which outlives the rows of a config; None: an alert."""
+
+    session: str | None
+    message_type: str
+    body: bytes
 
 
 @dataclass
@@ -44,8 +72,11 @@ class Recovered:
     handed: int = 0  # sequence up to which all outputs were given to the engine
     unsent_known: bool = True  # False: the segment that would say is damaged
     rebooted: bool = False  # the last starts came after a power cut, and died before they had made good what it took
-    late: list[Output] = field(default_factory=list)  # all outputs of the last seconds, for after a power cut
-    unsent: list[Output] = field(default_factory=list)  # may have been sent or not: journaled, then the process ended
+    recent: list[Recent] = field(default_factory=list)  # the last segments
+    last_ns: int = 0  # time of the last event of the last run that made good what the one before had left
+    unsent: list[NamedOutput] = field(
+        default_factory=list
+    )  # may have been sent or not: journaled, then the process ended
     notes: list[str] = field(default_factory=list)  # what was left aside, for the log
     lost: str = ""  # what is missing in the journal; a person must accept that
 
@@ -63,11 +94,11 @@ def recover(folder: Path) -> Recovered:
         replayer = Replayer(found.snapshot.state, found.snapshot.settings, found.snapshot.sequence)
         first = found.snapshot.segment + 1
     result = Recovered(replayer, first, replayer.sequence + 1, notes=notes)
-    recent: deque[Segment] = deque(maxlen=RECENT_SEGMENTS)
+    recent: deque[Recent] = deque(maxlen=RECENT_SEGMENTS)
     for path in segment_files(folder):
         if segment_number(path) == first - 1:
             try:
-                recent.append(read_segment(path))  # its end may not have been sent
+                recent.append(Recent(read_segment(path), replayer.settings))  # its end may not have been sent
             except JournalError as error:
                 result.unsent_known = False
                 notes.append(str(error))
@@ -77,7 +108,7 @@ def recover(folder: Path) -> Recovered:
         if segment is None:
             continue
         replayer.apply(segment)
-        recent.append(segment)
+        recent.append(Recent(segment, replayer.settings))
         result.segments += 1
         if segment.committed() > 0:
             result.next_segment = segment.number + 1
@@ -117,32 +148,37 @@ def _note_torn(result: Recovered, segment: Segment) -> None:
         result.notes.append(f"{segment.path.name}: the last event was not whole and never happened ({left} records)")
 
 
-def _find_unsent(result: Recovered, recent: Iterable[Segment]) -> None:
+def _find_unsent(result: Recovered, recent: Iterable[Recent]) -> None:
     """Add the outputs of events behind the last that is known to have been handed to the engine."""
     result.handed = 0
-    for segment in recent:
+    for segment in (r.segment for r in recent):
         for k in range(segment.committed() - 1, -1, -1):
             if segment.kind(k) == f.COMMIT:
                 result.handed = int(segment.record(k, f.COMMIT_RECORD)["handed"])
                 break
-    last_ns = _find_last_run(result, recent)
-    for segment in recent:
-        first = min(_sequence_at(segment, last_ns - LATE_NS), result.handed)
-        for entry in entries(segment, max(first, segment.last_sequence - MOST_LATE)):
-            if isinstance(entry, Entry):
-                result.late += entry.outputs
-                if entry.sequence > result.handed:
-                    result.unsent += entry.outputs
+    result.recent = list(recent)
+    result.last_ns = _find_last_run(result, recent)
+    for part in recent:
+        result.unsent += part.outputs(result.handed)
 
 
-def _find_last_run(result: Recovered, recent: Iterable[Segment]) -> int:
+def late_outputs(recovered: Recovered) -> list[NamedOutput]:
+    """All outputs of the last minute, and those not sent: after a power cut the engine's files may lack any of them."""
+    outputs: list[NamedOutput] = []
+    for part in recovered.recent:
+        first = min(_sequence_at(part.segment, recovered.last_ns - LATE_NS), recovered.handed)
+        outputs += part.outputs(max(first, part.segment.last_sequence - MOST_LATE))
+    return outputs
+
+
+def _find_last_run(result: Recovered, recent: Iterable[Recent]) -> int:
     """Time of the last event of the last run that got as far as sending what the run before may not have sent.
 
     A start after a power cut that died before that leaves the next one in the same place.
     """
     state = result.replayer.state
     last_ns = 0 if state is None else int(state.record.now_ns)
-    newest = list(recent)
+    newest = [part.segment for part in recent]
     for segment, before in zip(newest[:0:-1], newest[-2::-1], strict=True):
         k = next((k for k in range(segment.committed()) if segment.kind(k) == f.IN), None)
         if k is None or int(segment.record(k, f.IN_RECORD)["event_kind"]) != START:

@@ -10,7 +10,7 @@ from gateway.carry import carry
 from gateway.core.layout import BUFFER, EVENT, OUT, record_dtype
 from gateway.journal import format as f
 from gateway.journal import scan
-from gateway.journal.read import Segment
+from gateway.journal.read import JournalError, Segment
 from gateway.settings import Settings, restore_settings
 from gateway.state import State, build_state
 
@@ -53,11 +53,17 @@ class Replayer:
         self.settings = settings
 
     def _apply_records(self, segment: Segment, first: int, last: int) -> int:
-        assert self.state is not None, "a journal begins with its settings"
+        if self.state is None:
+            raise JournalError(f"{segment.path}: does not begin with settings")
         scan.apply_records(
             *(self.state.block, segment.words, segment.octets, segment.starts, first, last),
             *(self._event, self._buffer, self._out, self._result),
         )
+        unsound = int(self._result[scan.UNSOUND])
+        if unsound:
+            raise JournalError(
+                f"{segment.path}: record {unsound} is none that this gateway writes under these settings"
+            )
         self.events += int(self._result[scan.EVENTS])
         self.differences += int(self._result[scan.DIFFERENCES])
         self.first_difference = self.first_difference or int(self._result[scan.FIRST_DIFFERENCE])

@@ -15,8 +15,8 @@ from gateway.journal.crc import crc32c
 END, BROKEN, NEWER = 0, 1, 2
 KIND_MASK = 0xFFFFFFFF
 # Words of `result` of `apply_records`.
-NEXT, EVENTS, DIFFERENCES, FIRST_DIFFERENCE, TOOK = 0, 1, 2, 3, 4
-RESULT_WORDS = 5
+NEXT, EVENTS, DIFFERENCES, FIRST_DIFFERENCE, TOOK, UNSOUND = 0, 1, 2, 3, 4, 5
+RESULT_WORDS = 6
 
 
 @entry
@@ -41,7 +41,10 @@ def write_record_crc(words):
 def _is_record(words, at):
     """Whether a whole record with a right CRC starts at this word."""
     length = words[at]
-    if length < f.HEAD_WORDS * 8 or length % 8 != 0 or at + length // 8 > words.size:
+    if length < f.HEAD_WORDS * 8 or length % 8 != 0 or length > (words.size - at) * 8:
+        return False
+    kind = words[at + 3] & KIND_MASK
+    if kind < f.SHORTEST.size and length < f.SHORTEST[kind]:
         return False
     return record_crc(words, at) == words[at + 1]
 
@@ -78,10 +81,30 @@ def find_later_record(words, at, sequence):
 def _same_output(message, out, words, octets, at):
     """Whether an output is what the OUT record at this word says."""
     start = (at + OUT_WORDS) * 8
+    length = words[at]
     at += f.HEAD_WORDS
+    if OUT_WORDS * 8 + message.length > length:
+        return False
     if words[at] != message.session or words[at + 2] != message.message_type or words[at + 3] != message.length:
         return False
     return same_bytes(octets, start, out.bytes, message.start, message.length)
+
+
+@kernel
+def _is_sound(s, words, at):
+    """Whether an IN record is one that a gateway of this state writes: what it names is there, what it holds is whole.
+
+    A CRC proves what was written, not who wrote it; and compiled code asks no index whether it lies in its table.
+    """
+    head = at + f.HEAD_WORDS
+    kind = words[head]
+    session = words[head + 1]
+    size = words[head + 4]
+    if kind < a.MESSAGE or kind > a.DAY or session < 0 or session >= s.session_count or size < 0:
+        return False
+    if (IN_WORDS * 8 + min(size, MAX_MESSAGE_BYTES) + 7) // 8 * 8 != words[at]:
+        return False
+    return kind != a.QUOTE or 0 <= words[head + 5] < s.instrument_count
 
 
 @kernel
@@ -104,7 +127,8 @@ def apply_records(block, words, octets, starts, first, last, event_block, buf_bl
     """Apply the events among records `first` to before `last` of a segment, and compare what they give with OUT.
 
     `octets` are the same bytes as `words`. Stops early in front of a SETTINGS record. `result` (int64[RESULT_WORDS]):
-    the next record, events applied, how many differed, sequence of the first that did, and the time they took at first.
+    the next record, events applied, how many differed, sequence of the first that did, the time they took at first, and
+    the sequence of a record that no gateway of this state writes, which stops it too.
     """
     s = block[0]
     event = event_block[0]
@@ -119,6 +143,9 @@ def apply_records(block, words, octets, starts, first, last, event_block, buf_bl
         result[NEXT] = k + 1
         if kind == f.SETTINGS:
             result[NEXT] = k
+            return
+        if kind == f.IN and not _is_sound(s, words, at):
+            result[UNSOUND] = words[at + 2]
             return
         if kind == f.IN:
             _load_event(event, buf, words, octets, at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -40,6 +41,9 @@ def seal(path: Path, file: int, used: int, previous: bytes) -> bytes:
     """
     content = os.pread(file, used, 0)
     segment = Segment.of(path, content)
+    if segment.end * 8 != used:
+        # Written over in memory, say: better now, while the state is known, than at the next start.
+        raise OSError(errno.EIO, f"record {segment.last_sequence + 1} of the segment is damaged", str(path))
     digest = digest_of(content, previous)
     record = np.zeros((), f.SEAL_RECORD)
     record["previous"] = np.frombuffer(previous, np.uint8)

@@ -19,6 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
+
+log = structlog.get_logger()
 MAX_COMMAND_BYTES = 4096
 IO_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
@@ -58,6 +61,7 @@ class ControlSocket:
     def __init__(self, folder: Path, submit: Callable[[Command], None]) -> None:
         """Listen in the state folder; raises OSError."""
         self._submit = submit
+        self._closed = threading.Event()
         (folder / SOCKET_NAME).unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX)
         with _short_path(folder) as address:
@@ -68,6 +72,7 @@ class ControlSocket:
 
     def close(self) -> None:
         """Stop listening."""
+        self._closed.set()
         # A thread in accept() is woken by a shutdown, not by close().
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -77,8 +82,12 @@ class ControlSocket:
         while True:
             try:
                 connection, _ = self._socket.accept()
-            except OSError:
-                return
+            except OSError as error:
+                if self._closed.is_set():
+                    return
+                log.error("the control socket took no command", why=str(error))
+                self._closed.wait(1)
+                continue
             with connection:
                 connection.settimeout(IO_TIMEOUT_S)
                 with contextlib.suppress(OSError):

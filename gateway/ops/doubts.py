@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -10,11 +11,11 @@ import numpy as np
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.fix.values import E8
+from gateway.journal.names import DOUBTS, SIDES, Names
 from gateway.settings import ConfigError, parse_fixed
 from gateway.state import State
 
 VERDICTS = {"gone": a.GONE, "working": a.WORKING}
-DOUBT_NAMES = {a.UNCONFIRMED: "unconfirmed", a.IN_DOUBT: "in doubt"}
 
 
 def order_id(order: np.record) -> str:
@@ -24,31 +25,25 @@ def order_id(order: np.record) -> str:
 
 def find_order(state: State, name: str) -> int:
     """Row of the order with this OrderID(37), NONE when there is none."""
-    for row, order in enumerate(state.record.orders[: state.record.order_count]):
-        if order.number != a.NONE and order_id(order) == name:
-            return row
-    return a.NONE
+    match = re.fullmatch(r"O(\d{1,18})-(\d{1,18})", name)
+    if match is None:
+        return a.NONE
+    orders = state.record["orders"][: state.record.order_count]
+    found = np.flatnonzero((orders["run"] == int(match[1])) & (orders["number"] == int(match[2])))
+    return int(found[0]) if found.size else a.NONE
 
 
 def orders_in_doubt(state: State) -> list[tuple[str, ...]]:
     """(OrderID, venue, symbol, side, quantity, executed, doubt) of every order that is not sure."""
     s = state.record
+    names = Names(state)
+    orders = s["orders"][: s.order_count]
     rows: list[tuple[str, ...]] = []
-    for order in s.orders[: s.order_count]:
-        if order.number != a.NONE and order.doubt != a.SURE:
-            venue = s.entities[s.sessions[order.venue].entity]
-            instrument = s.instruments[order.instrument]
-            rows.append(
-                (
-                    order_id(order),
-                    bytes(venue.name[: venue.name_size]).decode(),
-                    bytes(instrument.symbol[: instrument.symbol_size]).decode(),
-                    {49: "buy", 50: "sell", 53: "sell short"}.get(int(order.side), chr(order.side)),
-                    str(Decimal(int(order.qty_e8)) / E8),
-                    str(Decimal(int(order.cum_e8)) / E8),
-                    DOUBT_NAMES[int(order.doubt)],
-                )
-            )
+    for row in np.flatnonzero((orders["number"] != a.NONE) & (orders["doubt"] != a.SURE)):
+        order = s.orders[row]
+        what = (order_id(order), str(names.session(int(order.venue))), str(names.instrument(int(order.instrument))))
+        quantities = (str(Decimal(int(order.qty_e8)) / E8), str(Decimal(int(order.cum_e8)) / E8))
+        rows.append((*what, SIDES[int(order.side)], *quantities, DOUBTS[int(order.doubt)]))
     return rows
 
 

@@ -243,7 +243,7 @@ def test_journal_blocks_everything_but_cancels(make: Make) -> None:
 
 def test_recovery_of_a_venue(make: Make) -> None:
     core = make()
-    passed(core.new("A"))
+    order = core.working("A")
     core.start(a.CRASHED)
     for session in ("EMS1", "XNAS", "XNYS"):
         core.logon(session)
@@ -252,9 +252,12 @@ def test_recovery_of_a_venue(make: Make) -> None:
     assert "not confirmed yet" in refused(core.new("B"), "RECOVERY")[58]
     passed(core.new("C", t100="XNYS"))
     assert fired(core.replace("R", "A", qty="50")) == {"RECOVERY"}
-    assert [(s, m) for s, m, _ in core.cancel("F", "A")] == [("XNAS", "F")]
+    [(venue, msg_type, cancel)] = core.cancel("F", "A")
+    assert (venue, msg_type) == ("XNAS", "F")
     core.synced("XNAS")
-    passed(core.new("D", qty="50"))
+    assert "not confirmed yet" in refused(core.new("D"), "RECOVERY")[58]
+    core.cancel_reject(cancel[11], order)
+    passed(core.new("E", qty="50"))
 
 
 def test_cl_ord_id_reuse(make: Make) -> None:

@@ -13,6 +13,7 @@ import pytest
 from gateway.core import layout as a
 from tests.support.checks import Reply, fired, passed, refused
 from tests.support.core import LIMITS, Core, Fields, of_version
+from tests.support.doubts import asked
 
 FILL = {"t31": "100", "t151": "0"}
 UNLIMITED = dict.fromkeys(("max_order_qty", "max_order_notional", "max_long", "max_short"), "unlimited")
@@ -164,6 +165,78 @@ def test_a_late_report_on_one_is_unknown(core: Core) -> None:
     assert is_alert(core.cancel_reject(old, old), "not ours")
     assert core.undelivered({35: "D", 11: old}) == []
     assert core.shares() == (10, 50, 0)
+
+
+def filled(core: Core) -> tuple[str, dict[str, str]]:
+    """An order that its venue filled; returns its child and the fields of the fill."""
+    child = core.working("A")
+    fill = {"t1": "ACC1", "t32": "100", "t14": "100", **FILL}
+    told(core.report(child, "X1", "F", "2", **fill), t39="2")
+    return child, fill
+
+
+@pytest.mark.parametrize("row_used_again", [False, True])
+@pytest.mark.parametrize("ended", [None, a.STOPPED, a.CRASHED, a.REBOOTED])
+def test_a_fill_resent_after_the_day_is_booked_once(core: Core, ended: int | None, row_used_again: bool) -> None:
+    """A venue that is asked for yesterday's messages marks them PossDupFlag(43)=Y."""
+    child, fill = filled(core)
+    core.day()
+    if ended is not None:
+        core.start(ended)
+        core.come_back()
+    if row_used_again:
+        finished(core, "B")
+    assert is_alert(core.report(child, "X1", "F", "2", poss_dup=True, **fill), "has ended, not booked")
+    assert is_alert(core.report(child, "X1", "F", "2", poss_dup=True, **fill), "")
+    assert core.shares() == core.shares(a.FIRM, "") == (100, 0, 0)
+
+
+@pytest.mark.parametrize("row_used_again", [False, True])
+def test_a_late_fill_that_was_never_sent_before_is_booked(core: Core, row_used_again: bool) -> None:
+    """Without PossDupFlag it is news, though its order was finished."""
+    child = finished(core, "A")
+    core.day()
+    if row_used_again:
+        finished(core, "B")
+    assert is_alert(core.report(child, "X1", "F", "1", t1="ACC1", t32="10", t14="10", **FILL), "not ours")
+    assert core.shares() == (10, 0, 0)
+
+
+@pytest.mark.parametrize("row", ["never used", "used by another run"])
+def test_a_resent_fill_of_an_order_that_the_journal_lost_is_booked(core: Core, row: str) -> None:
+    """Its child number was given by the run before: the row is new, or the new run gave the number again."""
+    filled(core)
+    if row == "used by another run":
+        core.day()
+    core.start(a.REBOOTED)
+    core.come_back()
+    lost = "C1-1"
+    if row == "used by another run":
+        mine = passed(core.new("B", qty="50"))[11]
+        lost = "C1-" + mine.removeprefix("C2-")
+        assert mine != lost
+    before = core.shares()
+    reply = core.report(lost, "X2", "F", "1", poss_dup=True, t1="ACC1", t32="10", t14="10", **FILL)
+    assert is_alert(reply, "not ours")
+    assert core.shares() == (before[0] + 10, *before[1:])
+
+
+@pytest.mark.parametrize("child", ["DESK7", "C1", "X1-0", "C1-9", "C2-0"])
+def test_a_resent_fill_that_is_not_of_the_gateway_is_booked(core: Core, child: str) -> None:
+    """Somebody else's order in the same account; none of these was ever given back."""
+    passed(core.new("OTHER", qty="50"))
+    assert is_alert(core.report(child, "X1", "F", "1", poss_dup=True, t1="ACC1", t32="10", **FILL), "not ours")
+    assert core.shares() == (10, 50, 0)
+
+
+@pytest.mark.parametrize("child", ["DESK7", "C3-0", "CB-0"])
+def test_nor_is_it_taken_for_an_order_of_yesterday(core: Core, child: str) -> None:
+    """The number alone makes no child of ours: no run had this name."""
+    finished(core, "A")
+    core.day()
+    finished(core, "B")
+    assert is_alert(core.report(child, "X1", "F", "1", poss_dup=True, t1="ACC1", t32="10", **FILL), "not ours")
+    assert core.shares() == (10, 0, 0)
 
 
 def test_the_child_of_a_refused_cancel_is_forgotten_with_its_order(core: Core) -> None:
@@ -372,6 +445,19 @@ class Days:
                 total = total[0] + wanted[0], total[1] + wanted[1], total[2] + wanted[2]
             assert self.core.shares(a.FIRM, "", symbol) == self.core.shares(a.INSTRUMENT, symbol, symbol) == total
 
+    def crash(self) -> None:
+        """A crash, after which the venue says how it stands with all that it has not answered."""
+        by_child = {placed.child: placed for placed in self.orders}
+        by_child |= {placed.asked[1]: placed for placed in self.orders if placed.asked}
+        self.core.start(a.CRASHED)
+        self.core.come_back()
+        for child in asked(self.core):
+            placed = by_child[child]
+            more = {"t14": str(placed.cum), "t38": str(placed.qty), "t151": str(placed.qty - placed.cum)}
+            status = "1" if placed.cum else "0"
+            told(self.core.status(child, status, t54=placed.side, t55=placed.symbol, **more), t11=placed.cl_ord_id)
+        assert self.core.doubts() == 0
+
     def end(self, positions: int) -> None:
         self.core.log.clear()
         self.orders = [placed for placed in self.orders if placed.leaves > 0]
@@ -401,7 +487,6 @@ def test_many_days_over_the_same_rows(tmp_path: Path, version: str) -> None:
                 days.do_something(placed) if placed.asked else days.cancel(placed, is_done=True)
         days.agree()
         if day == 2:
-            days.core.start(a.CRASHED)
-            days.core.come_back()
+            days.crash()
         days.end(a.POSITIONS_RESET if day == 3 else a.POSITIONS_KEPT)
         days.agree()

@@ -183,6 +183,14 @@ def test_fills_count_while_in_doubt_and_settle_nothing(core: Core) -> None:
     assert is_open_for_orders(core)
 
 
+def test_an_acknowledgement_in_doubt_settles_nothing(core: Core) -> None:
+    """A fill may have come before it, whose number nobody will ask for again."""
+    order = in_doubt(core, False)
+    told(core.report(order, "X1", "0", "0", t151="100"), t150="0")
+    assert core.doubts() == 1
+    assert not is_open_for_orders(core)
+
+
 # Where no venue can tell.
 
 
@@ -192,7 +200,7 @@ def test_a_venue_that_is_not_asked(tmp_path: Path) -> None:
     core.logon("XNAS", reset=True)
     assert core.tick() == []
     [alert] = alerts(core.synced())
-    assert "a person must resolve" in alert and alert.endswith("XNAS")
+    assert "tidegate resolve" in alert and alert.endswith("XNAS")
     assert asked(core) == []
     assert not is_open_for_orders(core)
 
@@ -203,6 +211,59 @@ def test_a_venue_that_is_not_asked_and_missed_nothing(tmp_path: Path) -> None:
     core.start(a.CRASHED)
     core.logon("XNAS")
     assert core.synced() == []
+    assert is_open_for_orders(core)
+
+
+def test_a_venue_that_is_not_asked_and_has_not_answered(tmp_path: Path) -> None:
+    """A person is told; its answer is as good as ever."""
+    core = Core(tmp_path, of_version("FIX.4.4", order_status=False))
+    order = passed(core.new("A"))[11]
+    core.start(a.CRASHED)
+    core.logon("XNAS")
+    [alert] = alerts(core.synced())
+    assert "tidegate resolve" in alert and alert.endswith("XNAS")
+    assert core.tick() == []
+    assert not is_open_for_orders(core)
+    core.report(order, "X1", "0", "0", t151="100")
+    assert is_open_for_orders(core, "P2")
+
+
+@pytest.mark.parametrize("how", ["not synced", "not answered", "in doubt"])
+def test_a_venue_that_leaves_something_open_for_a_minute(core: Core, how: str) -> None:
+    """A person is told once for each logon, and what was asked is asked again."""
+    order = core.working("A") if how == "in doubt" else passed(core.new("A"))[11]
+    core.start(a.CRASHED)
+    core.logon("XNAS", reset=how == "in doubt")
+    if how != "not synced":
+        core.synced()
+    again = [] if how == "not synced" else [order]
+    for _ in range(2):
+        assert asked(core) == again
+        core.wait(59.9)
+        assert core.tick() == []
+        core.wait(0.2)
+        reply = core.tick()
+        [alert] = alerts(reply)
+        assert "tidegate resolve" in alert and alert.endswith("XNAS")
+        assert [fields[11] for _, msg_type, fields in reply if msg_type] == again
+        core.wait(120)
+        assert core.tick() == []
+        core.logout("XNAS")
+        core.logon("XNAS")
+    core.synced()
+    core.status(order, "0", t38="100", t151="100")
+    core.wait(120)
+    assert core.tick() == []
+    assert is_open_for_orders(core)
+
+
+@pytest.mark.parametrize("verdict", [a.GONE, a.WORKING])
+def test_a_person_says_what_became_of_what_was_not_answered(core: Core, verdict: int) -> None:
+    passed(core.new("A"))
+    core.start(a.CRASHED)
+    core.come_back()
+    told(core.resolve(0, verdict), t39="8" if verdict == a.GONE else "0")
+    assert core.shares() == (0, 0 if verdict == a.GONE else 100, 0)
     assert is_open_for_orders(core)
 
 

@@ -244,7 +244,7 @@ def test_forget_puts_the_journal_aside_and_begins_from_nothing(start) -> None:
     buy(ems)
     old = place(ems)
     end(topology, signal.SIGTERM)
-    topology.start_again("--forget")
+    topology.start_again("--forget", "1")
     topology.wait_ready()
     topology.wait_up()
     place(ems, quantity=5)
@@ -275,8 +275,8 @@ def test_a_damaged_journal_needs_a_person(start) -> None:
         file.seek(middle * 8 + 60)
         file.write(bytes([byte[0] ^ 1]))
     refused_start(topology, "a part of the journal is lost.*--accept-loss")
-    refused_start(topology, "a part of the journal is lost.*--accept-loss", "--clear-fault")
-    topology.start_again("--accept-loss")
+    refused_start(topology, "a part of the journal is lost.*--accept-loss 1", "--clear-fault", "1")
+    topology.start_again("--accept-loss", "1")
     topology.wait_recovered()
     venue.wait_for(lambda: counted(topology) == (50, 10, 0))
     assert list(journal(topology).glob("*.damaged")) or list(journal(topology).glob("*.torn"))
@@ -305,11 +305,11 @@ def test_a_fault_stands_until_a_person_clears_it(start, version: str) -> None:
     for how in (signal.SIGTERM, signal.SIGKILL):
         end(topology, how)
         gateway = topology.start_again()
-        gateway.wait_log("fault: every order is blocked; see --clear-fault")
+        gateway.wait_log("fault: every order is blocked", reconciled="--clear-fault 4")
         topology.wait_recovered()
         assert refused(ems).startswith("FAULT")
     end(topology, signal.SIGTERM)
-    topology.start_again("--clear-fault")
+    topology.start_again("--clear-fault", "4")
     topology.wait_up()
     place(ems)
     assert topology.state.record.fault == 0
@@ -326,7 +326,7 @@ def test_a_journal_of_a_newer_release_is_refused(start) -> None:
     head["crc"] = words_crc(head.view("i8"), 0, f.SEGMENT_HEAD_WORDS - 1)
     content[: f.SEGMENT_HEAD.itemsize] = head.tobytes()
     path.write_bytes(content)
-    for options in ((), ("--accept-loss",)):
+    for options in ((), ("--accept-loss", "1")):
         refused_start(topology, "was written by a newer release", *options)
     assert path.read_bytes() == content
 

@@ -193,6 +193,7 @@ def test_spares_that_a_dead_process_left_are_made_anew(tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
     for name, byte in (("00000001.new", b"\xff"), ("00000002.new", b"\xff"), ("00000002.journal", b"\0")):
         (tmp_path / "journal" / name).write_bytes(byte * 4096)
+    os.truncate(tmp_path / "journal" / "00000002.journal", f.SEGMENT_BYTES)
     bench = Bench(tmp_path)
     bench.quote()
     bench.roll()

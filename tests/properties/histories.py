@@ -83,6 +83,7 @@ class OrderFlow(RuleBasedStateMachine):
     def ask(self) -> None:
         """As soon as anything is in doubt its venue is asked: as many ticks as it takes."""
         if any(o.doubt for o in self.model.orders):
+            self.model.now_ns = self.core.time_ns
             wanted = self.model.ticks()
             actual = []
             while reply := self.core.tick():
@@ -324,15 +325,17 @@ class OrderFlow(RuleBasedStateMachine):
         status = more.pop("status", None) or {"F": "1", "H": "0", "G": "1", "I": "0"}.get(exec_type, exec_type)
         self.deliver(venue, child, exec_id, exec_type, status, more)
 
-    def deliver(self, venue: str, child: str, exec_id: str, exec_type: str, status: str, more: dict) -> None:
+    def deliver(
+        self, venue: str, child: str, exec_id: str, exec_type: str, status: str, more: dict, poss_dup: bool = False
+    ) -> None:
         if self.core.begin_strings[venue] == "FIX.4.2":
             more = {"t20": {"H": "1", "G": "2", "I": "3"}.get(exec_type, "0")} | more
             exec_type = {"F": "1", "H": "1", "G": "1", "I": status}.get(exec_type, exec_type)
         self.reports.append((venue, child, {"exec_id": exec_id, "exec_type": exec_type, "status": status, **more}))
         self.model.now_ns = self.core.time_ns
         fields = self.report_fields(child, exec_id, exec_type, status, more)
-        wanted = self.model.report(venue, fields)
-        actual = self.core.report(child, exec_id, exec_type, status, session=venue, **more)
+        wanted = self.model.report(venue, fields, poss_dup)
+        actual = self.core.report(child, exec_id, exec_type, status, session=venue, poss_dup=poss_dup, **more)
         self.agree(actual, wanted)
         for _, msg_type, got in actual:
             if msg_type == "8" and 19 in fields:
@@ -465,7 +468,7 @@ class OrderFlow(RuleBasedStateMachine):
         self.send_report(order, child if named == "11" else "C1-999999", exec_type, tell, status=status, **more)
 
     @precondition(has_orders)
-    @rule(pick=st.integers(0, 4), how=st.sampled_from(("lost", "j", "j elsewhere", "any j")))
+    @rule(pick=st.integers(0, 4), how=st.sampled_from(("lost", "inferred", "j", "j elsewhere", "any j")))
     def never_delivered(self, pick, how):
         """A child that its venue never had, or refuses by BusinessMessageReject."""
         order = self.order(pick)
@@ -480,10 +483,11 @@ class OrderFlow(RuleBasedStateMachine):
         if request.child not in self.model.by_child:
             return
         self.model.now_ns = self.core.time_ns
-        if how == "lost":
+        if how in ("lost", "inferred"):
             child = {35: request.kind, 11: request.child, 38: "10", 54: order.side, 55: order.instrument.symbol}
-            wanted = self.model.undelivered(request.child)
-            self.agree(self.core.undelivered(child, session=order.venue), wanted)
+            wanted = self.model.undelivered(request.child, how == "inferred")
+            evidence = a.INFERRED if how == "inferred" else a.SAID
+            self.agree(self.core.undelivered(child, order.venue, evidence), wanted)
             return
         venue = "XCME" if how == "j elsewhere" else order.venue
         wanted = self.model.business_reject(venue, request.child)
@@ -491,8 +495,13 @@ class OrderFlow(RuleBasedStateMachine):
         self.agree(self.core.message(venue, "j", fields), wanted)
 
     @precondition(lambda self: self.reports)
-    @rule(pick=st.integers(0, 5), elsewhere=st.sampled_from((False, False, True)), more_cum=st.booleans())
-    def repeated_report(self, pick, elsewhere, more_cum):
+    @rule(
+        pick=st.integers(0, 5),
+        elsewhere=st.sampled_from((False, False, True)),
+        more_cum=st.booleans(),
+        poss_dup=st.booleans(),
+    )
+    def repeated_report(self, pick, elsewhere, more_cum, poss_dup):
         """The same report once more, perhaps with what was traded since in CumQty; at another venue it is not ours."""
         venue, child, report = self.reports[-1 - pick % len(self.reports)]
         more = dict(report)
@@ -503,8 +512,8 @@ class OrderFlow(RuleBasedStateMachine):
         if self.model.kind_of(other, self.report_fields(child, *head, more)) == "F" and "t32" not in more:
             return
         self.model.now_ns = self.core.time_ns
-        wanted = self.model.report(other, self.report_fields(child, *head, more))
-        actual = self.core.report(child, *head, session=other, **more)
+        wanted = self.model.report(other, self.report_fields(child, *head, more), poss_dup)
+        actual = self.core.report(child, *head, session=other, poss_dup=poss_dup, **more)
         self.agree(actual, wanted)
 
     # The market, the clock, the lines.
@@ -541,6 +550,6 @@ class OrderFlow(RuleBasedStateMachine):
         fields = [(55, symbol), (268, str(len(entries) // 2)), *entries]
         self.agree(self.core.message(venue, "W", fields), [])
 
-    @rule(ms=st.sampled_from((1, 20, 63, 100, 300, 500, 999, 2000, 6000)))
+    @rule(ms=st.sampled_from((1, 20, 63, 100, 300, 500, 999, 2000, 6000, 59_990)))
     def wait(self, ms):
         self.core.wait(ms / 1000)

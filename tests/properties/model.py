@@ -154,6 +154,7 @@ class Model(Recovery):
         assert self.newest is not None
         self.newest[1].child = child
         self.by_child[child] = self.newest
+        self.children.add(child)
 
     # Reports from a venue.
 
@@ -172,7 +173,7 @@ class Model(Recovery):
             kind = {"1": "H", "2": "G", "3": "I"}.get(fields.get(20, "0"), kind)
         return kind
 
-    def report(self, venue: str, fields: Fields) -> list[Wanted]:
+    def report(self, venue: str, fields: Fields, poss_dup: bool = False) -> list[Wanted]:
         """ExecutionReport."""
         order, request = self.find_child(venue, fields)
         kind = self.kind_of(venue, fields)
@@ -182,7 +183,8 @@ class Model(Recovery):
                 return [ALERT] if order is None else self.repeated(order, fields)
             self.seen.add(key)
         if order is None or request is None:
-            if kind == "F":
+            of_old = fields[11] in self.children and fields[11] not in self.by_child
+            if kind == "F" and not (poss_dup and of_old):
                 self.book_unknown(fields)
             return [ALERT]
         if kind == "I" and self.tells_of_doubt(order, request, fields):
@@ -357,9 +359,11 @@ class Model(Recovery):
             wanted[102] = reason
         return [(order.session, "9", wanted)]
 
-    def undelivered(self, child: str) -> list[Wanted]:
-        """The venue never had a child, or refused its message."""
+    def undelivered(self, child: str, is_inferred: bool = False) -> list[Wanted]:
+        """The venue never had a child, or refused its message; what is only inferred ends no doubt."""
         order, request = self.by_child[child]
+        if is_inferred and order.doubt >= 2:
+            return [ALERT]
         if request.kind != NEW:
             return self.drop_request(order, request, "2") if request.state == "pending" else []
         if not order.never_acknowledged():

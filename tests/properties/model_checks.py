@@ -297,7 +297,7 @@ class Checks:
             if old > 0:
                 return old, 2
         j.fired.add("REFERENCE_PRICE")
-        return reference, 1
+        return D(0) if age is None else reference, 1
 
     def check_price(self, j: Judgement, reference: Decimal, factor: int) -> None:
         bps = self.tightest(j, "collar_bps")

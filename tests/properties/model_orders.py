@@ -102,7 +102,9 @@ class Order:
     told: Decimal = D(0)
     order_id: str = ""
     row: int = 0
-    doubt: int = 0  # 0 sure, 1 until its venue has sent again what we missed, 2 until somebody tells
+    doubt: int = (
+        0  # 0 sure, 1 until its venue has sent again what we missed, 2 until it answers, 3 until somebody tells
+    )
     unanswered: int = 0  # questions about it to the venue
 
     @property
@@ -117,6 +119,10 @@ class Order:
 
     def all_pending(self) -> list[Request]:
         return self.pending(REPLACE) + self.pending(CANCEL)
+
+    def waits(self) -> bool:
+        """Whether the venue has not answered something."""
+        return self.never_acknowledged() or bool(self.all_pending())
 
     def reserved(self) -> Decimal:
         if self.closed:

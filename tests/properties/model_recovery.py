@@ -9,6 +9,7 @@ from tests.properties.model_orders import CLOSING, NEW, REPLACE, D, Fields, Orde
 
 ALERT: Wanted = ("", "", {})
 STOPPED, CRASHED, REBOOTED = range(3)
+PATIENCE_NS = 60 * 10**9
 Execution = tuple[str, int | None, str]
 
 
@@ -20,6 +21,7 @@ class Recovery(Checks):
         super().__init__(config, limits, instruments, now_ns)
         self.by_id: dict[tuple[str, str], tuple[Order, Request]] = {}
         self.by_child: dict[str, tuple[Order, Request]] = {}
+        self.children: set[str] = set()  # all there ever were
         self.used: set[tuple[str, str]] = set()
         self.newest: tuple[Order, Request] | None = None
         self.freed: list[Request | None] = []  # rows to be taken again from the end; of refused cancels, or nobody's
@@ -32,6 +34,8 @@ class Recovery(Checks):
         self.reset: set[str] = set()  # venues whose numbers began anew at the last logon
         self.subscribed: set[str] = set()
         self.asked: set[str] = set()  # venues asked about all that is in doubt
+        self.since_ns = dict.fromkeys(self.sessions, now_ns)  # the last logon
+        self.told: set[str] = set()  # venues that left something open for too long since then
 
     def enter(self, order: Order) -> None:
         """An order takes the row given back last, or a new one."""
@@ -44,9 +48,10 @@ class Recovery(Checks):
         return [name for name, section in self.sessions.items() if section["role"] == "initiator"]
 
     def settle(self) -> None:
-        """Of an order that is not open nothing is in doubt."""
+        """Of an order that is not open nothing is in doubt, nor of one that only waited for its venue's answer."""
         for order in self.orders:
-            if order.reserved() == 0:
+            is_answered = order.doubt == 2 and order.venue not in self.recovering and not order.waits()
+            if order.reserved() == 0 or is_answered:
                 order.doubt = 0
 
     # Runs and sessions.
@@ -57,12 +62,13 @@ class Recovery(Checks):
         self.up = dict.fromkeys(self.sessions, False)
         if ended == REBOOTED:
             self.known_since_ns = self.now_ns - self.began_ns
+            for instrument in self.instruments.values():
+                instrument.quote_ns = instrument.last_ns = None
         if ended == STOPPED:
             return
         self.recovering = set(self.venues())
         for order in self.orders:
-            unanswered = order.never_acknowledged() or order.all_pending()
-            self.raise_doubt(order, 2 if ended == REBOOTED and unanswered else 1)
+            self.raise_doubt(order, 2 if ended == REBOOTED and order.waits() else 1)
 
     @staticmethod
     def raise_doubt(order: Order, doubt: int) -> None:
@@ -74,6 +80,8 @@ class Recovery(Checks):
         self.up[venue] = True
         self.subscribed.discard(venue)
         self.asked.discard(venue)
+        self.told.discard(venue)
+        self.since_ns[venue] = self.now_ns
         (self.reset.add if reset else self.reset.discard)(venue)
         for order in self.orders:
             if order.venue == venue:
@@ -81,15 +89,31 @@ class Recovery(Checks):
                 for request in order.requests:
                     request.looked_at = False
                 if reset:
-                    self.raise_doubt(order, 2)
+                    self.raise_doubt(order, 3)
 
     def synced(self, venue: str) -> list[Wanted]:
         """A venue has sent again all that we missed, unless its numbers began anew."""
         self.recovering.discard(venue)
         if venue not in self.reset:
             for order in self.doubts(venue):
-                order.doubt = 0 if order.doubt == 1 else order.doubt
-        return [ALERT] if self.doubts(venue) and not self.takes_status(venue) else []
+                if order.waits():
+                    self.raise_doubt(order, 2)
+                elif order.doubt < 3:
+                    order.doubt = 0
+        return self.complain(venue) if self.doubts(venue) and not self.takes_status(venue) else []
+
+    def complain(self, venue: str) -> list[Wanted]:
+        """Once since the logon: an alert, and all questions anew."""
+        if venue in self.told:
+            return []
+        self.told.add(venue)
+        self.asked.discard(venue)
+        for order in self.orders:
+            if order.venue == venue:
+                order.unanswered = 0
+                for request in order.requests:
+                    request.looked_at = False
+        return [ALERT]
 
     def takes_status(self, venue: str) -> bool:
         return bool(self.sessions[venue].get("order_status", True))
@@ -101,6 +125,9 @@ class Recovery(Checks):
             if self.sessions[venue].get("market_data") and venue not in self.subscribed:
                 self.subscribed.add(venue)
                 wanted += [(venue, "V", {})] if any(i.venue == venue for i in self.instruments.values()) else []
+            waits = venue in self.recovering or self.doubts(venue)
+            if waits and self.now_ns - self.since_ns[venue] >= PATIENCE_NS:
+                wanted += self.complain(venue)
             if venue in self.recovering or not self.doubts(venue) or not self.takes_status(venue):
                 continue
             self.asked.add(venue)
@@ -123,11 +150,12 @@ class Recovery(Checks):
 
     def answered(self, order: Order, request: Request, fields: Fields) -> list[Wanted]:
         """A venue's status of an order in doubt, or that it never had it or a request."""
-        if fields[39] == "8" and not self.is_unanswered(order, request):
+        is_unknown, is_over = fields[39] == "8", not self.is_unanswered(order, request)
+        if is_unknown and is_over and request is order.accepted:
             return [ALERT]
         order.unanswered = max(0, order.unanswered - 1)
-        if fields[39] == "8":
-            wanted = self.undelivered(request.child)
+        if is_unknown:
+            wanted = [] if is_over else self.undelivered(request.child)
             self.clear_doubt(order)
             return wanted
         alerts = [ALERT] if D(fields.get(14, "0")) > order.cum else []

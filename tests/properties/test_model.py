@@ -115,13 +115,14 @@ class Histories(OrderFlow):
         self.agree(self.core.day(a.POSITIONS_KEPT if keep else a.POSITIONS_RESET), wanted)
 
     @precondition(lambda self: self.children)
-    @rule(pick=st.integers(0, 30), kind=st.sampled_from("F4I8"))
-    def late_report(self, pick, kind):
+    @rule(pick=st.integers(0, 30), kind=st.sampled_from("FF4I8"), poss_dup=st.booleans())
+    def late_report(self, pick, kind, poss_dup):
         """On a child of long ago, whose order may be given back."""
         child = self.children[pick % len(self.children)]
         if child not in self.model.by_child:
             more = {"t54": "1", "t55": "AAPL", "t32": "1" if kind == "F" else None, "t31": "100"}
-            self.deliver("XNAS", child, self.fresh_exec(), kind, {"F": "1", "I": "0"}.get(kind, kind), more)
+            status = {"F": "1", "I": "0"}.get(kind, kind)
+            self.deliver("XNAS", child, self.fresh_exec(), kind, status, more, poss_dup)
 
 
 def run(histories: int, is_random: bool) -> None:

@@ -1,0 +1,643 @@
+"""What a start makes of a run that died: whose messages were sent, what is asked for again, what a failure leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import quickfix as fix
+
+from gateway.core import layout as a
+from gateway.core.driver import Event
+from gateway.engine import quickfix as engine
+from gateway.journal.writer import _Segment
+from gateway.ops.control import SOCKET_NAME, ControlError, give_command
+from gateway.settings import ConfigError
+from tests.support.service import Run, config_of, die, in_process, next_run, store_of, stored
+
+BOTH = ("EMS1", "XNAS")
+PENDING, NEW, REJECTED = ("A", True), ("0", True), ("8", False)
+HOUR_NS = 3600 * 10**9
+
+
+def before_send(folder: Path) -> dict[str, Any]:
+    """A config in which events go out in batches, each after a sync."""
+    return config_of(folder, journal={"segment": 1, "sync": "before_send"})
+
+
+def one_order(folder: Path, saved: Path | None = None, **more: Any) -> None:
+    """A run that dies right after an order has gone out; `saved` gets QuickFIX's files as they were before it."""
+    run = Run(folder)
+    run.begin(*BOTH)
+    if saved is not None:
+        shutil.copytree(store_of(folder), saved)
+    run.take(run.order("A", **more))
+
+
+def dies_in_sending(folder: Path, message_type: str, count: int = 1, config: dict | None = None, **more: Any) -> None:
+    """A run that has journaled what orders give, and dies before the first message of this type goes out."""
+    run = Run(folder, config)
+    run.begin(*BOTH)
+    send = run.engine.send
+    run.engine.send = lambda *fields: die() if fields[1] == message_type else send(*fields)
+    run.take(*[run.order(f"A{k}", t38=100 + k, **more) for k in range(count)])
+
+
+def dies_before_sessions(folder: Path) -> None:
+    """A start after a power cut that dies at once."""
+    Run(folder, boot=2)
+
+
+def restore(folder: Path, saved: Path) -> None:
+    """QuickFIX's files lose what was not synced."""
+    shutil.rmtree(store_of(folder))
+    shutil.copytree(saved, store_of(folder))
+
+
+def reports(folder: Path, session: str = "EMS1", **wanted: str) -> list[dict[int, str]]:
+    """ExecutionReports that a session's store has with these fields (t39="2": tag 39)."""
+    found = stored(folder, session, "8")
+    return [m for m in found if all(m.get(int(key[1:])) == value for key, value in wanted.items())]
+
+
+def lines(facts: dict[str, Any], event: str) -> list[dict[str, Any]]:
+    return [line for line in facts["log"] if line["event"] == event]
+
+
+# Whether an order was sent
+
+
+def test_an_order_that_was_stored_was_sent(tmp_path: Path) -> None:
+    in_process(one_order, tmp_path)
+    facts = in_process(next_run, tmp_path)
+    assert facts["ended"] == a.CRASHED and facts["orders"] == [PENDING]
+    assert len(stored(tmp_path, "XNAS", "D")) == 1 and reports(tmp_path) == []
+
+
+def test_orders_that_were_not_stored_are_refused(tmp_path: Path) -> None:
+    in_process(dies_in_sending, tmp_path, "D", 2, before_send(tmp_path))
+    facts = in_process(next_run, tmp_path, before_send(tmp_path))
+    assert facts["orders"] == [REJECTED] * 2
+    assert [m[11] for m in reports(tmp_path, t39="8")] == ["A0", "A1"]
+    assert stored(tmp_path, "XNAS", "D") == []
+
+
+def test_after_a_power_cut_no_start_takes_a_missing_message_for_one_never_sent(tmp_path: Path) -> None:
+    """The first start dies before it has decided anything, the second sees only that a process of this boot ended."""
+    in_process(one_order, tmp_path, tmp_path / "saved")
+    restore(tmp_path, tmp_path / "saved")
+    in_process(dies_before_sessions, tmp_path)
+    facts = in_process(next_run, tmp_path, None, 2)
+    assert facts["orders"] == [PENDING] and facts["doubts"] == 1
+    assert reports(tmp_path) == []
+
+
+def test_a_store_that_was_removed_proves_nothing(tmp_path: Path) -> None:
+    in_process(one_order, tmp_path)
+    shutil.rmtree(store_of(tmp_path))
+    facts = in_process(next_run, tmp_path)
+    assert facts["orders"] == [PENDING] and facts["doubts"] == 1
+    assert reports(tmp_path) == []
+
+
+def test_a_store_behind_the_journal_proves_nothing(tmp_path: Path) -> None:
+    in_process(order_and_quote, tmp_path, tmp_path / "saved")
+    restore(tmp_path, tmp_path / "saved")
+    facts = in_process(next_run, tmp_path)
+    assert facts["orders"] == [PENDING] and reports(tmp_path) == []
+
+
+def order_and_quote(folder: Path, saved: Path) -> None:
+    run = Run(folder)
+    run.begin(*BOTH)
+    shutil.copytree(store_of(folder), saved)
+    for _ in range(3):
+        run.take(run.message("XNAS", "W", t55="AAPL", t268=0))
+    run.take(run.order("A"))
+
+
+def test_stores_are_looked_into_before_a_session_can_begin_anew(tmp_path: Path) -> None:
+    in_process(one_order, tmp_path)
+    facts = in_process(starts_with_a_reset, tmp_path)
+    assert facts["orders"] == [PENDING] and reports(tmp_path) == []
+
+
+def starts_with_a_reset(folder: Path) -> dict[str, Any]:
+    """As quick as QuickFIX can be with ResetOnLogon."""
+    run = Run(folder, config_of(folder, {"reset_on_logon": True}))
+    run.engine.start = lambda: run.session("XNAS").reset()
+    run.service._begin_sessions()
+    return run.facts()
+
+
+@pytest.mark.parametrize("tag", ["t106", "t58"])
+def test_bytes_that_are_no_utf_8_are_found_in_a_store(tmp_path: Path, tag: str) -> None:
+    in_process(one_order, tmp_path, **{tag: b"Nestl\xe9"})
+    facts = in_process(next_run, tmp_path)
+    assert len(stored(tmp_path, "XNAS", "D")) == 1
+    assert facts["orders"] == [PENDING] and reports(tmp_path) == []
+
+
+def test_a_report_with_such_bytes_is_told_once(tmp_path: Path) -> None:
+    in_process(odd_report, tmp_path)
+    in_process(next_run, tmp_path)
+    assert len(reports(tmp_path, t32="10")) == 1
+
+
+def odd_report(folder: Path) -> None:
+    run = Run(folder)
+    run.begin(*BOTH)
+    run.take(run.order("A"))
+    run.take(run.fill("C1-0", "X1", 10, t58=b"Z\xfcrich"))
+
+
+def test_what_was_sent_before_a_quiet_night_is_not_sent_again(tmp_path: Path) -> None:
+    in_process(quiet_night, tmp_path)
+    facts = in_process(next_run, tmp_path)
+    assert facts["orders"] == [("1", True), PENDING]
+    assert len(reports(tmp_path)) == 1
+
+
+def quiet_night(folder: Path) -> None:
+    """After the last messages QuickFIX stores more heartbeats than anybody looks through."""
+    engine.LAST_STORED = 10
+    run = Run(folder)
+    run.begin(*BOTH)
+    run.take(run.order("A"))
+    run.take(run.fill("C1-0", "X1", 10), run.order("B", t38=200))
+    run.service._tick()
+    for name in BOTH:
+        for _ in range(engine.LAST_STORED + 1):
+            heartbeat = fix.Message()
+            heartbeat.getHeader().setField(35, "0")
+            fix.Session.sendToTarget(heartbeat, run.engine._ids[run.names[name]])
+
+
+def test_a_start_that_dies_while_it_refuses_what_was_never_sent(tmp_path: Path) -> None:
+    in_process(dies_in_sending, tmp_path, "D", 2, before_send(tmp_path))
+    in_process(dies_in_making_good, tmp_path)
+    facts = in_process(next_run, tmp_path, before_send(tmp_path))
+    assert facts["orders"] == [REJECTED] * 2
+    assert [m[11] for m in reports(tmp_path)] == ["A0", "A1"]
+
+
+def dies_in_making_good(folder: Path) -> None:
+    """It has heard from an EMS, and refused one of the orders."""
+    run = Run(folder, before_send(folder))
+    run.service._inbox.put(Event(a.LOGON, 0, 0, value=(a.CONTINUED,)))
+    run.service._make_good = make_good_and_die(run)
+    run.service._begin_sessions()
+
+
+def make_good_and_die(run: Run) -> Any:
+    make_good = run.service._make_good
+
+    def wrapper(*arguments: Any) -> None:
+        make_good(*arguments)
+        while (event := run.service._inbox.get(0)) is not None:
+            run.service._take(event)
+        die()
+
+    return wrapper
+
+
+def test_a_start_that_cannot_listen_leaves_it_to_the_next(tmp_path: Path) -> None:
+    in_process(dies_in_sending, tmp_path, "8", t55="NOSUCH")
+    assert "in use" in in_process(cannot_listen, tmp_path)
+    assert [m[11] for m in reports(tmp_path)] == ["DRAINED"]
+    in_process(next_run, tmp_path)
+    assert [m[11] for m in reports(tmp_path)] == ["DRAINED", "A0"]
+
+
+def cannot_listen(folder: Path) -> str:
+    run = Run(folder)
+
+    def fails() -> None:
+        run.service._inbox.put(run.order("DRAINED", t55="NOSUCH"))
+        run.service._inbox._room.acquire()
+        raise RuntimeError("port in use")
+
+    run.engine.start = fails
+    run.engine.log_out = lambda _: run.service._inbox.put(Event(a.LOGOUT, 0, 0))
+    run.service._watch_follower = lambda: None
+    with pytest.raises(RuntimeError) as caught:
+        run.service.run()
+    return str(caught.value)
+
+
+def test_an_order_that_the_engine_declines_is_refused_before_anything_else_is_journaled(tmp_path: Path) -> None:
+    in_process(declined, tmp_path)
+    assert in_process(next_run, tmp_path)["orders"] == [REJECTED]
+    assert [m[11] for m in reports(tmp_path, t39="8")] == ["A"]
+
+
+def declined(folder: Path) -> None:
+    """The venue has dropped, which the core has not heard; the run dies when it does, or a moment after."""
+    run = Run(folder)
+    run.begin(*BOTH)
+    run.application.logged_on.discard(run.names["XNAS"])
+    handle = run.service._driver.handle
+    run.service._driver.handle = lambda e: die() if e.kind == a.UNDELIVERED else handle(e)
+    run.service._handle(run.order("A"))
+    run.service._send_waiting()
+    run.quote()
+
+
+# What the peer is asked for again
+
+
+@pytest.mark.parametrize("how", ["renamed", "forgotten", "forgotten and killed"])
+def test_a_session_of_which_nothing_is_known_goes_on_where_quickfix_is(tmp_path: Path, how: str) -> None:
+    in_process(ran_for_days, tmp_path)
+    config = config_of(tmp_path)
+    if how == "renamed":
+        config["sessions"][1]["id"] = config["routing"]["default"] = "NASDAQ"
+    if how == "forgotten and killed":
+        in_process(forgets, tmp_path)
+    facts = in_process(next_run, tmp_path, config, 1, **{"forget": 1} if how == "forgotten" else {})
+    assert facts["expected"][config["sessions"][1]["id"]] == 500
+    again = in_process(next_run, tmp_path, config)
+    assert again["expected"] == facts["expected"]
+
+
+def ran_for_days(folder: Path) -> None:
+    run = Run(folder)
+    run.begin(*BOTH)
+    run.take(run.message("XNAS", "W", 499, t55="AAPL", t268=0))
+    run.service._close()
+
+
+def forgets(folder: Path) -> None:
+    Run(folder, forget=1)
+
+
+# Another config
+
+
+@pytest.mark.parametrize("message_type", ["8", "D"])
+def test_what_was_not_sent_goes_to_the_session_it_was_for(tmp_path: Path, message_type: str) -> None:
+    in_process(dies_in_sending, tmp_path, message_type, **{"t55": "NOSUCH"} if message_type == "8" else {})
+    config = config_of(tmp_path)
+    rival = config["sessions"][0] | {"id": "RIVAL", "target_comp_id": "RIVAL"}
+    config["sessions"].insert(0, rival)
+    in_process(next_run, tmp_path, config)
+    assert stored(tmp_path, "RIVAL", "8", "D") == []
+    assert [m[11] for m in reports(tmp_path, t39="8")] == ["A0"]
+    assert stored(tmp_path, "XNAS", "8", "D") == []
+
+
+def test_what_was_for_a_session_that_is_gone_is_logged(tmp_path: Path) -> None:
+    in_process(dies_in_sending, tmp_path, "8", t55="NOSUCH")
+    config = config_of(tmp_path)
+    config["sessions"][0] |= {"id": "RIVAL", "target_comp_id": "RIVAL"}
+    facts = in_process(next_run, tmp_path, config)
+    [line] = lines(facts, "not sent, its session is gone")
+    assert line["session"] == "EMS1" and "NOSUCH" in line["text"]
+    assert stored(tmp_path, "RIVAL", "8") == []
+
+
+# Failures
+
+
+def test_what_comes_behind_a_message_that_a_failed_callback_lost_is_not_counted(tmp_path: Path) -> None:
+    in_process(one_order, tmp_path)
+    failed = in_process(fails_in_a_callback, tmp_path)
+    assert failed["error"] == "lost" and failed["executed"] == [10]
+    facts = in_process(next_run, tmp_path)
+    assert facts["ended"] == a.CRASHED and facts["expected"]["XNAS"] == 3
+
+
+def fails_in_a_callback(folder: Path) -> dict[str, Any]:
+    run = Run(folder)
+    run.begin(*BOTH)
+    child = "C1-0"
+    run.call_back(run.fill(child, "X1", 10, 2))
+    put_message = run.service._inbox.put_message
+
+    def loses_one(event: Event) -> None:
+        run.service._inbox.put_message = put_message
+        raise RuntimeError("lost")
+
+    run.service._inbox.put_message = loses_one
+    run.call_back(run.fill(child, "X2", 20, 3))
+    run.call_back(run.fill(child, "X3", 30, 4))
+    return ends_with_an_error(run) | run.facts()
+
+
+def ends_with_an_error(run: Run) -> dict[str, Any]:
+    """Serve until the error that waits."""
+    run.service._begin_sessions = lambda: None
+    run.service._watch_follower = lambda: None
+    with pytest.raises(RuntimeError) as caught:
+        run.service.run()
+    return {"error": str(caught.value)}
+
+
+def test_when_a_send_fails_nothing_goes_out_twice_and_the_rest_is_made_good(tmp_path: Path) -> None:
+    failed = in_process(fails_in_a_batch, tmp_path)
+    assert "could not be stored" in failed["error"]
+    assert [m[11] for m in stored(tmp_path, "XNAS", "D")] == ["C1-0"]
+    facts = in_process(next_run, tmp_path, before_send(tmp_path))
+    assert facts["ended"] == a.CRASHED
+    assert facts["orders"] == [PENDING, REJECTED, REJECTED]
+    assert [m[11] for m in stored(tmp_path, "XNAS", "D")] == ["C1-0"]
+    assert sorted(m[11] for m in reports(tmp_path)) == ["A2", "A3"]
+
+
+def fails_in_a_batch(folder: Path) -> dict[str, Any]:
+    run = Run(folder, before_send(folder))
+    run.begin(*BOTH)
+    fail_once(2)
+    for event in (run.order("A1"), run.order("A2", t38=200), run.order("A3", t38=300)):
+        run.service._inbox.put(event)
+    return ends_with_an_error(run) | run.facts()
+
+
+def fail_once(count: int) -> None:
+    """QuickFIX cannot store the message that is sent as this one from now on."""
+    send, calls = fix.Session.sendToTarget, iter(range(1, 10**6))
+    fix.Session.sendToTarget = staticmethod(lambda *to: False if next(calls) == count else send(*to))
+
+
+def test_a_report_whose_send_failed_is_told_by_the_next_run(tmp_path: Path) -> None:
+    in_process(one_order, tmp_path)
+    in_process(fails_in_a_report, tmp_path)
+    assert reports(tmp_path, t17="X1") == []
+    in_process(next_run, tmp_path)
+    told = [m[32] for m in reports(tmp_path)]
+    assert sorted(told) == ["10", "20"]
+
+
+def fails_in_a_report(folder: Path) -> dict[str, Any]:
+    run = Run(folder)
+    run.begin(*BOTH)
+    fail_once(1)
+    run.service._inbox.put(run.fill("C1-0", "X1", 10))
+    run.service._inbox.put(run.fill("C1-0", "X2", 20))
+    return ends_with_an_error(run)
+
+
+def test_a_sync_that_fails_before_the_send_stops_orders_only(tmp_path: Path) -> None:
+    facts = in_process(cannot_sync, tmp_path)
+    assert [m[11] for m in stored(tmp_path, "XNAS", "D")] == ["C1-0"]
+    assert [m[41] for m in stored(tmp_path, "XNAS", "F")] == ["C1-0"]
+    assert [(m[11], m[39]) for m in reports(tmp_path)][0] == ("A", "1")
+    assert {m[11] for m in reports(tmp_path, t39="8")} == {"B", "C"}
+    assert facts["orders"] == [("1", True), REJECTED]
+    assert len(lines(facts, "the journal takes no orders")) == 1
+
+
+def cannot_sync(folder: Path) -> dict[str, Any]:
+    """One batch has a fill, a cancel and an order when the disk gives up; an order comes after it."""
+    run = Run(folder, before_send(folder))
+    run.begin(*BOTH)
+    run.take(run.order("A"))
+
+    def sync(self: object, used: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    _Segment.sync = sync
+    run.take(run.fill("C1-0", "X1", 10), run.order("B", t38=200), run.cancel("X", "A"))
+    run.take(run.order("C", t38=300))
+    return run.facts()
+
+
+def test_the_day_ends_on_a_full_disk_too(tmp_path: Path) -> None:
+    days, blocked = in_process(ends_the_day_on_a_full_disk, tmp_path)
+    assert (days, blocked) == (1, 1)
+    assert [m[41] for m in stored(tmp_path, "XNAS", "F")] == ["C1-0"]
+
+
+def ends_the_day_on_a_full_disk(folder: Path) -> tuple[int, int]:
+    run = Run(folder, config_of(folder, day={"zone": "UTC", "end": "17:00"}))
+    run.begin(*BOTH)
+    run.take(run.order("A"))
+
+    def make() -> None:
+        raise OSError(28, "No space left on device")
+
+    run.service._journal._make = make
+    run.service._journal.roll()
+    run.service._journal.roll()
+    run.service._journal._work.set()
+    while "No space" not in run.service._journal.trouble:
+        time.sleep(0.001)
+    run.service._watch_journal()
+    run.service._end_day()
+    run.take(run.cancel("X", "A"))
+    return int(run.record.days), int(run.record.journal_blocked)
+
+
+# Commands
+
+
+def test_no_command_ends_the_gateway(tmp_path: Path) -> None:
+    in_process(one_order, tmp_path)
+    answers, facts = in_process(commanded, tmp_path)
+    for number, answer in enumerate(answers[:-1]):
+        assert answer["ok"] is False and answer["text"] and "\n" not in answer["text"], (number, answer)
+    assert answers[-1] == {"ok": True, "text": "order O1-0 is gone"}
+    assert facts["orders"] == [REJECTED]
+    [line] = lines(facts, "order in doubt resolved")
+    assert line["user"] != "x"
+
+
+def commanded(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    shutil.rmtree(store_of(folder))
+    run = Run(folder)
+    run.begin("EMS1")
+    resolve = {"command": "resolve", "order": "O1-0", "verdict": "gone", "reason": "by phone"}
+    requests = [
+        "[" * 3000,
+        "{}",
+        json.dumps({"command": "dance"}),
+        json.dumps({"command": "resolve"}),
+        *(json.dumps(resolve | {"executed": executed}) for executed in ("1e999999", "1e99999999999999", ["5"], {})),
+        json.dumps(resolve | {"verdict": ["gone"]}),
+        json.dumps(resolve | {"reason": b"gel\xf6scht".decode("utf-8", "surrogateescape")} | {"user": "x", "event": 1}),
+    ]
+    answers: list[dict[str, Any]] = []
+
+    def ask() -> None:
+        for request in requests:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(10)
+                connection.connect(f"/proc/self/fd/{descriptor}/{SOCKET_NAME}")
+                connection.sendall(request.encode() + b"\n")
+                answers.append(json.loads(connection.makefile().readline()))
+
+    descriptor = os.open(folder / "var", os.O_RDONLY)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while thread.is_alive():
+        event = run.service._inbox.get(0.01)
+        if event is not None:
+            run.service._take(event)
+    with pytest.raises(ControlError, match="is not an order in doubt"):
+        refused_by_the_socket(run, folder, resolve)
+    run.service._command = fails_on_purpose
+    with pytest.raises(ControlError, match="broken on purpose"):
+        refused_by_the_socket(run, folder, resolve)
+    return answers, run.facts()
+
+
+def fails_on_purpose(_: object) -> str:
+    raise ZeroDivisionError("broken on purpose")
+
+
+def refused_by_the_socket(run: Run, folder: Path, request: dict[str, Any]) -> None:
+    """Give a command as the command line does, with the core at work beside it."""
+    errors: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            give_command(folder / "var", request)
+        except ControlError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while thread.is_alive():
+        event = run.service._inbox.get(0.01)
+        if event is not None:
+            run.service._take(event)
+    raise errors[0]
+
+
+# The machine went down
+
+
+def test_after_a_power_cut_reports_that_the_store_lost_are_told_as_possible_repeats(tmp_path: Path) -> None:
+    in_process(two_fills, tmp_path, tmp_path / "saved")
+    assert len(reports(tmp_path)) == 2
+    restore(tmp_path, tmp_path / "saved")
+    facts = in_process(next_run, tmp_path, None, 2)
+    assert facts["ended"] == a.REBOOTED
+    assert [(m[32], m.get(97)) for m in reports(tmp_path)] == [("10", None), ("20", "Y")]
+    assert len(stored(tmp_path, "XNAS", "D")) == 1
+
+
+def test_so_they_are_when_the_first_start_after_it_died(tmp_path: Path) -> None:
+    in_process(two_fills, tmp_path, tmp_path / "saved")
+    restore(tmp_path, tmp_path / "saved")
+    in_process(dies_before_sessions, tmp_path)
+    facts = in_process(next_run, tmp_path, None, 2)
+    assert facts["ended"] == a.REBOOTED
+    assert [(m[32], m.get(97)) for m in reports(tmp_path)] == [("10", None), ("20", "Y")]
+    in_process(next_run, tmp_path, None, 2)
+    assert len(reports(tmp_path)) == 2
+
+
+def two_fills(folder: Path, saved: Path) -> None:
+    """The second fill's report is not in the saved files, though it was handed over."""
+    run = Run(folder)
+    run.begin(*BOTH)
+    run.take(run.order("A"))
+    run.take(run.fill("C1-0", "X1", 10))
+    shutil.copytree(store_of(folder), saved)
+    run.take(run.fill("C1-0", "X2", 20))
+    run.quote()
+    run.take(Event(a.CLOCK, 0, value=(run.service._now_ns() + run.service._wall_offset_ns,)))
+
+
+@pytest.mark.parametrize("boot", [1, 2])
+def test_after_a_boot_no_price_of_before_is_fresh_whatever_its_clock_says(tmp_path: Path, boot: int) -> None:
+    in_process(one_order, tmp_path)
+    in_process(order_an_hour_earlier, tmp_path, boot)
+    refused = [m[58].split()[0] for m in reports(tmp_path, t39="8")]
+    assert refused == (["REFERENCE_PRICE"] if boot == 2 else [])
+    assert [m[11] for m in stored(tmp_path, "XNAS", "D")] == (["C1-0"] if boot == 2 else ["C1-0", "C2-1"])
+
+
+def order_an_hour_earlier(folder: Path, boot: int) -> None:
+    time_ns = time.time_ns
+    time.time_ns = lambda: time_ns() - (HOUR_NS if boot == 2 else 0)
+    run = Run(folder, boot=boot)
+    run.quote = lambda: None
+    run.begin(*BOTH)
+    run.take(run.fill("C1-0", "X1", 10))
+    run.take(run.order("B", t38=200))
+
+
+def test_an_end_of_day_that_is_made_up_waits_for_what_venues_resend(tmp_path: Path) -> None:
+    in_process(one_order, tmp_path)
+    assert in_process(days_by_then, tmp_path) == [0, 0, 1]
+
+
+def day_passed(run: Run) -> None:
+    """It has been over for an hour."""
+    run.service._set_day_end(time.time_ns() - 24 * HOUR_NS)
+    run.service._day_passed_s -= 3600
+
+
+def days_by_then(folder: Path) -> list[int]:
+    run = Run(folder, config_of(folder, day={"zone": "UTC", "end": "17:00"}))
+    run.service._begin_sessions()
+    day_passed(run)
+    days = []
+    for event in (None, Event(a.LOGON, 0, 1, value=(a.CONTINUED,)), Event(a.SYNCED, 0, 1)):
+        if event is not None:
+            run.take(event)
+        run.service._tick()
+        days.append(int(run.record.days))
+    return days
+
+
+def test_it_waits_for_minutes_only(tmp_path: Path) -> None:
+    in_process(one_order, tmp_path)
+    assert in_process(days_after_an_hour, tmp_path) == 1
+
+
+def days_after_an_hour(folder: Path) -> int:
+    run = Run(folder, config_of(folder, day={"zone": "UTC", "end": "17:00"}))
+    run.service._begin_sessions()
+    day_passed(run)
+    run.service._started_s -= 3600
+    run.service._tick()
+    return int(run.record.days)
+
+
+# What else must not be lost
+
+
+def test_ids_go_on_when_the_count_of_runs_is_gone(tmp_path: Path) -> None:
+    in_process(one_order, tmp_path)
+    in_process(next_run, tmp_path)
+    (tmp_path / "var" / "run").unlink()
+    in_process(order_again, tmp_path)
+    assert [m[11] for m in stored(tmp_path, "XNAS", "D")] == ["C1-0", "C3-1"]
+    (tmp_path / "var" / "run").write_text("many\n")
+    assert "want the number of the last run" in in_process(refused_to_start, tmp_path)
+
+
+def order_again(folder: Path) -> None:
+    run = Run(folder)
+    run.begin(*BOTH)
+    run.take(run.fill("C1-0", "X1", 10))
+    run.take(run.order("B", t38=200))
+
+
+def refused_to_start(folder: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        Run(folder)
+    return str(caught.value)
+
+
+def test_an_alert_of_the_last_moment_is_told_by_the_next_run(tmp_path: Path) -> None:
+    in_process(dies_before_an_alert, tmp_path)
+    facts = in_process(next_run, tmp_path)
+    assert any("X9" in line["text"] for line in lines(facts, "alert"))
+
+
+def dies_before_an_alert(folder: Path) -> None:
+    run = Run(folder)
+    run.begin(*BOTH)
+    run.service._send = die
+    run.take(run.fill("NOSUCH", "X9", 10))
