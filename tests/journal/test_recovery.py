@@ -56,7 +56,7 @@ def test_a_damaged_segment_that_a_snapshot_covers_costs_no_start(core: Journaled
     assert found.replayer.state is not None and found.replayer.state.record.open_order_count == 3
     (tmp_path / "gateway" / "var").mkdir(parents=True)
     core.folder.rename(tmp_path / "gateway" / "var" / "journal")
-    facts = in_process(next_run, tmp_path / "gateway")
+    facts = in_process(next_run, tmp_path / "gateway", boot=0)
     assert facts["ended"] == a.REBOOTED and facts["doubts"] == 3
     assert [status for status, _ in facts["orders"]] == ["0", "0", "0"]
 

@@ -95,7 +95,9 @@ def check_child(data: bytes, msg_type: str, child: Fields, known: set[str]) -> N
     for tag, types in ((38, "1234"), (44, "24"), (99, "34")):
         assert (tag in child) == (child[40] in types)
         assert tag not in child or Decimal(child[tag]) == Decimal(by_tag[tag][0].decode())
-    check_terms({tag: values[0] for tag, values in by_tag.items()})
+    # A replace that names no account is for that of its order, ACC1.
+    account = {1: b"ACC1"} if msg_type == "G" else {}
+    check_terms(account | {tag: values[0] for tag, values in by_tag.items()})
 
 
 def check_terms(value: dict[int, bytes]) -> None:

@@ -10,6 +10,7 @@ import copy
 import functools
 import multiprocessing
 import os
+import shutil
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -33,6 +34,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.support.loaded"])
 DIED = 9
 TIMEOUT_S = 60
+BOTH = ("EMS1", "XNAS")
 SOH = "\x01"
 
 
@@ -219,3 +221,27 @@ def next_run(folder: Path, config: dict[str, Any] | None = None, boot: int = 1, 
     run = Run(folder, config, boot, **options)
     run.service._begin_sessions()
     return run.facts()
+
+
+def before_send(folder: Path) -> dict[str, Any]:
+    """A config in which events go out in batches, each after a sync."""
+    return config_of(folder, journal={"segment": 1, "sync": "before_send"})
+
+
+def one_order(folder: Path, saved: Path | None = None, **more: Any) -> None:
+    """A run that dies right after an order has gone out; `saved` gets QuickFIX's files as they were before it."""
+    run = Run(folder)
+    run.begin(*BOTH)
+    if saved is not None:
+        shutil.copytree(store_of(folder), saved)
+    run.take(run.order("A", **more))
+
+
+def reports(folder: Path, session: str = "EMS1", **wanted: str) -> list[dict[int, str]]:
+    """ExecutionReports that a session's store has with these fields (t39="2": tag 39)."""
+    found = stored(folder, session, "8")
+    return [m for m in found if all(m.get(int(key[1:])) == value for key, value in wanted.items())]
+
+
+def lines(facts: dict[str, Any], event: str) -> list[dict[str, Any]]:
+    return [line for line in facts["log"] if line["event"] == event]
