@@ -197,9 +197,9 @@ class Service:
         note_run(self.folder, self.run_number)
         self._fault = int(s.fault)
         self._set_day_end(last_wall_ns if recovered.replayer.state is not None else wall_ns)
-        self._tell_start(recovered, ended)
+        self._tell_start(recovered, ended, datetime.fromtimestamp(last_wall_ns // 10**9, UTC))
 
-    def _tell_start(self, recovered: Recovered, ended: int) -> None:
+    def _tell_start(self, recovered: Recovered, ended: int, as_of: datetime) -> None:
         s = self.state.record
         for note in recovered.notes:
             log.warning("journal", note=note)
@@ -207,6 +207,7 @@ class Service:
             log.info(
                 "recovered",
                 last_run=ENDED[ended],
+                as_of=as_of.isoformat(),  # a restored copy of the folder shows here
                 events=recovered.replayer.events,
                 open_orders=int(s.open_order_count),
                 in_doubt=int(s.sessions["doubts"].sum()),
