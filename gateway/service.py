@@ -167,8 +167,7 @@ class Service:
         ended = a.STOPPED
         if recovered.replayer.state is not None and s.ended == 0:
             ended = a.CRASHED if s.boot == boot else a.REBOOTED
-        unsafe = (recovered.lost, recovered.replayer.differences, recovered.rebooted, not recovered.unsent_known)
-        if any(unsafe):
+        if recovered.lost or recovered.rebooted or not recovered.unsent_known:
             ended = a.REBOOTED
         self._ended = ended
         # After a power cut the engine's files may lack what had been handed to it.
@@ -472,10 +471,10 @@ class Service:
         finally:
             self._journal.close()
             self._end_follower()
-            os.close(self._lock)
         (self.folder / "state.bin").unlink()
         last_resort.cancel()
         self._save_snapshot()
+        os.close(self._lock)
         log.info("gateway is down", events=int(self.state.record.events))
 
     def _end_follower(self) -> None:

@@ -13,10 +13,10 @@ import structlog
 
 from gateway.core.driver import Output
 from gateway.core.layout import NONE
+from gateway.durable import sync_path
 from gateway.journal.follower import LOCK_FILE
 from gateway.journal.read import JournalError, segment_files
 from gateway.journal.recovery import NamedOutput, Recovered, recover
-from gateway.journal.snapshot import sync_folder
 from gateway.settings import ConfigError, Settings
 
 FOLLOWER_WAIT_S = 10.0
@@ -125,7 +125,7 @@ def last_run(folder: Path) -> int:
 
 def note_run(folder: Path, run: int) -> None:
     """Keep the number of this start, once its beginning is on disk."""
-    sync_folder(folder / "journal")
+    sync_path(folder / "journal")
     path = folder / "run"
     new = path.with_suffix(".new")
     with new.open("w") as file:
@@ -133,4 +133,4 @@ def note_run(folder: Path, run: int) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
-    sync_folder(folder)
+    sync_path(folder)

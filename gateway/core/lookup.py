@@ -6,6 +6,8 @@ Every hash table is chained: `head[hash]` is the first row, each row has the nex
 from __future__ import annotations
 
 from gateway.core.layout import CHILD_ROWS, DUPLICATE_WINDOW, ID_BYTES, NAME_BYTES, NONE, UNSET
+from gateway.fix import tags as t
+from gateway.fix.index import find
 from gateway.fix.values import copy_bytes, hash_bytes, parse_int, same_bytes
 from gateway.jit import kernel
 
@@ -61,6 +63,20 @@ def find_security(s, buf, start, size):
             break
         row = i.security_next
     return row
+
+
+@kernel
+def instrument_named(s, index, buf):
+    """Row of the instrument that Symbol(55), or else SecurityID(48), of a venue's message names, or NONE."""
+    instrument = NONE
+    f = find(index, t.Symbol)
+    if f >= 0:
+        instrument = find_symbol(s, buf, index.start[f], index.length[f])
+    if instrument == NONE:
+        f = find(index, t.SecurityID)
+        if f >= 0:
+            instrument = find_security(s, buf, index.start[f], index.length[f])
+    return instrument
 
 
 @kernel
@@ -135,20 +151,26 @@ def free_request(s, row):
 
 
 @kernel
-def find_child(s, venue, buf, start, size):
-    """Row of the request whose child ClOrdID ("C<run>-<number>") this is at this venue, or NONE.
-
-    A refused cancel's row was given back, but until it is used again its child is known: a venue may yet act on it.
-    """
+def _child_of(buf, start, size):
+    """(run, child, whether child is written as we do) of a child ClOrdID "C<run>-<child>"; child < 0: it is none."""
     end = start + size
     dash = start + 1
     while dash < end and buf[dash] != 45:
         dash += 1
     if size < 4 or buf[start] != 67 or dash >= end:
-        return NONE
+        return 0, NONE, False
     run = parse_int(buf, start + 1, dash - start - 1)
-    child = parse_int(buf, dash + 1, end - dash - 1)
-    if child < 0 or buf[dash + 1] == 48 and end - dash > 2:
+    return run, parse_int(buf, dash + 1, end - dash - 1), buf[dash + 1] != 48 or end - dash <= 2
+
+
+@kernel
+def find_child(s, venue, buf, start, size):
+    """Row of the request whose child ClOrdID ("C<run>-<number>") this is at this venue, or NONE.
+
+    A refused cancel's row was given back, but until it is used again its child is known: a venue may yet act on it.
+    """
+    run, child, as_ours = _child_of(buf, start, size)
+    if child < 0 or not as_ours:
         return NONE
     row = child % CHILD_ROWS
     if row >= s.request_count:
@@ -162,14 +184,7 @@ def find_child(s, venue, buf, start, size):
 @kernel
 def given_back(s, buf, start, size):
     """Whether a child ClOrdID ("C<run>-<number>") is of a request whose row was given back at an end of day."""
-    end = start + size
-    dash = start + 1
-    while dash < end and buf[dash] != 45:
-        dash += 1
-    if size < 4 or buf[start] != 67 or dash >= end:
-        return False
-    run = parse_int(buf, start + 1, dash - start - 1)
-    child = parse_int(buf, dash + 1, end - dash - 1)
+    run, child, _ = _child_of(buf, start, size)
     if child < 0 or child % CHILD_ROWS >= s.request_count:
         return False
     r = s.requests[child % CHILD_ROWS]

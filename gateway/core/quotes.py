@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from gateway.core.layout import NONE
-from gateway.core.lookup import find_security, find_symbol
+from gateway.core.lookup import instrument_named
 from gateway.fix import tags as t
-from gateway.fix.index import find
 from gateway.fix.values import parse_decimal
 from gateway.jit import kernel
 
@@ -32,13 +31,7 @@ def market_data_snapshot(s, buf, venue):
     One with a price that cannot be read is left aside.
     """
     index = s.work.index
-    symbol = find(index, t.Symbol)
-    security = find(index, t.SecurityID)
-    instrument = NONE
-    if symbol >= 0:
-        instrument = find_symbol(s, buf, index.start[symbol], index.length[symbol])
-    if instrument == NONE and security >= 0:
-        instrument = find_security(s, buf, index.start[security], index.length[security])
+    instrument = instrument_named(s, index, buf)
     if instrument == NONE or s.sessions[venue].market_data == 0:
         return
     if s.instruments[instrument].venue != venue and s.instruments[instrument].venue != NONE:

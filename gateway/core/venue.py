@@ -18,9 +18,8 @@ from gateway.core.lookup import (
     find_child,
     find_entity,
     find_execution,
-    find_security,
-    find_symbol,
     given_back,
+    instrument_named,
 )
 from gateway.core.recovery import answer_in_doubt, answers_doubt
 from gateway.core.refusals import UNKNOWN_REJECT, refuse_request, unlink_pending
@@ -184,13 +183,7 @@ def _learn_venue_order_id(o, index, buf):
 @kernel
 def _book_unknown(s, index, buf, row):
     """A fill of an order we do not know still changes positions: the firm's, the instrument's, the named account's."""
-    symbol = find(index, t.Symbol)
-    security = find(index, t.SecurityID)
-    instrument = NONE
-    if symbol >= 0:
-        instrument = find_symbol(s, buf, index.start[symbol], index.length[symbol])
-    if instrument == NONE and security >= 0:
-        instrument = find_security(s, buf, index.start[security], index.length[security])
+    instrument = instrument_named(s, index, buf)
     if instrument == NONE:
         return
     s.executions[row].qty_e8 = decimal_of(index, buf, t.LastQty)

@@ -13,10 +13,11 @@ QuickFIX never syncs the files: after a power cut neither holds, and any of them
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from gateway.durable import sync_path
 
 MAX_ENTRY_BYTES = 63  # three numbers of 64 bits, each with what ends it
 ENTRY = re.compile(rb"(\d{1,20}),(\d{1,20}),(\d{1,20})")
@@ -59,11 +60,7 @@ def sync_store(folder: Path) -> None:
     """Make everything in the folder survive a power cut; what goes away meanwhile is left out."""
     for path in (*folder.iterdir(), folder):
         with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_path(path)
 
 
 def _read_seqnums(path: Path, header: Path) -> tuple[int, int]:

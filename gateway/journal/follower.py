@@ -20,6 +20,7 @@ import numpy as np
 import structlog
 import zstandard
 
+from gateway.durable import sync_path
 from gateway.journal import format as f
 from gateway.journal.read import (
     PACKED_SUFFIX,
@@ -40,7 +41,6 @@ from gateway.journal.snapshot import (
     save,
     snapshot_files,
     snapshot_segment,
-    sync_folder,
 )
 
 POLL_S = 0.2
@@ -87,7 +87,7 @@ def pack(path: Path) -> Path:
         raise JournalError(f"{new}: {error}") from None
     finally:
         new.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    sync_path(path.parent)
     path.unlink()
     return packed
 

@@ -63,6 +63,10 @@ def segment_head(number: int, first_sequence: int, run: int, wall_ns: int) -> by
     return head.tobytes()
 
 
+class NewerReleaseError(JournalError):
+    """A journal that a newer release has written: nothing is wrong with it, but it is not for this one."""
+
+
 @dataclass(frozen=True)
 class Segment:
     """One segment, read whole: `words` (int64) and `octets` (uint8) of its file; `starts`: word of each good record."""
@@ -90,7 +94,7 @@ class Segment:
         head = head[0]
         version = int(head["version"])
         if version > f.VERSION:
-            raise JournalError(
+            raise NewerReleaseError(
                 f"{path}: was written by a newer release (journal version {version}, this one reads up to {f.VERSION})"
             )
         number, first, run, wall_ns = (
@@ -101,7 +105,9 @@ class Segment:
         starts = np.zeros(words.size // f.HEAD_WORDS + 1, np.int64)
         count, end, how = scan_records(words, first, starts)
         if how == NEWER:
-            raise JournalError(f"{path}: holds a record of a newer release, this one reads up to version {f.VERSION}")
+            raise NewerReleaseError(
+                f"{path}: holds a record of a newer release, this one reads up to version {f.VERSION}"
+            )
         return Segment(path, number, first, run, wall_ns, words, octets, starts[:count], int(end), how == BROKEN)
 
     @property

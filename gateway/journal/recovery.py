@@ -13,6 +13,7 @@ from gateway.journal import format as f
 from gateway.journal.read import (
     Entry,
     JournalError,
+    NewerReleaseError,
     Segment,
     entries,
     is_spare,
@@ -127,9 +128,9 @@ def _next_segment(path: Path, result: Recovered) -> Segment | None:
     """The segment of a file when it follows the one before; else None, with what is lost in the result."""
     try:
         segment = read_segment(path)
+    except NewerReleaseError:
+        raise
     except JournalError as error:
-        if "newer release" in str(error):
-            raise
         result.lost = str(error)
         return None
     if segment.number != result.next_segment or segment.first_sequence != result.next_sequence:

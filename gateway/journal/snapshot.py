@@ -22,7 +22,8 @@ import zstandard
 from gateway import __version__
 from gateway.carry import carry, layout_faults
 from gateway.core.layout import CAPACITIES, record_dtype, state_dtype
-from gateway.journal.read import JournalError
+from gateway.durable import sync_path
+from gateway.journal.read import JournalError, NewerReleaseError
 from gateway.journal.replayer import Replayer
 from gateway.journal.scan import words_crc
 from gateway.journal.seal import previous_digest
@@ -95,15 +96,6 @@ def create_private(path: Path) -> BinaryIO:
     return open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
 
 
-def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk."""
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
 def describe(dtype: np.dtype) -> bytes:
     """The layout of a packed dtype as JSON: a number is its type, an array [type, shape], a record {name: type}."""
 
@@ -168,7 +160,7 @@ def save(folder: Path, replayer: Replayer, segment: int) -> Path:
         new.rename(path)
     finally:
         new.unlink(missing_ok=True)
-    sync_folder(folder)
+    sync_path(folder)
     return path
 
 
@@ -210,7 +202,7 @@ def _read_head(path: Path, file: BinaryIO) -> np.void:
         raise JournalError(f"{path}: is not a snapshot, want a file that starts with {MAGIC.decode()}")
     version = int.from_bytes(content[8:16], "little", signed=True)
     if version > VERSION:
-        raise JournalError(
+        raise NewerReleaseError(
             f"{path}: was written by a newer release (snapshot version {version}, this one reads up to {VERSION})"
         )
     if len(content) < SNAPSHOT_HEAD.itemsize:
@@ -262,7 +254,7 @@ def _other_dtype(path: Path, head: np.void, layout: bytes) -> np.dtype:
     """Dtype of a state that is to be carried over; raises JournalError where that cannot be."""
     release = head["release"].decode("ascii", "replace")
     if _numbers(release) > _numbers(__version__):
-        raise JournalError(f"{path}: was written by a newer release ({release}, this is {__version__})")
+        raise NewerReleaseError(f"{path}: was written by a newer release ({release}, this is {__version__})")
     try:
         dtype = described_dtype(layout)
     except ValueError as error:
@@ -329,8 +321,8 @@ def newest_snapshot(folder: Path) -> Found:
     for path in snapshot_files(folder):
         try:
             return Found(load(path), notes)
+        except NewerReleaseError:
+            raise
         except JournalError as error:
-            if "newer release" in str(error):
-                raise
             notes.append(str(error))
     return Found(None, notes)

@@ -18,6 +18,7 @@ import numpy as np
 
 from gateway.core.driver import Driver
 from gateway.core.layout import record_dtype
+from gateway.durable import sync_path
 from gateway.journal import format as f
 from gateway.journal.append import append_settings, step
 from gateway.journal.read import is_spare, segment_head, segment_path
@@ -229,7 +230,7 @@ class Journal:
             new.rename(path)
             if self._sync_ns != NO_SYNC:
                 os.fsync(file)
-                _sync_folder(self._folder)
+                sync_path(self._folder)
             mapped = mmap.mmap(file, f.SEGMENT_BYTES)
             mapped.madvise(MADV_POPULATE_WRITE, 0, min(TOUCH_AHEAD_BYTES, self._limit))
         except OSError:
@@ -296,14 +297,6 @@ class Journal:
                 self._digest = NO_DIGEST
             self._closed.popleft()
             os.close(segment.file)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class JournalingDriver(Driver):
