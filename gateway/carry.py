@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.recfunctions import assign_fields_by_name
 
 from gateway.core.layout import ACCOUNT, CAPACITIES, NONE, SCOPE_NAMES, state_dtype
+from gateway.core.parameters import restore_parameters
 from gateway.core.setup import exposure_rows, link_rows
 from gateway.fix.values import E8
 from gateway.settings import ConfigError, Position, Settings
@@ -25,10 +26,18 @@ OF_STATE = (
     *("journal_blocked", "days", "next_exec", "next_order", "order_count", "order_free", "order_free_count"),
     *("open_order_count", "request_count", "request_free", "request_free_count", "events", "accepted_orders"),
     *("refused_orders", "unknown_executions", "duplicate_messages", "check_fired"),
+    *("sweep_row", "sweep_due_ns", "sweeps_on", "market_closed", "parameter_epoch", "parameter_model"),
 )
-OF_ENTITY = ("open_orders", "slice", "sliced", "in_window", "messages", "refused")
-OF_INSTRUMENT = ("bid_e8", "ask_e8", "last_e8", "quote_ns", "last_ns")
-OF_SESSION = ("up", "subscribed", "last_in", "continued", "recovering", "doubts", "since_ns", "told", "asked")
+OF_ENTITY = ("open_orders", "slice", "sliced", "in_window", "messages", "refused", "killed", "killed_ns")
+OF_INSTRUMENT = (
+    *("bid_e8", "ask_e8", "last_e8", "quote_ns", "last_ns", "bid_qty_e8", "ask_qty_e8", "last_qty_e8"),
+    *("unconfirmed_e8", "quotes_left_aside"),
+)
+OF_SESSION = (
+    *("up", "subscribed", "last_in", "continued", "recovering", "doubts", "since_ns", "told", "asked"),
+    *("cancel_due_ns", "dropped_ns", "counted", "fired"),
+)
+OF_SOURCE = ("up", "since_ns", "pushes", "not_taken")
 OF_EXPOSURE = ("position_e8", "open_buy_e8", "open_sell_e8")
 # Columns of each table ("": of the state itself) without which an older layout cannot be carried.
 NEEDED = {
@@ -49,6 +58,7 @@ TAKEN = {
     "instruments": OF_INSTRUMENT,
     "sessions": OF_SESSION,
     "exposures": OF_EXPOSURE,
+    "sources": OF_SOURCE,
 }
 
 
@@ -103,6 +113,9 @@ def carry(old: State, settings: Settings) -> State:
     _carry_orders(old, new, rows, exposures, lost, settings)
     _carry_requests(old, new, rows, lost, settings)
     _carry_executions(old, new, rows, lost, settings)
+    new.record.killed_count = int(new.record["entities"]["killed"][: new.record.entity_count].sum())
+    if "parameters" in (old.block.dtype.names or ()):
+        _carry_parameters(old, new, rows)
     orders = new.record["orders"][: new.record.order_count]
     used = np.flatnonzero(orders["number"] != NONE)
     link_rows(new.block, used[np.argsort(orders["number"][used])])
@@ -204,6 +217,31 @@ def _carry_exposures(old: State, new: State, rows: Rows, settings: Settings) -> 
     mapped = np.full(before.size + 1, NONE, np.int64)
     mapped[kept] = found
     return mapped
+
+
+def _carry_parameters(old: State, new: State, rows: Rows) -> None:
+    """Sources keep what is known of them, by name; pushed limits stay in force within what people set now."""
+    sources = _source_names(new)
+    of_source = np.array([*(sources.get(name, NONE) for name in _source_names(old)), NONE], np.int64)
+    _carry_columns(old.record["sources"], new.record["sources"], of_source[:-1], OF_SOURCE)
+    before = old.record["parameters"][: old.record.parameter_count]
+    entities = rows.entities[before["entity"]]
+    instruments = rows.instruments[before["instrument"]]
+    lost = (of_source[before["source"]] == NONE) | (entities == NONE)
+    lost |= (before["instrument"] != NONE) & (instruments == NONE)
+    kept = np.flatnonzero(~lost)[: new.record.parameters.size]
+    after = new.record["parameters"][: kept.size]
+    assign_fields_by_name(after, before[kept], zero_unassigned=False)
+    after["source"] = of_source[before["source"][kept]]
+    after["entity"] = entities[kept]
+    after["instrument"] = instruments[kept]
+    new.record.parameter_count = kept.size
+    restore_parameters(new.block)
+
+
+def _source_names(state: State) -> dict[bytes, int]:
+    sources = state.record.sources[: state.record.source_count]
+    return {bytes(source.name[: source.name_size]): row for row, source in enumerate(sources)}
 
 
 def _give_back(table: np.ndarray, rows: np.ndarray, first_free: int) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import ipaddress
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, time
-from decimal import Decimal, InvalidOperation, Overflow
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -24,6 +25,8 @@ from gateway.fix.values import E8, MAX_WHOLE
 UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 24 * 3600 * 10**9}
 NAME = re.compile(r"[A-Za-z0-9_.:/+-]{1,32}")
 SYNC_WORDS = {"none": 0, "before_send": -1}  # as NO_SYNC and SYNC_BEFORE_SEND of gateway.journal.writer
+
+EXACT = Context(prec=60, traps=[InvalidOperation, Overflow, Inexact])
 
 Read = Callable[[Path], str]
 """Gives the text of a config file; raises ConfigError."""
@@ -45,8 +48,8 @@ def parse_duration_ns(value: object) -> int:
 def parse_fixed(value: object, scale: int, what: str) -> int:
     """An exact fixed-point integer of `value` in units of 1/scale; refuses what would be rounded."""
     try:
-        number = Decimal(str(value)) * scale
-    except (InvalidOperation, Overflow):
+        number = EXACT.multiply(EXACT.create_decimal(str(value)), Decimal(scale))
+    except (InvalidOperation, Overflow, Inexact):
         raise ValueError(f"want {what}") from None
     if isinstance(value, bool) or not number.is_finite() or number != int(number) or abs(number) > MAX_WHOLE * E8:
         raise ValueError(f"want {what}")
@@ -99,7 +102,25 @@ def _local_time(value: object) -> time:
     return time.fromisoformat(value)
 
 
+def _silence_ns(value: object) -> int | None:
+    if value == "none":
+        return None
+    duration = parse_duration_ns(value)
+    if duration < 10**8:
+        raise ValueError("want none or a duration of at least 100ms")
+    return duration
+
+
+def _network(value: object) -> str:
+    try:
+        return str(ipaddress.ip_network(str(value)))
+    except ValueError:
+        raise ValueError("want an address or a network such as 10.1.0.0/16") from None
+
+
 Duration = Annotated[int, BeforeValidator(parse_duration_ns)]
+Silence = Annotated[int | None, BeforeValidator(_silence_ns)]
+Network = Annotated[str, BeforeValidator(_network)]
 IdentityTag = Annotated[int, BeforeValidator(_tag_or_party)]
 HostPort = Annotated[str, BeforeValidator(_host_port)]
 Name = Annotated[str, BeforeValidator(_name)]
@@ -142,6 +163,33 @@ class Defaults(Model):
     flow: Name | None = None
 
 
+class TlsSection(Model):
+    """`tls:` of a session. An acceptor needs `certificate` and `key`, and with `ca` it asks the peer for one signed by
+    it; an initiator needs `ca` and a host name in `connect`, and shows `certificate` where the venue asks for one. PEM
+    files. Sessions that listen on one address agree on it.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TlsSection:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("`certificate` and `key` go together")
+        return self
+
+
+class CredentialsSection(Model):
+    """`credentials:` Username(553) and Password(554) of a Logon. Of an acceptor the hash that `tidegate hash-password`
+    prints, of an initiator a file that holds the password and is its owner's only.
+    """
+
+    username: str = Field(min_length=1, max_length=64, pattern=r"[ -~]+")
+    password_hash: str | None = None
+    password_file: Path | None = None
+
+
 class SessionSection(Model):
     """One of `sessions:`. An acceptor serves an EMS, an initiator connects to a venue."""
 
@@ -165,6 +213,17 @@ class SessionSection(Model):
     market_data: bool = False
     mass_status: bool = Field(default=False, description="the venue answers OrderMassStatusRequest(AF), FIX 4.4")
     order_status: bool = Field(default=True, description="the venue answers OrderStatusRequest(H)")
+    mass_cancel: bool = Field(default=False, description="the venue answers OrderMassCancelRequest(q), FIX 4.4")
+    cancel_rate: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="cancels a second that the gateway sends of its own accord"
+    )
+    dont_know: bool = Field(default=False, description="an unknown fill is booked and answered with DontKnowTrade(Q)")
+    on_disconnect: Literal["leave", "cancel"] = Field(
+        default="leave", description="what becomes of an EMS's orders when it is gone; GTC and GTD stay"
+    )
+    tls: TlsSection | None = None
+    credentials: CredentialsSection | None = None
+    allow: list[Network] = Field(default=[], description="where an EMS may connect from; empty: from anywhere")
 
     @model_validator(mode="after")
     def _consistent(self) -> SessionSection:
@@ -174,11 +233,24 @@ class SessionSection(Model):
             raise ValueError("an initiator needs `connect: host:port` and no `listen`")
         if self.role == "acceptor" and not self.accounts:
             raise ValueError("`accounts` must list what the session may trade for")
+        self._check_security()
         for scope, names in self.allowed().items():
             default = getattr(self.defaults, a.SCOPE_NAMES[scope])
             if default is not None and default not in names:
                 raise ValueError(f"default {a.SCOPE_NAMES[scope]} {default} is not in the session's list")
         return self
+
+    def _check_security(self) -> None:
+        acceptor = self.role == "acceptor"
+        if self.tls is not None and (self.tls.certificate if acceptor else self.tls.ca) is None:
+            raise ValueError(f"tls: an {self.role} needs {'`certificate` and `key`' if acceptor else '`ca`'}")
+        if self.credentials is not None:
+            key = "password_hash" if acceptor else "password_file"
+            given = self.credentials.model_dump(exclude={"username"}, exclude_none=True)
+            if set(given) != {key}:
+                raise ValueError(f"credentials: an {self.role} needs `{key}`, and no other")
+        if self.allow and not acceptor:
+            raise ValueError("`allow` is for acceptors")
 
     def allowed(self) -> dict[int, list[str]]:
         """Names that the session may use, by scope."""
@@ -224,11 +296,60 @@ class JournalSection(Model):
 
 
 class DaySection(Model):
-    """`day:` when a trading day ends, and what becomes of positions then."""
+    """`day:` when a trading day begins and ends, and what becomes of positions then."""
 
     zone: Annotated[str, BeforeValidator(_zone)]
+    start: Annotated[time, BeforeValidator(_local_time)] | None = Field(
+        default=None, description="no order is taken between `end` and `start`; without it they are at all times"
+    )
     end: Annotated[time, BeforeValidator(_local_time)]
     positions: Literal["keep", "reset"] = "keep"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DaySection:
+        if self.start == self.end:
+            raise ValueError("`start` and `end` must differ")
+        return self
+
+
+class ControlSection(Model):
+    """`control:` who may steer the gateway by its control socket, and release a kill switch."""
+
+    group: str | None = Field(default=None, description="a group of users who may, besides the gateway's own user")
+    rearm_people: Literal[1, 2] = Field(default=1, description="how many people it takes to release a switch")
+    rearm_within: Duration = Field(default=10 * UNITS_NS["m"], description="time in which the second one must confirm")
+
+
+class MetricsSection(Model):
+    """`metrics:` where Prometheus finds /metrics, /live and /ready."""
+
+    listen: HostPort
+
+
+class LogSection(Model):
+    """`log:` what is logged besides events of the gateway itself."""
+
+    decisions: bool = Field(default=True, description="a line for each order, replace and cancel")
+
+
+class SourceSection(Model):
+    """One publisher of parameters or quotes: a file in shared memory (docs/parameters.md has its layout)."""
+
+    id: Name
+    file: Path
+    max_silence: Silence = Field(
+        default=400 * UNITS_NS["ms"],
+        validate_default=False,
+        description="a publisher that is silent for longer is taken for dead; none: one that pushes by hand",
+    )
+
+
+class ParametersSection(Model):
+    """`parameters:` limits that processes push within those that people set."""
+
+    sources: list[SourceSection] = Field(default=[], max_length=a.SOURCES)
+    loosen: int = Field(default=10, ge=0, le=100, description="percent of its ceiling that a limit loosens by a minute")
+    floor: int = Field(default=10, ge=0, le=100, description="percent of its ceiling below which no limit is pushed")
 
 
 class Config(Model):
@@ -245,12 +366,20 @@ class Config(Model):
     rates: dict[Name, CurrencyRate] = {}
     journal: JournalSection = JournalSection()
     day: DaySection | None = Field(default=None, description="without it trading days do not end")
+    control: ControlSection = ControlSection()
+    metrics: MetricsSection | None = None
+    log: LogSection = LogSection()
+    parameters: ParametersSection = ParametersSection()
+    quotes: list[SourceSection] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         ids = [s.id for s in self.sessions]
         for name in {i for i in ids if ids.count(i) > 1}:
             raise ValueError(f"sessions: id {name} is used twice")
+        sources = [source.id for source in (*self.parameters.sources, *self.quotes)]
+        for name in {i for i in sources if sources.count(i) > 1}:
+            raise ValueError(f"parameters.sources, quotes: id {name} is used twice")
         venues = {s.id for s in self.sessions if s.role == "initiator"}
         for where, venue in {"default": self.routing.default, **self.routing.instruments}.items():
             if venue is not None and venue not in venues:
@@ -334,14 +463,40 @@ def _parse(path: Path, read: Read) -> Settings:
 
     config = _validated(path, _parse_yaml(path, read_once))
     folder = path.parent
-    section = config.gateway.model_copy(update={"state_dir": folder / config.gateway.state_dir})
-    config = config.model_copy(update={"gateway": section})
+    config = _with_paths(config, folder)
     instruments = _parse_instruments(folder / config.instruments, read_once)
     limits = _parse_limits(folder / config.limits, read_once)
     positions = _parse_positions(folder / config.positions, read_once) if config.positions else []
     settings = Settings(config, instruments, limits, positions, path, sources)
     _cross_check(path, folder, settings)
     return settings
+
+
+def _with_paths(config: Config, folder: Path) -> Config:
+    """The config with the paths of what the gateway opens itself; they are relative to the main file's folder."""
+
+    def below(section: Any, *keys: str) -> Any:
+        paths = {key: folder / path for key in keys if (path := getattr(section, key)) is not None}
+        return section.model_copy(update=paths)
+
+    sessions = []
+    for session in config.sessions:
+        update = {}
+        if session.tls is not None:
+            update["tls"] = below(session.tls, "certificate", "key", "ca")
+        if session.credentials is not None:
+            update["credentials"] = below(session.credentials, "password_file")
+        sessions.append(session.model_copy(update=update))
+    parameters = config.parameters
+    sources = [below(source, "file") for source in parameters.sources]
+    return config.model_copy(
+        update={
+            "gateway": below(config.gateway, "state_dir"),
+            "sessions": sessions,
+            "parameters": parameters.model_copy(update={"sources": sources}),
+            "quotes": [below(source, "file") for source in config.quotes],
+        }
+    )
 
 
 def _read_text(path: Path) -> str:

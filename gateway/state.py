@@ -83,6 +83,13 @@ class State:
             for row, i in enumerate(self.record.instruments[: self.record.instrument_count])
         }
 
+    def word(self, name: str) -> memoryview[int]:
+        """An int64 of the state's head as a view of one word, which costs far less from Python than a record's field."""
+        fields = self.block.dtype.fields
+        assert fields is not None
+        start = fields[name][1]
+        return self.block.view("u1")[start : start + 8].view("i8").data
+
 
 def new_block(capacity: str) -> np.ndarray:
     """An array of one zeroed record: the state."""
@@ -90,12 +97,17 @@ def new_block(capacity: str) -> np.ndarray:
 
 
 def shared_block(capacity: str, path: Path) -> np.ndarray:
-    """The same in memory that others can look at by way of `path`, as long as this process lives; raises OSError.
+    """The same in memory that others can look at by way of `path`, as long as this process lives; raises OSError."""
+    return shared_record(record_dtype(state_dtype(CAPACITIES[capacity])), path)
+
+
+def shared_record(dtype: np.dtype, path: Path) -> np.ndarray:
+    """An array of one zeroed record that others can look at by way of `path`, as long as this process lives.
 
     Not a file of a disk: its pages would cost a fault each time they have been written back, microseconds an order.
+    Raises OSError.
     """
-    dtype = record_dtype(state_dtype(CAPACITIES[capacity]))
-    memory = os.memfd_create("tidegate-state")
+    memory = os.memfd_create(f"tidegate-{path.stem}")
     os.posix_fallocate(memory, 0, dtype.itemsize)
     path.unlink(missing_ok=True)
     path.symlink_to(f"/proc/{os.getpid()}/fd/{memory}")
@@ -111,6 +123,9 @@ def build_state(settings: Settings, run: int) -> State:
         s[name][:] = NONE
     s.request_free = NONE
     s.order_free = NONE
+    s.sweep_row = NONE
+    s.loosen_percent = settings.config.parameters.loosen
+    s.floor_percent = settings.config.parameters.floor
     _fill_dictionaries(s, settings)
     _fill_entities(block, settings)
     state = State(block)
@@ -120,6 +135,7 @@ def build_state(settings: Settings, run: int) -> State:
     state = State(block)
     _fill_pairs(state, settings)
     _fill_positions(state, settings)
+    _fill_sources(s, settings)
     s.identity_tag[:] = [getattr(settings.config.identity, name, None) or 0 for name in a.SCOPE_NAMES]
     s.carry_order[[*CARRIED_FROM_ORDERS, *settings.config.carry.orders]] = 1
     identity = [tag for tag in s.identity_tag if 0 < tag < MAX_TAG]
@@ -170,6 +186,7 @@ def _fill_entities(block: np.ndarray, settings: Settings) -> None:
     for scope, name in sorted(known_entities(settings)):
         row = _row(add_entity(block, scope, *_bytes(name)), settings, "entities")
         entity = block[0].entities[row]
+        entity.limit_set[:] = a.UNSET
         entity.limit[:] = a.UNSET
 
 
@@ -179,7 +196,8 @@ def _fill_limits(state: State, settings: Settings) -> None:
         entity = state.record.entities[row]
         for source in ("default", name):
             for limit, value in settings.limits.get((scope, source, ""), {}).items():
-                entity.limit[limit] = value
+                entity.limit_set[limit] = value
+        entity.limit[:] = entity.limit_set
 
 
 def _fill_sessions(state: State, settings: Settings) -> None:
@@ -197,6 +215,11 @@ def _fill_sessions(state: State, settings: Settings) -> None:
         record.takes_status = venue and section.order_status
         record.takes_mass_status = venue and section.mass_status
         record.max_poss_dup_age_ns = section.max_poss_dup_age
+        record.takes_mass_cancel = venue and section.mass_cancel
+        record.tells_dont_know = venue and section.dont_know
+        record.cancel_interval_ns = 10**9 // section.cancel_rate if venue and section.cancel_rate else 0
+        record.cancels_on_drop = not venue and section.on_disconnect == "cancel"
+        record.dropped_ns = NONE
         _fill_identity(state, record, section)
     s.session_count = len(sessions)
 
@@ -256,9 +279,10 @@ def _fill_pairs(state: State, settings: Settings) -> None:
     if len(merged) > s.pairs.size:
         _row(NONE, settings, "pairs of limits")
     for pair, ((entity, instrument), limits) in enumerate(merged.items()):
-        s.pairs[pair].limit[:] = a.UNSET
+        s.pairs[pair].limit_set[:] = a.UNSET
         for limit, value in limits.items():
-            s.pairs[pair].limit[limit] = value
+            s.pairs[pair].limit_set[limit] = value
+        s.pairs[pair].limit[:] = s.pairs[pair].limit_set
         _row(add_exposure(state.block, entity, instrument, 0, pair), settings, "exposures")
     s.pair_count = len(merged)
 
@@ -274,6 +298,18 @@ def _fill_positions(state: State, settings: Settings) -> None:
                 state.block, state.entities[key], state.instruments[position.symbol], position.quantity_e8, NONE
             )
             _row(row, settings, "exposures")
+
+
+def _fill_sources(s: np.record, settings: Settings) -> None:
+    """Publishers, of parameters first; none has been heard yet."""
+    sections = [*settings.config.parameters.sources, *settings.config.quotes]
+    if len(sections) > s.sources.size:
+        raise ConfigError(f"parameters.sources, quotes: want at most {s.sources.size} together, got {len(sections)}")
+    for source, section in zip(s.sources, sections, strict=False):
+        array, size = _bytes(section.id)
+        source.name[:] = array
+        source.name_size = size
+    s.source_count = len(sections)
 
 
 def map_state(path: Path, capacity: str) -> State:

@@ -72,7 +72,10 @@ RATE_SCOPES = (a.FIRM, a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW, a.SESSIO
     DUPLICATE_ORDER,
     JOURNAL,
     RECOVERY,
-) = range(23)
+    KILLED,
+    TRADING_DAY,
+    TRANSLATION,
+) = range(26)
 
 LIMITS = (
     Limit(a.MAX_ORDER_QTY, "max_order_qty", "quantity", ORDER_SCOPES, a.ACCOUNT, "lower", "largest OrderQty(38)"),
@@ -271,7 +274,32 @@ CHECKS = (
         NO_NUMBERS,
         "after a crash or reset: no order at the venue is in doubt",
     ),
+    _plain(
+        KILLED,
+        "KILLED",
+        t.ORDER_BROKER_OPTION,
+        NO_NUMBERS,
+        "no kill switch is set for any scope that the order is in",
+        "15c3-5(c)(1); RTS 6 Art. 12",
+    ),
+    _plain(
+        TRADING_DAY,
+        "TRADING_DAY",
+        t.ORDER_EXCHANGE_CLOSED,
+        NO_NUMBERS,
+        "the order comes within the hours of the trading day",
+    ),
+    _plain(
+        TRANSLATION,
+        "TRANSLATION",
+        t.ORDER_BROKER_OPTION,
+        NO_NUMBERS,
+        "every term of the order can be said in the venue's FIX version",
+    ),
 )
+
+# Limits that a process may push: those of which lower is tighter.
+PUSHABLE = np.array([limit.tighter == "lower" for limit in LIMITS])
 
 
 # What a breach without numbers says after the name of its check; `breach.value` is the row.
@@ -292,7 +320,7 @@ DETAILS = (
     "not listed for this session:",
     "no venue for this instrument",
     "no such venue:",
-    "the venue speaks another FIX version",
+    "cannot be said in the venue's FIX version:",
     "the venue is not logged on",
     "ClOrdID(11) was used before",
     "the tables are full",
@@ -305,6 +333,8 @@ DETAILS = (
     "the journal cannot be written, no order is taken",
     "the venue's orders of before are not confirmed yet",
     "what became of this order is not known yet",
+    "no order passes",
+    "the trading day has not begun",
 )
 (
     DETAIL_FAULT,
@@ -336,10 +366,12 @@ DETAILS = (
     DETAIL_JOURNAL,
     DETAIL_RECOVERING,
     DETAIL_IN_DOUBT,
+    DETAIL_KILLED,
+    DETAIL_CLOSED,
 ) = range(len(DETAILS))
 
 
-def _name_table(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def name_table(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Names as rows of bytes with their sizes, for kernels."""
     rows = np.zeros((len(names), max(map(len, names))), np.uint8)
     for row, name in zip(rows, names, strict=True):
@@ -347,13 +379,13 @@ def _name_table(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.array([len(name) for name in names], np.int64)
 
 
-CHECK_NAME, CHECK_NAME_SIZE = _name_table([check.name for check in CHECKS])
-SCOPE_NAME, SCOPE_NAME_SIZE = _name_table(list(a.SCOPE_NAMES))
-LIMIT_KEY, LIMIT_KEY_SIZE = _name_table([limit.key for limit in LIMITS])
+CHECK_NAME, CHECK_NAME_SIZE = name_table([check.name for check in CHECKS])
+SCOPE_NAME, SCOPE_NAME_SIZE = name_table(list(a.SCOPE_NAMES))
+LIMIT_KEY, LIMIT_KEY_SIZE = name_table([limit.key for limit in LIMITS])
 CHECK_REASON = np.array([check.reason for check in CHECKS], np.int64)
 CHECK_UNIT = np.array([check.unit for check in CHECKS], np.int64)
 CHECK_LIMIT = np.array([next((x.index for x in LIMITS if x.key == c.limit), -1) for c in CHECKS], np.int64)
-DETAIL, DETAIL_SIZE = _name_table(list(DETAILS))
+DETAIL, DETAIL_SIZE = name_table(list(DETAILS))
 
 
 def phrase(text: str) -> np.ndarray:

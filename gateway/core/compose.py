@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core.layout import ACCOUNT, MAX_MESSAGE_BYTES, NONE, VERSION_42, VERSION_44
+from gateway.core.translate import put_terms_42, put_terms_44
 from gateway.core.write import (
     begin,
     finish,
@@ -21,12 +22,14 @@ from gateway.core.write import (
 )
 from gateway.fix import tags as t
 from gateway.fix.index import MAX_TAG, find
-from gateway.fix.values import copy_bytes
+from gateway.fix.validate import ABSENT, VALID, find_message, value_reason
+from gateway.fix.values import copy_bytes, parse_int
 from gateway.jit import kernel
 
 CHILD_ID, ORDER_ID, EXEC_ID = ord("C"), ord("O"), ord("E")
 NONE_TEXT = c.phrase("NONE")
 UNKNOWN_TYPE = c.phrase("?")
+HIGHEST_RESTATEMENT_42 = 5  # ExecRestatementReason values above exist in 4.4 only
 LOWEST_REASON_44 = 9  # OrdRejReason values from here on exist in 4.4 only
 SUBSCRIBE_AT_ONCE = 50  # instruments in one MarketDataRequest(V)
 
@@ -59,11 +62,27 @@ def copy_field(s, out, index, buf, tag):
 
 
 @kernel
-def copy_carried(s, out, index, buf, carry):
-    """Carry every field over whose tag is allowed, in the order of the message."""
+def _has_field(dictionary, message, index, buf, f):
+    """Whether a field may stand in a message of a dictionary with the value that it has."""
+    tag = index.tag[f]
+    if message.role[tag] == ABSENT:
+        return False
+    return value_reason(dictionary, tag, buf, index.start[f], index.length[f]) == VALID
+
+
+@kernel
+def copy_carried(s, out, index, buf, carry, version, message_type):
+    """Carry every field over whose tag is allowed, in the order of the message; into another FIX version than that of
+    the message (`version`, else NONE) those that its `message_type` has, with that value.
+    """
+    message = s.dictionary[0].messages[0]
+    if version != NONE:
+        message = s.dictionary[version].messages[find_message(s.dictionary[version], message_type)]
     for f in range(index.count):
         tag = index.tag[f]
         if tag < MAX_TAG and carry[tag] == 1 and index.length[f] > 0:
+            if version != NONE and not _has_field(s.dictionary[version], message, index, buf, f):
+                continue
             # With its tag and delimiter, as it stands in the message.
             digits = 1 if tag < 10 else 2 if tag < 100 else 3 if tag < 1_000 else 4
             size = digits + 1 + index.length[f] + 1
@@ -125,6 +144,13 @@ def order_reject(s, out, work, buf, session, reason):
 
 
 @kernel
+def _other_version(s, to, of):
+    """FIX version of session `to` if it is not that of session `of`, else NONE."""
+    version = s.sessions[to].version
+    return version if version != s.sessions[of].version else NONE
+
+
+@kernel
 def report(
     s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8, last_px_e8, exec_number, exec_ref, relay
 ):
@@ -176,10 +202,12 @@ def report(
         put_decimal(out, t.StopPx, r.stop_e8)
     if exec_type == t.EXEC_REJECTED:
         f = find(index, t.OrdRejReason) if relay else -1
+        reason = t.ORDER_BROKER_OPTION if relay else t.ORDER_EXCHANGE_CLOSED
         if f >= 0:
-            put_bytes(s, out, t.OrdRejReason, buf, index.start[f], index.length[f])
-        else:
-            put_int(out, t.OrdRejReason, t.ORDER_BROKER_OPTION if relay else t.ORDER_EXCHANGE_CLOSED)
+            reason = max(parse_int(buf, index.start[f], index.length[f]), t.ORDER_BROKER_OPTION)
+        if version == VERSION_42 and reason >= LOWEST_REASON_44:
+            reason = t.ORDER_BROKER_OPTION
+        put_int(out, t.OrdRejReason, reason)
     put_char(out, t.ExecType, exec_type)
     leaves = 0
     if status != t.STATUS_CANCELED and status != t.STATUS_REJECTED and status != t.STATUS_EXPIRED:
@@ -188,14 +216,23 @@ def report(
         leaves = 0
     put_decimal(out, t.LeavesQty, leaves)
     put_bytes(s, out, t.SecondaryOrderID, o.venue_order_id, 0, o.venue_order_id_size)
+    if not relay and exec_type == t.EXEC_CANCELED:
+        put_int(out, t.ExecRestatementReason, t.RESTATED_BY_BROKER)
+    if not relay and exec_type == t.EXEC_ORDER_STATUS:
+        copy_field(s, out, index, buf, t.OrdStatusReqID)
     if relay:
-        if exec_type == t.EXEC_CANCELED or exec_type == t.EXEC_RESTATED:
-            copy_field(s, out, index, buf, t.ExecRestatementReason)
+        f = find(index, t.ExecRestatementReason)
+        if f >= 0 and (exec_type == t.EXEC_CANCELED or exec_type == t.EXEC_RESTATED):
+            reason = parse_int(buf, index.start[f], index.length[f])
+            if reason < 0 or (version == VERSION_42 and reason > HIGHEST_RESTATEMENT_42):
+                reason = t.RESTATED_BY_BROKER
+            put_int(out, t.ExecRestatementReason, reason)
         if version == VERSION_44:
             f = find(index, t.ExecID)
             if f >= 0:
                 put_bytes(s, out, t.SecondaryExecID, buf, index.start[f], index.length[f])
-        copy_carried(s, out, index, buf, s.carry_report)
+        other = _other_version(s, o.session, o.venue)
+        copy_carried(s, out, index, buf, s.carry_report, other, t.EXECUTION_REPORT)
     finish(out)
 
 
@@ -259,7 +296,15 @@ def child_order(s, out, buf, row, request, message_type, orig):
         put_decimal(out, t.StopPx, r.stop_e8)
     if s.sessions[o.venue].version == VERSION_44:
         put_cl_ord_id(s, out, t.SecondaryClOrdID, request)
-    copy_carried(s, out, index, buf, s.carry_order)
+    other = _other_version(s, o.venue, o.session)
+    copy_carried(s, out, index, buf, s.carry_order, other, message_type)
+    if other == VERSION_44:
+        put_terms_44(out, index, buf)
+    elif other == VERSION_42:
+        put_terms_42(out, index, buf)
+        if find(index, t.Symbol) < 0:
+            i = s.instruments[o.instrument]
+            put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
     finish(out)
 
 
@@ -277,7 +322,66 @@ def child_cancel(s, out, buf, row, request, orig):
     put_char(out, t.Side, o.side)
     put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
     put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
-    copy_carried(s, out, index, buf, s.carry_cancel)
+    other = _other_version(s, o.venue, o.session)
+    copy_carried(s, out, index, buf, s.carry_cancel, other, t.ORDER_CANCEL_REQUEST)
+    finish(out)
+
+
+@kernel
+def mass_cancel(s, out, venue, request, instrument):
+    """OrderMassCancelRequest(q) to a venue: of all orders, or of those in an instrument (NONE: all)."""
+    begin(s, out, venue, t.ORDER_MASS_CANCEL_REQUEST)
+    put_id(out, t.ClOrdID, CHILD_ID, s.requests[request].run, s.requests[request].child)
+    if instrument != NONE:
+        i = s.instruments[instrument]
+        put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
+    put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
+    put_char(out, t.MassCancelRequestType, t.CANCEL_OF_ALL if instrument == NONE else t.CANCEL_OF_SECURITY)
+    finish(out)
+
+
+@kernel
+def dont_know_trade(s, out, buf, venue):
+    """DontKnowTrade(Q): the fill in hand is of an order that is not ours."""
+    index = s.work.index
+    begin(s, out, venue, t.DONT_KNOW_TRADE)
+    copy_field(s, out, index, buf, t.ExecID)
+    copy_field(s, out, index, buf, t.SecurityIDSource)
+    copy_field(s, out, index, buf, t.LastPx)
+    copy_field(s, out, index, buf, t.LastQty)
+    copy_field(s, out, index, buf, t.OrderID)
+    copy_field(s, out, index, buf, t.OrderQty)
+    copy_field(s, out, index, buf, t.SecurityID)
+    copy_field(s, out, index, buf, t.Side)
+    copy_field(s, out, index, buf, t.Symbol)
+    put_char(out, t.DKReason, t.NO_MATCHING_ORDER)
+    finish(out)
+
+
+@kernel
+def status_of_unknown(s, out, buf, session):
+    """ExecutionReport that answers an OrderStatusRequest(H) in hand about an order that was never accepted."""
+    version = s.sessions[session].version
+    index = s.work.index
+    begin(s, out, session, t.EXECUTION_REPORT)
+    copy_field(s, out, index, buf, t.Account)
+    put_int(out, t.AvgPx, 0)
+    copy_field(s, out, index, buf, t.ClOrdID)
+    put_int(out, t.CumQty, 0)
+    put_id(out, t.ExecID, EXEC_ID, s.run, _next_exec(s))
+    if version == VERSION_42:
+        put_char(out, t.ExecTransType, t.TRANS_STATUS)
+    _put_none(s, out, t.OrderID)
+    put_char(out, t.OrdStatus, t.STATUS_REJECTED)
+    copy_field(s, out, index, buf, t.SecurityID)
+    copy_field(s, out, index, buf, t.SecurityIDSource)
+    copy_field(s, out, index, buf, t.Side)
+    copy_field(s, out, index, buf, t.Symbol)
+    put_bytes(s, out, t.Text, s.work.text, 0, s.work.text_size)
+    put_int(out, t.OrdRejReason, t.ORDER_UNKNOWN)
+    put_char(out, t.ExecType, t.EXEC_ORDER_STATUS if version == VERSION_44 else t.EXEC_REJECTED)
+    put_int(out, t.LeavesQty, 0)
+    copy_field(s, out, index, buf, t.OrdStatusReqID)
     finish(out)
 
 

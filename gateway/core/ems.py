@@ -6,7 +6,15 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.breaches import fail
 from gateway.core.checks import fingerprint_of, judge
-from gateway.core.compose import cancel_reject, child_cancel, child_order, order_reject
+from gateway.core.compose import (
+    cancel_reject,
+    child_cancel,
+    child_order,
+    order_reject,
+    order_status,
+    report,
+    status_of_unknown,
+)
 from gateway.core.exposure import settle
 from gateway.core.intake import (
     check_stale,
@@ -16,6 +24,7 @@ from gateway.core.intake import (
     find_instrument,
     identify,
     read_terms,
+    require_not_killed,
     require_service,
     require_up,
     route,
@@ -24,6 +33,7 @@ from gateway.core.intake import (
 from gateway.core.layout import NONE, SURE
 from gateway.core.lookup import add_order, add_request, exposure_row, find_request, orders_left, requests_left
 from gateway.core.text import add_bytes, explain
+from gateway.core.translate import check_translation
 from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.jit import kernel
@@ -35,6 +45,7 @@ TOO_LATE = c.phrase("the order is closed")
 SUPERSEDED = c.phrase("OrigClOrdID(41) is no longer the order's ClOrdID")
 ALREADY_PENDING = c.phrase("a request on this order is pending already")
 DUPLICATE_ID = c.phrase("ClOrdID(11) was used before")
+NEVER_ACCEPTED = c.phrase("ClOrdID(11) names no order of this session")
 BAD_ID = c.phrase("ClOrdID(11) must be at most 64 bytes of printable ASCII")
 VENUE_DOWN = c.phrase("the venue is not logged on")
 
@@ -62,6 +73,7 @@ def _count_refusal(s, x):
     for check in range(c.CHECK_REASON.size):
         if x.mask >> check & 1:
             s.check_fired[check] += 1
+            s.sessions[x.session].fired[check] += 1
     for k in range(a.SCOPES):
         if x.entities[k] != NONE:
             s.entities[x.entities[k]].refused += 1
@@ -89,6 +101,9 @@ def _prepare(s, x, index, buf, poss_dup, message):
     check_stale(s, x, index, buf, poss_dup)
     if x.instrument != NONE:
         route(s, x, index, buf)
+    if x.venue != NONE:
+        check_translation(s, x, index, buf, t.NEW_ORDER_SINGLE)
+    require_not_killed(s, x)
     if orders_left(s) == 0 or requests_left(s) < s.open_order_count + 2:
         fail(x, c.CAPACITY, c.DETAIL_FULL, NONE)
     if x.mask & ~REUSE == 0:
@@ -179,6 +194,9 @@ def _place(s, x, buf, id_start, id_size):
     o.reserved_e8 = 0
     o.counted_open = 0
     o.placed_ns = s.now_ns
+    o.canceled_by = 0
+    o.cancel_tries = 0
+    o.cancel_ns = 0
     o.venue_order_id_size = 0
     for k in range(a.SCOPES):
         o.entities[k] = x.entities[k]
@@ -232,10 +250,11 @@ def _target_of(s, out, buf, event, kind):
 
 @kernel
 def _count_pending(s, o, kind):
+    """Requests of the EMS on an order that wait for the venue."""
     count = 0
     row = o.pending
     while row != NONE:
-        if s.requests[row].kind == kind:
+        if s.requests[row].kind == kind and s.requests[row].ours == 0:
             count += 1
         row = s.requests[row].older
     return count
@@ -300,6 +319,8 @@ def _prepare_replace(s, x, o, index, buf, message):
         x.entities[k] = o.entities[k]
     for k in range(a.POSITION_SCOPES):
         x.exposures[k] = o.exposures[k]
+    check_translation(s, x, index, buf, t.ORDER_CANCEL_REPLACE_REQUEST)
+    require_not_killed(s, x)
     count_for_entities(s, x)
 
 
@@ -346,3 +367,22 @@ def order_cancel_replace_request(s, out, buf, event, message):
     s.work.request = request
     settle(s, o)
     child_order(s, out, buf, row, request, kind, target)
+
+
+@kernel
+def order_status_request(s, out, buf, event):
+    """Answer an OrderStatusRequest(H) from our own state: ExecutionReport with 150=I in 4.4, 20=3 in 4.2."""
+    index = s.work.index
+    f = find(index, t.ClOrdID)
+    request = find_request(s, event.session, buf, index.start[f], index.length[f])
+    s.work.text_size = 0
+    if request == NONE or s.requests[request].order == NONE:
+        add_bytes(s.work, NEVER_ACCEPTED, 0, NEVER_ACCEPTED.size)
+        status_of_unknown(s, out, buf, event.session)
+        return
+    row = s.requests[request].order
+    exec_type = t.EXEC_ORDER_STATUS
+    if s.sessions[event.session].version == a.VERSION_42:
+        exec_type = order_status(s, s.orders[row])
+    s.next_exec += 1
+    report(s, out, buf, row, request, NONE, exec_type, t.TRANS_STATUS, -1, 0, s.next_exec, NONE, False)

@@ -9,17 +9,33 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import SUBSCRIBE_AT_ONCE, alert, business_reject, market_data_request, session_reject
 from gateway.core.day import end_day
-from gateway.core.ems import new_order_single, order_cancel_replace_request, order_cancel_request
-from gateway.core.intake import FIRM_ROW
+from gateway.core.ems import (
+    new_order_single,
+    order_cancel_replace_request,
+    order_cancel_request,
+    order_status_request,
+)
+from gateway.core.intake import FIRM_ROW, char_of
 from gateway.core.layout import FAULT_UNREADABLE, MAX_MESSAGE_BYTES
-from gateway.core.quotes import market_data_snapshot, update_quote
+from gateway.core.parameters import move_parameters, on_parameter, on_release, on_source
+from gateway.core.quotes import market_data_incremental, market_data_snapshot, on_quote
 from gateway.core.rates import count_message
 from gateway.core.recovery import MOST_OUTPUTS, ask_status, on_logon, on_resolve, on_start, on_synced, watch_doubts
 from gateway.core.refusals import business_reject_of_child, order_cancel_reject, undelivered
+from gateway.core.sweep import begin_sweep, on_cancel, on_drop, on_kill, order_mass_cancel_report, sweep, sweep_is_due
 from gateway.core.text import add_bytes
 from gateway.core.venue import execution_report
 from gateway.fix import tags as t
-from gateway.fix.index import BAD_DATA_LENGTH, BAD_TAG, EMPTY_VALUE, INDEXED, TOO_MANY_FIELDS, find, index_message
+from gateway.fix.index import (
+    BAD_DATA_LENGTH,
+    BAD_TAG,
+    EMPTY_VALUE,
+    INDEXED,
+    TOO_MANY_FIELDS,
+    find,
+    forget_message,
+    index_message,
+)
 from gateway.fix.validate import VALID, find_message, validate
 from gateway.jit import entry, kernel
 
@@ -104,6 +120,7 @@ def _from_ems(s, out, buf, event):
         message_type == t.NEW_ORDER_SINGLE
         or message_type == t.ORDER_CANCEL_REQUEST
         or message_type == t.ORDER_CANCEL_REPLACE_REQUEST
+        or message_type == t.ORDER_STATUS_REQUEST
     )
     if row < 0 or not supported:
         _say(s, UNSUPPORTED)
@@ -120,8 +137,31 @@ def _from_ems(s, out, buf, event):
         new_order_single(s, out, buf, event, dictionary.messages[row])
     elif message_type == t.ORDER_CANCEL_REQUEST:
         order_cancel_request(s, out, buf, event)
+    elif message_type == t.ORDER_STATUS_REQUEST:
+        order_status_request(s, out, buf, event)
     else:
         order_cancel_replace_request(s, out, buf, event, dictionary.messages[row])
+
+
+@kernel
+def _count_ems_message(s, out, event, buf):
+    """Count a message of an EMS by type and by what it came to: a copy, passed on or answered, refused."""
+    message_type = _message_type(s.work.index, buf)
+    kind = a.COUNTED_TYPES - 1
+    if message_type == t.NEW_ORDER_SINGLE:
+        kind = 0
+    elif message_type == t.ORDER_CANCEL_REQUEST:
+        kind = 1
+    elif message_type == t.ORDER_CANCEL_REPLACE_REQUEST:
+        kind = 2
+    elif message_type == t.ORDER_STATUS_REQUEST:
+        kind = 3
+    verdict = a.IGNORED
+    if out.count > 0:
+        first = out.message[0]
+        answer = message_type == t.ORDER_STATUS_REQUEST and first.message_type == t.EXECUTION_REPORT
+        verdict = a.REJECTED if first.session == event.session and not answer else a.PASSED
+    s.sessions[event.session].counted[kind, verdict] += 1
 
 
 @kernel
@@ -150,7 +190,12 @@ def _from_venue(s, out, buf, event):
     elif message_type == t.BUSINESS_MESSAGE_REJECT:
         business_reject_of_child(s, out, buf, event)
     elif message_type == t.MARKET_DATA_SNAPSHOT:
-        market_data_snapshot(s, buf, event.session)
+        market_data_snapshot(s, out, buf, event.session)
+    elif message_type == t.MARKET_DATA_INCREMENTAL:
+        market_data_incremental(s, out, buf, event.session)
+    elif message_type == t.ORDER_MASS_CANCEL_REPORT:
+        refused = char_of(s.work.index, buf, t.MassCancelResponse, t.MASS_CANCEL_REJECTED) == t.MASS_CANCEL_REJECTED
+        order_mass_cancel_report(s, out, buf, event, refused)
     else:
         alert(s, out, NOT_HANDLED, buf, event.start, event.length)
 
@@ -168,7 +213,9 @@ def _on_unread(s, out, buf, event):
 
 @kernel
 def _on_tick(s, out, buf):
-    """Subscribe to market data, and ask for what is in doubt, a batch for each venue and tick."""
+    """What time brings: subscriptions to market data and questions about what is in doubt, a batch for each venue and
+    tick; pushed limits that move or expire; cancels that are due again.
+    """
     s.work.idle = 1
     for k in range(s.session_count):
         own = s.sessions[k]
@@ -183,6 +230,11 @@ def _on_tick(s, out, buf):
             watch_doubts(s, out, buf, k)
         if own.up == 1 and own.recovering == 0 and own.doubts > 0 and own.takes_status == 1:
             ask_status(s, out, k)
+    if s.parameter_count > 0 and move_parameters(s, out):
+        s.work.idle = 0
+    if sweep_is_due(s):
+        begin_sweep(s)
+        s.work.idle = 0
 
 
 @kernel
@@ -195,20 +247,24 @@ def handle_event(s, event, buf, out):
     s.work.idle = 0
     s.work.decision = a.NOT_DECIDED
     kind = event.kind
+    if kind != a.MESSAGE and kind != a.TICK:
+        forget_message(s.work.index)
     if kind == a.MESSAGE:
         s.sessions[event.session].last_in = event.msg_seq_num
         if s.sessions[event.session].role == a.EMS:
             _from_ems(s, out, buf, event)
+            _count_ems_message(s, out, event, buf)
         else:
             _from_venue(s, out, buf, event)
     elif kind == a.QUOTE:
-        update_quote(s, event.value[0], event.value[1], event.value[2], event.value[3])
+        on_quote(s, out, event)
     elif kind == a.TICK:
         _on_tick(s, out, buf)
     elif kind == a.LOGON:
         on_logon(s, event)
     elif kind == a.LOGOUT:
         own = s.sessions[event.session]
+        on_drop(s, event.session)
         own.up = 0
         if own.last_in == a.NONE:
             own.last_in = event.msg_seq_num
@@ -233,6 +289,20 @@ def handle_event(s, event, buf, out):
         on_resolve(s, out, buf, event)
     elif kind == a.DAY:
         end_day(s, out, buf, event)
+    elif kind == a.HOURS:
+        s.market_closed = 1 - event.value[0]
+    elif kind == a.KILL:
+        on_kill(s, out, buf, event)
+    elif kind == a.CANCEL:
+        on_cancel(s, out, buf, event)
+    elif kind == a.SWEEP:
+        sweep(s, out, buf)
+    elif kind == a.PARAMETER:
+        on_parameter(s, out, event)
+    elif kind == a.RELEASE:
+        on_release(s, out, buf, event)
+    elif kind == a.SOURCE:
+        on_source(s, out, buf, event)
 
 
 @entry

@@ -235,8 +235,6 @@ def route(s, x, index, buf):
             fail(x, c.ROUTE, c.DETAIL_NO_VENUE, NONE)
             return
     x.entities[a.VENUE] = s.sessions[x.venue].entity
-    if s.sessions[x.venue].version != s.sessions[x.session].version:
-        fail(x, c.ROUTE, c.DETAIL_VERSION, NONE)
     require_up(s, x)
 
 
@@ -254,11 +252,25 @@ def require_up(s, x):
 
 @kernel
 def require_service(s, x):
-    """FAULT, JOURNAL: nothing is taken while an invariant is broken or what is done cannot be written down."""
+    """FAULT, JOURNAL, TRADING_DAY: nothing is taken while an invariant is broken, what is done cannot be written down,
+    or the trading day has not begun.
+    """
     if s.fault != 0:
         fail(x, c.FAULT, c.DETAIL_FAULT, NONE)
+    if s.market_closed != 0:
+        fail(x, c.TRADING_DAY, c.DETAIL_CLOSED, NONE)
     if s.journal_blocked != 0:
         fail(x, c.JOURNAL, c.DETAIL_JOURNAL, NONE)
+
+
+@kernel
+def require_not_killed(s, x):
+    """KILLED: a switch is set for something that the order is in."""
+    if s.killed_count == 0:
+        return
+    for k in range(a.SCOPES):
+        if x.entities[k] != NONE and s.entities[x.entities[k]].killed == 1:
+            breach(x, c.KILLED, c.DETAIL_KILLED, NONE, x.entities[k], 0, 0, 0)
 
 
 @kernel

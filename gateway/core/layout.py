@@ -60,11 +60,33 @@ RATE_SLICES = 17  # 16 slices make up a window, and the one being filled
 # UNDELIVERED: a child that its venue never had or refused; UNREAD: a venue's message that the engine had to refuse.
 # LOGOUT: its MsgSeqNum is the last that the engine has counted, taken where no message has been applied yet.
 # START, STOP: of the process; SYNCED: a venue has answered a TestRequest sent after logon; JOURNAL: it can or cannot
-# take orders; RESOLVE: a person says what became of an order in doubt; DAY: end of the trading day.
+# take orders; RESOLVE: a person says what became of an order in doubt; DAY: end of the trading day; HOURS: it has
+# begun, or orders must wait for the next; KILL: a switch was set or released; CANCEL: a person cancels one order;
+# SWEEP: send the next cancels of what is to be canceled; PARAMETER: a publisher pushed a limit; RELEASE: a person gives
+# a pushed limit back; SOURCE: a publisher went silent or came back.
 MESSAGE, LOGON, LOGOUT, UNDELIVERED, TICK, QUOTE, CLOCK, UNREAD = 1, 2, 3, 4, 5, 6, 7, 8
 START, STOP, SYNCED, JOURNAL, RESOLVE, DAY = 9, 10, 11, 12, 13, 14
-# Values of a QUOTE event.
-QUOTE_INSTRUMENT, QUOTE_BID, QUOTE_ASK, QUOTE_LAST = 0, 1, 2, 3
+HOURS, KILL, CANCEL, SWEEP, PARAMETER, RELEASE, SOURCE = 15, 16, 17, 18, 19, 20, 21
+LAST_KIND = SOURCE
+# Values of a QUOTE event; its time is of the gateway's clock, 0: now.
+QUOTE_INSTRUMENT, QUOTE_BID, QUOTE_ASK, QUOTE_LAST, QUOTE_BID_QTY, QUOTE_ASK_QTY, QUOTE_LAST_QTY, QUOTE_TIME = range(8)
+# Values of a KILL event: row of the entity, 1 to kill and 0 to release, when the switch was set; its bytes name the
+# switch, who set it and why. Of a CANCEL event: row of the order; its bytes name who and why.
+KILL_ENTITY, KILL_ON, KILL_SET = 0, 1, 2
+# Values of a PARAMETER event; of RELEASE the first four. INSTRUMENT is NONE unless it is a limit of a pair. EXPIRES is
+# of the gateway's clock. A value below zero or above UNLIMITED is none: what was in force holds.
+(
+    PARAMETER_SOURCE,
+    PARAMETER_ENTITY,
+    PARAMETER_INSTRUMENT,
+    PARAMETER_LIMIT,
+    PARAMETER_VALUE,
+    PARAMETER_EPOCH,
+    PARAMETER_MODEL,
+    PARAMETER_EXPIRES,
+) = range(8)
+# Values of a SOURCE event: row of the source, 1 when it is heard and 0 when it has gone silent.
+SOURCE_ROW, SOURCE_UP = 0, 1
 # Values of a START event, and how the last run ended: stopped, its process died, or the machine went down with it.
 START_RUN, START_ENDED, START_BASE, START_WALL_OFFSET, START_BOOT, START_CLEARS_FAULT = 0, 1, 2, 3, 4, 5
 STOPPED, CRASHED, REBOOTED = 0, 1, 2
@@ -84,8 +106,19 @@ SURE, UNCONFIRMED, UNANSWERED, IN_DOUBT = 0, 1, 2, 3
 # Value 0 of an UNDELIVERED event: the venue says so, by a Reject or a ResendRequest, or the engine infers it.
 SAID, INFERRED = 0, 1
 
+# Why the gateway itself cancels an order: its switch is set, its EMS is gone, a person said so.
+BY_KILL, BY_DROP, BY_PERSON = 1, 2, 3
+
 # What became of the order message of an event.
 NOT_DECIDED, ACCEPTED, REFUSED = 0, 1, 2
+
+# States of a pushed limit: in force as pushed (moving there, when that loosens it), or held where it was when its
+# publisher went silent, its time ran out or what it pushed was no value; or given back by a person.
+VALID, HELD, RELEASED = 1, 2, 3
+
+# What an EMS message came to, for counting. IGNORED: a copy of one that was seen.
+IGNORED, PASSED, REJECTED = 0, 1, 2
+COUNTED_TYPES = 5  # D, F, G, H, others
 
 # States of a request.
 REQUEST_PENDING, REQUEST_ACCEPTED, REQUEST_REJECTED = 1, 2, 3
@@ -137,7 +170,11 @@ ENTITY = np.dtype(
         ("next", "i8"),  # in its hash chain
         ("name_size", "i8"),
         ("name", "u1", NAME_BYTES),
-        ("limit", "i8", LIMITS),
+        ("limit", "i8", LIMITS),  # in force
+        ("limit_set", "i8", LIMITS),  # by a person: the envelope of what is pushed
+        ("limit_epoch", "i8", LIMITS),  # of the pushed value in force, 0: none
+        ("killed", "i8"),  # 1: no order of it passes
+        ("killed_ns", "i8"),  # when its switch was set
         ("open_orders", "i8"),
         ("slice", "i8"),  # number of the slice of time being counted
         ("sliced", "i8", RATE_SLICES),  # messages by slice
@@ -167,6 +204,11 @@ INSTRUMENT_ROW = np.dtype(
         ("last_e8", "i8"),
         ("quote_ns", "i8"),  # when bid, ask or last last came; NONE: never
         ("last_ns", "i8"),  # when last came; NONE: never
+        ("bid_qty_e8", "i8"),
+        ("ask_qty_e8", "i8"),
+        ("last_qty_e8", "i8"),
+        ("unconfirmed_e8", "i8"),  # price of the last quote if it lay too far off to be believed at once; 0: none
+        ("quotes_left_aside", "i8"),
         ("previous_close_e8", "i8"),  # 0: none
     ]
 )
@@ -189,6 +231,14 @@ SESSION_FIELDS = (
     ("told", "i8"),  # 1: an alert has said since then that something is open
     ("asked", "i8"),  # requests before this row have been asked about
     ("max_poss_dup_age_ns", "i8"),
+    ("takes_mass_cancel", "i8"),  # 1: the venue answers OrderMassCancelRequest(q), FIX 4.4
+    ("tells_dont_know", "i8"),  # 1: a fill of an order that is not ours is answered with DontKnowTrade(Q)
+    ("cancel_interval_ns", "i8"),  # least time between two cancels that the gateway sends of its own accord
+    ("cancel_due_ns", "i8"),  # when the next of them may go
+    ("cancels_on_drop", "i8"),  # 1: orders of this EMS are canceled when it is gone, GTC and GTD left
+    ("dropped_ns", "i8"),  # since when they are to be canceled; NONE: it is here
+    ("counted", "i8", (COUNTED_TYPES, 3)),  # messages of an EMS by type, and IGNORED, PASSED or REJECTED
+    ("fired", "i8", 64),  # refused orders by check
     # and `may_use`, one byte for each row of `entities`: 1 where the session may name it
 )
 
@@ -217,6 +267,9 @@ ORDER = np.dtype(
         ("reserved_e8", "i8"),  # open quantity counted in exposures
         ("counted_open", "i8"),  # 1 while counted in open_orders
         ("placed_ns", "i8"),
+        ("canceled_by", "i8"),  # why the gateway itself cancels it: layout.BY_*, 0: it does not
+        ("cancel_tries", "i8"),  # cancels that the gateway has sent of its own accord since then
+        ("cancel_ns", "i8"),  # when the last of them went
         ("fingerprint", "i8"),
         ("fingerprint_older", "i8"),
         ("entities", "i8", SCOPES),
@@ -237,6 +290,7 @@ REQUEST = np.dtype(
         ("acknowledged", "i8"),  # the venue has reported Pending Cancel or Pending Replace for it
         ("order", "i8"),  # NONE: refused before it became one
         ("older", "i8"),  # next older pending request of the order
+        ("ours", "i8"),  # 1: a cancel of the gateway's own, of which the EMS knows nothing
         ("qty_e8", "i8"),
         ("price_e8", "i8"),
         ("stop_e8", "i8"),
@@ -273,7 +327,39 @@ EXPOSURE = np.dtype(
     ]
 )
 
-PAIR = np.dtype([("limit", "i8", LIMITS)])
+PAIR = np.dtype([("limit", "i8", LIMITS), ("limit_set", "i8", LIMITS), ("limit_epoch", "i8", LIMITS)])
+
+SOURCE_TABLE = np.dtype(  # publishers of parameters
+    [
+        ("name_size", "i8"),
+        ("name", "u1", NAME_BYTES),
+        ("up", "i8"),  # 1: it is heard
+        ("since_ns", "i8"),
+        ("pushes", "i8"),
+        ("not_taken", "i8"),  # pushes of limits that nobody has set, or for which there is no room
+    ]
+)
+SOURCES = 16
+
+PARAMETER_TABLE = np.dtype(  # a pushed limit
+    [
+        ("source", "i8"),
+        ("entity", "i8"),
+        ("instrument", "i8"),  # NONE: not of a pair
+        ("limit", "i8"),
+        ("floor", "i8"),
+        ("ceiling", "i8"),  # set by a person
+        ("pushed", "i8"),  # the last valid value, as it was pushed
+        ("target", "i8"),  # the same within floor and ceiling
+        ("effective", "i8"),  # on its way there
+        ("moved_ns", "i8"),  # when it last moved
+        ("epoch", "i8"),
+        ("model", "i8"),
+        ("told_ns", "i8"),  # when it was last pushed
+        ("expires_ns", "i8"),
+        ("state", "i8"),  # VALID, HELD or RELEASED
+    ]
+)
 
 BREACH = np.dtype(
     [
@@ -343,6 +429,7 @@ class Capacity:
     exposures: int
     pairs: int
     sessions: int
+    parameters: int
 
     def buckets(self, rows: int) -> int:
         """Size of the hash table for so many rows: the next power of two."""
@@ -350,9 +437,9 @@ class Capacity:
 
 
 CAPACITIES = {
-    "small": Capacity(2_048, 8_192, 8_192, 512, 256, 16_384, 128, 16),
-    "standard": Capacity(131_072, 524_288, 524_288, 4_096, 2_048, 262_144, 2_048, 64),
-    "large": Capacity(1_048_576, 3_145_728, 3_145_728, 32_768, 16_384, 1_048_576, 16_384, 128),
+    "small": Capacity(2_048, 8_192, 8_192, 512, 256, 16_384, 128, 16, 128),
+    "standard": Capacity(131_072, 524_288, 524_288, 4_096, 2_048, 262_144, 2_048, 64, 2_048),
+    "large": Capacity(1_048_576, 3_145_728, 3_145_728, 32_768, 16_384, 1_048_576, 16_384, 128, 16_384),
 }
 
 
@@ -400,6 +487,17 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("unknown_executions", "i8"),
             ("duplicate_messages", "i8"),
             ("check_fired", "i8", 64),  # by check
+            ("killed_count", "i8"),  # entities that are killed
+            ("sweep_row", "i8"),  # the next order to look at for what is to be canceled; NONE: no sweep is under way
+            ("sweep_due_ns", "i8"),  # when the next one is to begin
+            ("sweeps_on", "i8"),  # 1: something may be left to be canceled
+            ("market_closed", "i8"),  # 1: outside the hours of the trading day
+            ("parameter_epoch", "i8"),  # of the last parameter applied
+            ("parameter_model", "i8"),
+            ("parameter_count", "i8"),
+            ("loosen_percent", "i8"),  # of its ceiling that a pushed limit may loosen by in a minute
+            ("floor_percent", "i8"),  # of its ceiling below which no limit is pushed
+            ("source_count", "i8"),
             ("identity_tag", "i8", SCOPES),  # tag that names the entity, 0: none; PARTY_ROLE + role: NoPartyIDs(453)
             ("understood", "u1", MAX_TAG),  # 1: may stand in the body of an order; others could make it another order
             ("carry_order", "u1", MAX_TAG),  # 1: copied from the order to the child order
@@ -412,6 +510,8 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("symbol_head", *heads(capacity.instruments)),
             ("security_head", *heads(capacity.instruments)),
             ("pairs", *table(PAIR, capacity.pairs)),
+            ("sources", *table(SOURCE_TABLE, SOURCES)),
+            ("parameters", *table(PARAMETER_TABLE, capacity.parameters)),
             ("exposures", *table(EXPOSURE, capacity.exposures)),
             ("exposure_head", *heads(capacity.exposures)),
             ("orders", *table(ORDER, capacity.orders)),

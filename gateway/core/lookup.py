@@ -122,6 +122,7 @@ def add_request(s, session, kind, buf, start, size):
     r.session = session
     r.kind = kind
     r.acknowledged = 0
+    r.ours = 0
     r.order = NONE
     r.older = NONE
     r.cl_ord_id_size = size

@@ -1,56 +1,175 @@
-"""Reference prices: quotes and the market data of venues. Kernels only."""
+"""Reference prices: quotes of publishers and the market data of venues. Kernels only."""
 
 from __future__ import annotations
 
+from gateway.core import catalogue as c
+from gateway.core import layout as a
+from gateway.core.checks import live_reference
+from gateway.core.compose import alert
 from gateway.core.layout import NONE
-from gateway.core.lookup import instrument_named
+from gateway.core.lookup import find_security, find_symbol, instrument_named
 from gateway.fix import tags as t
 from gateway.fix.values import parse_decimal
 from gateway.jit import kernel
 
+FAR_OFF = 2  # a price more than so many times the last one, or less than its part, is believed when it is told again
+SAME = 10  # and the two differ by less than this part
+
+TELL_EVERY = 1_000  # quotes of an instrument left aside
+
+LEFT_ASIDE = c.phrase("quote left aside, crossed, negative or too far off to be believed at once: ")
+BID, OFFER, TRADE = 48, 49, 50  # MDEntryType(269)
+
 
 @kernel
-def update_quote(s, instrument, bid_e8, ask_e8, last_e8):
-    """Take bid, ask and last (0: none) of an instrument; a crossed or negative quote is left aside."""
+def _believable(i, price):
+    """Whether a reference price can follow the last one; one far off must be told twice."""
+    before = live_reference(i)
+    if before == 0:
+        before = i.previous_close_e8
+    near = before == 0 or price == 0 or (price // FAR_OFF <= before and before // FAR_OFF <= price)
+    if near or (i.unconfirmed_e8 > 0 and abs(price - i.unconfirmed_e8) <= i.unconfirmed_e8 // SAME):
+        i.unconfirmed_e8 = 0
+        return True
+    i.unconfirmed_e8 = price
+    return False
+
+
+@kernel
+def take_quote(s, out, instrument, bid_e8, ask_e8, last_e8, time_ns):
+    """Take bid, ask and last (0: none) of an instrument as they were at a time; returns whether they were taken.
+
+    A crossed or negative quote, or one too far off, is left aside; the first of so many is told.
+    """
     i = s.instruments[instrument]
-    if bid_e8 < 0 or ask_e8 < 0 or last_e8 < 0 or (bid_e8 > 0 and ask_e8 > 0 and bid_e8 > ask_e8):
-        return
+    absurd = bid_e8 < 0 or ask_e8 < 0 or last_e8 < 0 or (bid_e8 > 0 and ask_e8 > 0 and bid_e8 > ask_e8)
+    price = last_e8
+    if not absurd and bid_e8 > 0 and ask_e8 > 0:
+        price = bid_e8 // 2 + ask_e8 // 2
+    if absurd or not _believable(i, price):
+        i.quotes_left_aside += 1
+        if i.quotes_left_aside % TELL_EVERY == 1:
+            alert(s, out, LEFT_ASIDE, i.symbol, 0, i.symbol_size)
+        return False
     i.bid_e8 = bid_e8
     i.ask_e8 = ask_e8
     if last_e8 > 0:
         i.last_e8 = last_e8
-        i.last_ns = s.now_ns
+        i.last_ns = time_ns
     if bid_e8 > 0 or ask_e8 > 0 or last_e8 > 0:
-        i.quote_ns = s.now_ns
+        i.quote_ns = time_ns
+    return True
 
 
 @kernel
-def market_data_snapshot(s, buf, venue):
-    """MarketDataSnapshotFullRefresh(W): top of book and last trade of one instrument, from the venue that we asked.
+def on_quote(s, out, event):
+    """A publisher's quote, unless a newer one was taken already."""
+    v = event.value
+    instrument = v[a.QUOTE_INSTRUMENT]
+    if instrument < 0 or instrument >= s.instrument_count:
+        return
+    i = s.instruments[instrument]
+    time_ns = min(v[a.QUOTE_TIME], s.now_ns) if v[a.QUOTE_TIME] > 0 else s.now_ns
+    if time_ns < i.quote_ns:
+        return
+    if take_quote(s, out, instrument, v[a.QUOTE_BID], v[a.QUOTE_ASK], v[a.QUOTE_LAST], time_ns):
+        i.bid_qty_e8 = v[a.QUOTE_BID_QTY]
+        i.ask_qty_e8 = v[a.QUOTE_ASK_QTY]
+        i.last_qty_e8 = v[a.QUOTE_LAST_QTY]
 
-    One with a price that cannot be read is left aside.
+
+@kernel
+def _price_of(index, buf, first, last, entry_type, before_e8):
+    """Price of the best entry of a type among fields `first` to before `last`; `before_e8` when there is none, 0 when
+    it was deleted, below zero when it cannot be read.
+    """
+    price = before_e8
+    found = False
+    kind = 0
+    deleted = False
+    for f in range(first, last):
+        tag = index.tag[f]
+        if tag == t.MDUpdateAction:
+            deleted = int(buf[index.start[f]]) == t.MD_DELETE
+        elif tag == t.MDEntryType:
+            kind = int(buf[index.start[f]])
+            if kind == entry_type and deleted:
+                price = 0
+        elif tag == t.MDEntryPx and kind == entry_type and not deleted:
+            told = parse_decimal(buf, index.start[f], index.length[f])
+            if told < 0:
+                return told
+            if not found or entry_type == TRADE:
+                price = told
+            else:
+                price = max(price, told) if entry_type == BID else min(price, told)
+            found = True
+    return price
+
+
+@kernel
+def _take_entries(s, out, buf, venue, instrument, first, last, incremental):
+    """Top of book and last trade of one instrument, from the venue that we asked."""
+    i = s.instruments[instrument]
+    if s.sessions[venue].market_data == 0 or (i.venue != venue and i.venue != NONE):
+        return
+    index = s.work.index
+    bid = _price_of(index, buf, first, last, BID, i.bid_e8 if incremental else 0)
+    ask = _price_of(index, buf, first, last, OFFER, i.ask_e8 if incremental else 0)
+    trade = _price_of(index, buf, first, last, TRADE, 0)
+    if bid >= 0 and ask >= 0 and trade >= 0:
+        take_quote(s, out, instrument, bid, ask, trade, s.now_ns)
+
+
+@kernel
+def _entry_end(index, first):
+    """Field after the last of the entry of an incremental refresh that begins at `first`."""
+    f = first + 1
+    while f < index.count and index.tag[f] != t.MDUpdateAction:
+        f += 1
+    return f
+
+
+@kernel
+def _named_in(s, buf, first, last):
+    """The instrument that a field from `first` to before `last` names, or NONE."""
+    index = s.work.index
+    for f in range(first, last):
+        found = NONE
+        if index.tag[f] == t.Symbol:
+            found = find_symbol(s, buf, index.start[f], index.length[f])
+        elif index.tag[f] == t.SecurityID:
+            found = find_security(s, buf, index.start[f], index.length[f])
+        if found != NONE:
+            return found
+    return NONE
+
+
+@kernel
+def market_data_snapshot(s, out, buf, venue):
+    """MarketDataSnapshotFullRefresh(W) of one instrument."""
+    instrument = instrument_named(s, s.work.index, buf)
+    if instrument != NONE:
+        _take_entries(s, out, buf, venue, instrument, 0, s.work.index.count, False)
+
+
+@kernel
+def market_data_incremental(s, out, buf, venue):
+    """MarketDataIncrementalRefresh(X): an entry that names no instrument is of that of the entry before it. What is
+    told of one instrument in a row is taken at once, since its parts may cross one another.
     """
     index = s.work.index
-    instrument = instrument_named(s, index, buf)
-    if instrument == NONE or s.sessions[venue].market_data == 0:
-        return
-    if s.instruments[instrument].venue != venue and s.instruments[instrument].venue != NONE:
-        return
-    bid = 0
-    ask = 0
-    last = 0
-    entry_type = 0
-    for f in range(index.count):
-        if index.tag[f] == t.MDEntryType:
-            entry_type = int(buf[index.start[f]])
-        elif index.tag[f] == t.MDEntryPx:
-            price = parse_decimal(buf, index.start[f], index.length[f])
-            if price < 0:
-                return
-            if entry_type == 48:
-                bid = max(bid, price)
-            elif entry_type == 49:
-                ask = price if ask == 0 else min(ask, price)
-            elif entry_type == 50:
-                last = price
-    update_quote(s, instrument, bid, ask, last)
+    instrument = NONE
+    first = _entry_end(index, 0)
+    at = first
+    while at < index.count:
+        end = _entry_end(index, at)
+        named = _named_in(s, buf, at, end)
+        if named != NONE and named != instrument:
+            if instrument != NONE:
+                _take_entries(s, out, buf, venue, instrument, first, at, True)
+            instrument = named
+            first = at
+        at = end
+    if instrument != NONE:
+        _take_entries(s, out, buf, venue, instrument, first, index.count, True)

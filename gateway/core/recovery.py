@@ -16,6 +16,7 @@ from gateway.core.intake import char_of, decimal_of
 from gateway.core.layout import NONE
 from gateway.core.refusals import refuse_child, refuse_request
 from gateway.core.status import refresh_status
+from gateway.core.sweep import expect_back, venue_is_back
 from gateway.core.text import add_bytes
 from gateway.fix import tags as t
 from gateway.jit import kernel
@@ -62,6 +63,8 @@ def on_start(s, event):
     if s.started_wall_ns == 0 or ended == a.REBOOTED:
         # Orders of before may be at their venue though the journal lost them: sent again, they are refused as stale.
         s.started_wall_ns = event.time_ns + s.wall_offset_ns
+    s.sweep_row = NONE
+    expect_back(s)
     for k in range(s.session_count):
         own = s.sessions[k]
         own.up = 0
@@ -85,6 +88,9 @@ def on_logon(s, event):
     own.since_ns = s.now_ns
     own.told = 0
     own.continued = 1 if event.value[0] == a.CONTINUED else 0
+    own.dropped_ns = NONE
+    if own.role == a.VENUE_ROLE:
+        venue_is_back(s, event.session)
     if own.continued == 0:
         own.last_in = event.msg_seq_num
     if own.role == a.VENUE_ROLE and s.open_order_count > 0 and (own.continued == 0 or own.doubts > 0):

@@ -9,7 +9,7 @@ from gateway.core.exposure import closed, settle
 from gateway.core.intake import char_of
 from gateway.core.layout import NONE
 from gateway.core.lookup import find_child, free_request
-from gateway.core.text import add_bytes
+from gateway.core.text import add_bytes, add_char, add_count
 from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.fix.values import parse_int
@@ -21,6 +21,8 @@ NOT_DELIVERED = c.phrase("the venue did not receive this message")
 REFUSED_BY_VENUE = c.phrase("the venue refused this message: ")
 NO_STATUS = c.phrase("the venue does not answer OrderStatusRequest(H), resolve its orders in doubt: ")
 PERHAPS_SENT = c.phrase("not known whether this was sent, its order is in doubt: ")
+NOT_CANCELED = c.phrase("a cancel of the gateway's own was refused: ")
+AT, ORDER, DASH = c.phrase(" at "), c.phrase(", order O"), 45
 CLOSED_THERE = c.phrase("the venue says that this order is closed, here it counts as open: ")
 
 
@@ -40,13 +42,35 @@ def unlink_pending(s, o, request):
 
 
 @kernel
+def _tell_not_canceled(s, out, buf, o, relay):
+    """An alert that a cancel of the gateway's own had no effect, with the venue's Text(58) or what `work.text` says."""
+    work = s.work
+    if relay:
+        work.text_size = 0
+        f = find(work.index, t.Text)
+        if f >= 0:
+            add_bytes(work, buf, work.index.start[f], work.index.length[f])
+    e = s.entities[s.sessions[o.venue].entity]
+    add_bytes(work, AT, 0, AT.size)
+    add_bytes(work, e.name, 0, e.name_size)
+    add_bytes(work, ORDER, 0, ORDER.size)
+    add_count(work, o.run)
+    add_char(work, DASH)
+    add_count(work, o.number)
+    alert(s, out, NOT_CANCELED, work.text, 0, work.text_size)
+
+
+@kernel
 def refuse_request(s, out, buf, request, reason, relay):
     """Tell the EMS that a pending cancel or replace was refused; the order works on."""
     r = s.requests[request]
     o = s.orders[r.order]
     unlink_pending(s, o, request)
     response = t.RESPONSE_TO_CANCEL if r.kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
-    cancel_reject(s, out, buf, o.session, request, o.accepted, r.order, response, reason, relay)
+    if r.ours == 1:
+        _tell_not_canceled(s, out, buf, o, relay)
+    else:
+        cancel_reject(s, out, buf, o.session, request, o.accepted, r.order, response, reason, relay)
     r.state = a.REQUEST_REJECTED
     settle(s, o)
     if r.kind == t.ORDER_CANCEL_REQUEST:

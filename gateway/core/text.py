@@ -11,6 +11,7 @@ from gateway.jit import kernel
 SPACE, COMMA, SEMICOLON, DOT = 32, 44, 59, 46
 OPEN, CLOSE, STAR, LESS, EQUALS, MORE = 40, 41, 42, 60, 61, 62
 NO_LIMIT = c.phrase("no limit, set ")
+PARAMETERS = c.phrase(", parameters #")
 NOT_A_MULTIPLE = c.phrase(" not a multiple of ")
 
 
@@ -30,6 +31,13 @@ def add_char(work, char):
     if work.text_size < TEXT_BYTES:
         work.text[work.text_size] = char
         work.text_size += 1
+
+
+@kernel
+def add_count(work, value):
+    """Append a whole number."""
+    if work.text_size + 24 <= TEXT_BYTES:
+        work.text_size = write_digits(work.text, work.text_size, value)
 
 
 @kernel
@@ -63,6 +71,22 @@ def _add_place(s, work, breach, between):
 
 
 @kernel
+def _add_epoch(s, work, breach):
+    """Append the epoch of the pushed value, where the limit is one."""
+    limit = c.CHECK_LIMIT[breach.check]
+    if limit == NONE:
+        return
+    epoch = s.entities[breach.entity].limit_epoch[limit]
+    if breach.paired == 1:
+        x = work.candidate
+        exposure = x.exposures[s.entities[breach.entity].scope]
+        epoch = s.pairs[s.exposures[exposure].pair].limit_epoch[limit]
+    if epoch > 0:
+        add_bytes(work, PARAMETERS, 0, PARAMETERS.size)
+        add_count(work, epoch)
+
+
+@kernel
 def _add_missing(s, work, breach):
     """Append that a mandatory limit is missing, and the key to set."""
     limit = c.CHECK_LIMIT[breach.check]
@@ -82,7 +106,7 @@ def _add_breach(s, work, breach, buf):
         add_bytes(work, c.DETAIL[breach.detail], 0, c.DETAIL_SIZE[breach.detail])
         if breach.field != NONE:
             add_char(work, SPACE)
-            if breach.detail == c.DETAIL_TERM:
+            if breach.detail == c.DETAIL_TERM or breach.detail == c.DETAIL_VERSION:
                 _add_number(work, c.COUNT, work.index.tag[breach.field])
                 add_char(work, EQUALS)
             add_bytes(work, buf, work.index.start[breach.field], work.index.length[breach.field])
@@ -105,6 +129,7 @@ def _add_breach(s, work, breach, buf):
         add_char(work, SPACE)
         add_char(work, OPEN)
         _add_place(s, work, breach, SPACE)
+        _add_epoch(s, work, breach)
         add_char(work, CLOSE)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.compose import alert, order_status, report
+from gateway.core.compose import alert, dont_know_trade, order_status, report
 from gateway.core.exposure import closed, settle
 from gateway.core.intake import FIRM_ROW, char_of, decimal_of
 from gateway.core.layout import FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, NONE
@@ -24,6 +24,8 @@ from gateway.core.lookup import (
 from gateway.core.recovery import answer_in_doubt, answers_doubt
 from gateway.core.refusals import UNKNOWN_REJECT, refuse_request, unlink_pending
 from gateway.core.status import rank, refresh_status, trade_status
+from gateway.core.sweep import canceled_by_us
+from gateway.core.text import add_bytes
 from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.fix.values import copy_bytes, same_bytes
@@ -40,6 +42,12 @@ REPEATED_WITH_MORE = c.phrase("repeated report that tells of a fill not seen, no
 OVERFILLED = c.phrase("the venue filled more than the order: ")
 CONTRADICTION = c.phrase("the venue closes an order and says that it works, here it stays open: ")
 NO_ORDER_ID = c.phrase("NONE")
+CANCELED_BY, CANCELED_BY_SIZE = c.name_table(
+    [
+        *("", "canceled by the gateway: kill switch", "canceled by the gateway: the EMS is gone"),
+        "canceled by the gateway: a person canceled it",
+    ]
+)
 
 
 @kernel
@@ -244,6 +252,8 @@ def execution_report(s, out, buf, event):
         if action == TRADE and execution != NONE and not old:
             _book_unknown(s, index, buf, execution)
         alert(s, out, OLD_REPORT if old else UNKNOWN_REPORT, buf, event.start, event.length)
+        if action == TRADE and not old and s.sessions[venue].tells_dont_know == 1:
+            dont_know_trade(s, out, buf, venue)
         return
     told = NONE
     if action == STATUS and answers_doubt(s, request, index, buf):
@@ -360,7 +370,9 @@ def _change_report(s, out, buf, event, row, request, action, exec_type):
     cl_ord_id = o.accepted
     orig = NONE
     answers_request = exec_type == t.EXEC_CANCELED and r.kind == t.ORDER_CANCEL_REQUEST
-    if answers_request or exec_type == t.EXEC_PENDING_CANCEL or exec_type == t.EXEC_PENDING_REPLACE:
+    if r.ours == 1:
+        pass  # the EMS knows nothing of it
+    elif answers_request or exec_type == t.EXEC_PENDING_CANCEL or exec_type == t.EXEC_PENDING_REPLACE:
         cl_ord_id = request
         orig = o.accepted if request != o.accepted else NONE
     elif exec_type == t.EXEC_REPLACED and o.accepted != before:
@@ -371,4 +383,11 @@ def _change_report(s, out, buf, event, row, request, action, exec_type):
         # Nothing that the EMS must act on: the order as it stands.
         trans = t.TRANS_STATUS
         exec_type = t.EXEC_ORDER_STATUS if s.sessions[o.session].version == a.VERSION_44 else order_status(s, o)
-    report(s, out, buf, row, cl_ord_id, orig, exec_type, trans, -1, 0, s.next_exec, NONE, True)
+    relay = True
+    own_answer = r.ours == 0 and answers_request  # to a cancel of the EMS
+    if exec_type == t.EXEC_CANCELED and not own_answer and canceled_by_us(s, o, request):
+        relay = False
+        s.work.text_size = 0
+        reason = CANCELED_BY[o.canceled_by]
+        add_bytes(s.work, reason, 0, CANCELED_BY_SIZE[o.canceled_by])
+    report(s, out, buf, row, cl_ord_id, orig, exec_type, trans, -1, 0, s.next_exec, NONE, relay)

@@ -46,6 +46,13 @@ def find(index, tag):
 
 
 @kernel
+def forget_message(index):
+    """Nothing is found any more: the event in hand has no message."""
+    index.stamp += 1
+    index.count = 0
+
+
+@kernel
 def index_message(index, buf, start, size, data_length_tag):
     """Index `size` bytes of `buf` from `start`; return INDEXED or the first thing that is wrong.
 

@@ -40,8 +40,12 @@ Symbol = 55
 Text = 58
 TimeInForce = 59
 TransactTime = 60
+Rule80A = 47
 StopPx = 99
 ExDestination = 100
+HandlInst = 21
+DKReason = 127
+CustomerOrFirm = 204
 CxlRejReason = 102
 OrdRejReason = 103
 NoRelatedSym = 146
@@ -56,6 +60,8 @@ MDUpdateType = 265
 NoMDEntryTypes = 267
 MDEntryType = 269
 MDEntryPx = 270
+MDEntrySize = 271
+MDUpdateAction = 279
 RefTagID = 371
 RefMsgType = 372
 SessionRejectReason = 373
@@ -66,9 +72,16 @@ CxlRejResponseTo = 434
 PartyID = 448
 PartyRole = 452
 SecondaryClOrdID = 526
+OrderCapacity = 528
+OrderRestrictions = 529
+MassCancelRequestType = 530
+MassCancelResponse = 531
+TotalAffectedOrders = 533
+CustOrderCapacity = 582
 SecondaryExecID = 527
 MassStatusReqID = 584
 MassStatusReqType = 585
+OrdStatusReqID = 790
 
 
 def message_type(name: str) -> int:
@@ -83,16 +96,21 @@ EXECUTION_REPORT = message_type("8")
 ORDER_CANCEL_REJECT = message_type("9")
 REJECT = message_type("3")
 BUSINESS_MESSAGE_REJECT = message_type("j")
+ORDER_MASS_CANCEL_REQUEST = message_type("q")
+ORDER_MASS_CANCEL_REPORT = message_type("r")
+DONT_KNOW_TRADE = message_type("Q")
 ORDER_MASS_STATUS_REQUEST = message_type("AF")
 MASS_STATUS_OF_ALL = 7  # MassStatusReqType(585)
 ORDER_STATUS_REQUEST = message_type("H")
 MARKET_DATA_REQUEST = message_type("V")
 MARKET_DATA_SNAPSHOT = message_type("W")
+MARKET_DATA_INCREMENTAL = message_type("X")
 
 # One-byte values, as bytes lie in a message.
 BUY, SELL, SELL_SHORT = ord("1"), ord("2"), ord("5")
 MARKET, LIMIT, STOP, STOP_LIMIT = ord("1"), ord("2"), ord("3"), ord("4")
-DAY, GOOD_TILL_CROSSING, AT_THE_CLOSE = ord("0"), ord("5"), ord("7")
+DAY, GOOD_TILL_CANCEL, GOOD_TILL_CROSSING, GOOD_TILL_DATE = ord("0"), ord("1"), ord("5"), ord("6")
+AT_THE_CLOSE = ord("7")
 
 # OrdStatus(39)
 STATUS_NEW = ord("0")
@@ -150,6 +168,7 @@ ORDER_BROKER_OPTION = 0
 ORDER_UNKNOWN_SYMBOL = 1
 ORDER_EXCHANGE_CLOSED = 2
 ORDER_EXCEEDS_LIMIT = 3
+ORDER_UNKNOWN = 5
 ORDER_DUPLICATE = 6
 ORDER_STALE = 8
 
@@ -157,3 +176,9 @@ ORDER_STALE = 8
 CANCEL_TOO_LATE, CANCEL_UNKNOWN_ORDER, CANCEL_BROKER_OPTION, CANCEL_ALREADY_PENDING = 0, 1, 2, 3
 CANCEL_DUPLICATE_CL_ORD_ID = 6  # FIX 4.4
 RESPONSE_TO_CANCEL, RESPONSE_TO_REPLACE = 1, 2
+
+CANCEL_OF_SECURITY, CANCEL_OF_ALL = ord("1"), ord("7")  # MassCancelRequestType(530)
+MASS_CANCEL_REJECTED = ord("0")  # MassCancelResponse(531)
+RESTATED_BY_BROKER = 4  # ExecRestatementReason(378)
+NO_MATCHING_ORDER = ord("D")  # DKReason(127)
+MD_DELETE = ord("2")  # MDUpdateAction(279)

@@ -93,7 +93,7 @@ def _format_holds(form, buf, start, length):
 
 
 @kernel
-def _value_reason(dictionary, tag, buf, start, length):
+def value_reason(dictionary, tag, buf, start, length):
     """SessionRejectReason for a value of wrong form or outside its enumeration, else VALID."""
     form = dictionary.format[tag]
     if not _format_holds(form, buf, start, length):
@@ -183,7 +183,7 @@ def validate(dictionary, index, buf, message_row):
         start = index.start[i]
         length = index.length[i]
         if form != TEXT or dictionary.enum_count[tag] > 0:
-            reason = _value_reason(dictionary, tag, buf, start, length)
+            reason = value_reason(dictionary, tag, buf, start, length)
             if reason != VALID:
                 return reason, tag
         if role < GROUP and find(index, tag) != i:

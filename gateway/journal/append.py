@@ -92,7 +92,9 @@ def _append_decision(s, cursor, segment):
         words[at + a.LIMITS + k] = 2 * x.limit_entity[k] + x.limit_paired[k]
     at += 2 * a.LIMITS
     words[at] = x.mask
-    for k in range(1, 7):
+    words[at + 1] = s.parameter_epoch
+    words[at + 2] = s.parameter_model
+    for k in range(3, 7):
         words[at + k] = 0
     words[at + 7] = x.breach_count
     at += 8

@@ -100,7 +100,7 @@ def _is_sound(s, words, at):
     kind = words[head]
     session = words[head + 1]
     size = words[head + 4]
-    if kind < a.MESSAGE or kind > a.DAY or session < 0 or session >= s.session_count or size < 0:
+    if kind < a.MESSAGE or kind > a.LAST_KIND or session < 0 or session >= s.session_count or size < 0:
         return False
     if (IN_WORDS * 8 + min(size, MAX_MESSAGE_BYTES) + 7) // 8 * 8 != words[at]:
         return False

@@ -42,6 +42,13 @@ EVENT_NAMES = {
     a.JOURNAL: "journal state",
     a.RESOLVE: "resolved by a person",
     a.DAY: "end of day",
+    a.HOURS: "trading hours",
+    a.KILL: "kill switch",
+    a.CANCEL: "canceled by a person",
+    a.SWEEP: "next cancels",
+    a.PARAMETER: "pushed limit",
+    a.RELEASE: "pushed limit given back",
+    a.SOURCE: "publisher",
 }
 STATUSES = {0x30: "new", 0x31: "partly filled", 0x32: "filled", 0x33: "done for day", 0x41: "pending new"}
 UNIT_SCALES = {c.QUANTITY: E8, c.PRICE: E8, c.MONEY: E4}
