@@ -45,6 +45,11 @@ class Inbox:
         """Append a session event, a person's command, or an error that `get` is to raise."""
         self._queue.put((event, False))
 
+    @property
+    def waiting(self) -> int:
+        """How many wait, about."""
+        return self._queue.qsize()
+
     def get(self, timeout_s: float) -> Event | Command | None:
         """The next event or command, None after `timeout_s` without one; raises an error that was put."""
         self._asked_s = time.monotonic()

@@ -30,7 +30,11 @@ from gateway import shipped
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.engine.inbox import Inbox
+from gateway.engine.message_log import LogFactory
+from gateway.engine.security import Security
+from gateway.engine.security import session_id as _session_id
 from gateway.engine.store import StoreError, read_store
+from gateway.engine.tls import make_strict, tls_keys
 from gateway.fix.dictionary import widen
 from gateway.settings import SessionSection
 
@@ -57,7 +61,7 @@ def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
             return  # what came behind a message that was lost here must not be counted: it is asked for again
         try:
             callback(self, *args)
-        except fix.DoNotSend:
+        except (fix.DoNotSend, fix.RejectLogon):
             raise
         except Exception as error:
             if not self.failed:
@@ -97,8 +101,15 @@ class _Fence:
 class _Application(fix.Application):
     """QuickFIX's callbacks."""
 
-    def __init__(self, inbox: Inbox, sessions: list[SessionSection], venue_lost: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        sessions: list[SessionSection],
+        security: Security,
+        venue_lost: Callable[[int], None],
+    ) -> None:
         super().__init__()
+        self.security = security
         self.venue_lost = venue_lost
         self.inbox = inbox
         self.rows = {_session_id(s).toString(): row for row, s in enumerate(sessions)}
@@ -114,6 +125,15 @@ class _Application(fix.Application):
 
     def _tell_logout(self, row: int, by: str, text: str) -> None:
         log.warning("logout", session=self.names[row], by=by, text=text)
+
+    def _refused(self, row: int, reject: fix.Message) -> None:
+        """A venue refuses the message that RefSeqNum(45) names, which the core knows by its ClOrdID only."""
+        cl_ord_id = self.sent.get((row, int(reject.getField(45))))
+        if cl_ord_id is None:
+            log.error("alert", text="reject of a message that is not known: " + reject.toString().replace(SOH, "|"))
+        else:
+            text = reject.getField(58) if reject.isSetField(58) else "refused without a reason"
+            self.inbox.put(_undelivered(row, cl_ord_id, text))
 
     @_guarded
     def onCreate(self, session_id: fix.SessionID) -> None:
@@ -151,6 +171,7 @@ class _Application(fix.Application):
         if message_type == "5" and message.isSetField(58):
             self._tell_logout(row, "us", message.getField(58))
         if message_type == "A":
+            self.security.complete_logon(row, message)
             self.logon_seq[row] = int(message.getHeader().getField(34))
         elif message_type == "3" and row in self.venues:
             self.inbox.put(Event(a.UNREAD, 0, row, data=_bytes_of(message)))
@@ -160,6 +181,8 @@ class _Application(fix.Application):
         """What the session layer says that matters to orders: rejects, resets, the answer to a TestRequest."""
         row = self.rows[session_id.toString()]
         message_type = message.getHeader().getField(35)
+        if message_type == "A" and (why := self.security.refusal(row)):
+            raise fix.RejectLogon(why)
         if message_type in ("3", "5"):
             _keep_gap(message, session_id)
         if message_type == "5" and message.isSetField(58):
@@ -168,14 +191,7 @@ class _Application(fix.Application):
                 # It has had messages of ours that we know nothing of: a logon that it takes in the end proves nothing.
                 self.next_sender[row] = sys.maxsize
         if message_type == "3" and row in self.venues and message.isSetField(45):
-            cl_ord_id = self.sent.get((row, int(message.getField(45))))
-            if cl_ord_id is None:
-                log.error(
-                    "alert", text="reject of a message that is not known: " + message.toString().replace(SOH, "|")
-                )
-            else:
-                text = message.getField(58) if message.isSetField(58) else "session reject"
-                self.inbox.put(_undelivered(row, cl_ord_id, text))
+            self._refused(row, message)
         elif message_type == "4" and not (message.isSetField(123) and message.getField(123) == "Y"):
             # A SequenceReset without GapFillFlag skips messages that nobody has seen.
             seq = int(message.getField(36)) - 1
@@ -217,7 +233,16 @@ class _Application(fix.Application):
         poss_dup = header.isSetField(43) and header.getField(43) == "Y"
         row = self.rows[session_id.toString()]
         seq = int(header.getField(34))
-        self.inbox.put_message(Event(a.MESSAGE, 0, row, seq, poss_dup, _bytes_of(message)))
+        if row in self.venues and header.getField(35) == "j" and _names_by_number(message):
+            self._refused(row, message)
+            return
+        self.inbox.put_message(Event(a.MESSAGE, time.monotonic_ns(), row, seq, poss_dup, _bytes_of(message)))
+
+
+def _names_by_number(reject: fix.Message) -> bool:
+    """Whether a BusinessMessageReject is of an order message that it names by RefSeqNum(45) alone."""
+    of_order = reject.isSetField(372) and reject.getField(372) in NEVER_LATE
+    return of_order and reject.isSetField(45) and not reject.isSetField(379)
 
 
 def _keep_gap(message: fix.Message, session_id: fix.SessionID) -> None:
@@ -258,19 +283,18 @@ def _bytes_of(message: fix.Message) -> bytes:
     return bytes(message.toString().encode("utf-8", "surrogateescape"))
 
 
-def _session_id(section: SessionSection) -> fix.SessionID:
-    return fix.SessionID(section.begin_string, section.sender_comp_id, section.target_comp_id)
-
-
 class QuickFixEngine:
     """The gateway's sessions: one acceptor for every EMS of a listening address, one initiator for each venue."""
 
     def __init__(self, sessions: list[SessionSection], folder: Path, inbox: Inbox) -> None:
-        """Sessions of the config in their order; stores and logs go to `folder`."""
+        """Sessions of the config in their order; stores and logs go to `folder`. Raises ConfigError for certificates,
+        credentials and addresses that cannot be used.
+        """
         self._sessions = sessions
         self._folder = folder
         self._inbox = inbox
-        self._application = _Application(inbox, sessions, self._revive_later)
+        self._security = Security(sessions, folder / "store", inbox.put)
+        self._application = _Application(inbox, sessions, self._security, self._revive_later)
         self._ids = [_session_id(s) for s in sessions]
         self._dictionaries: list[fix.DataDictionary] = []
         self._factories: list[Any] = []
@@ -295,16 +319,18 @@ class QuickFixEngine:
         paths = [self._dictionary_path(section) for section in self._sessions]
         loaded = {path: fix.DataDictionary(str(path)) for path in set(paths)}
         self._dictionaries = [loaded[path] for path in paths]
+        make_strict(self._sessions)
+        self._security.hide_all_stored()
         listening: dict[str, list[SessionSection]] = {}
         for section in self._sessions:
             if section.listen is not None:
                 listening.setdefault(section.listen, []).append(section)
-        groups = [(fix.SocketAcceptor, group) for group in listening.values()]
+        groups = list(listening.values())
         # Initiators share nothing: a venue that is slow to connect holds up no other.
-        groups += [(fix.SocketInitiator, [s]) for s in self._sessions if s.role == "initiator"]
-        for kind, group in groups:
+        groups += [[s] for s in self._sessions if s.role == "initiator"]
+        for group in groups:
             try:
-                mover = self._make(kind, group)
+                mover = self._make(group)
             except (fix.ConfigError, fix.RuntimeError) as error:
                 raise RuntimeError(f"session {group[0].id}: {error}") from error
             self._movers[group[0].id] = mover
@@ -336,7 +362,10 @@ class QuickFixEngine:
         return int(session.getExpectedTargetNum()) - 1
 
     def tick(self) -> None:
-        """Send the TestRequests that are due; call it every so often, from the thread that sends."""
+        """Send the TestRequests that are due, and look after connections and passwords; call it every so often, from
+        the thread that sends.
+        """
+        self._security.tick()
         for row, fence in list(self._application.fences.items()):
             test_req_id = fence.test_request()
             if test_req_id is not None:
@@ -442,10 +471,18 @@ class QuickFixEngine:
         log.warning("not sent, the peer is off and resets its numbers", session=section.id, text=_text_of(body))
         return None
 
-    def _make(self, kind: Any, group: list[SessionSection]) -> Any:
+    def _make(self, group: list[SessionSection]) -> Any:
+        kinds = {
+            ("acceptor", False): fix.SocketAcceptor,
+            ("acceptor", True): fix.SSLSocketAcceptor,
+            ("initiator", False): fix.SocketInitiator,
+            ("initiator", True): fix.SSLSocketInitiator,
+        }
         settings = fix.SessionSettings()
         defaults = fix.Dictionary()
         defaults.setString("SocketNodelay", "Y")  # an initiator looks for it here only
+        for key, value in tls_keys(group[0]).items():
+            defaults.setString(key, value)
         settings.set(defaults)
         for section in group:
             dictionary = fix.Dictionary()
@@ -453,9 +490,9 @@ class QuickFixEngine:
                 dictionary.setString(key, value)
             settings.set(_session_id(section), dictionary)
         store = fix.FileStoreFactory(str(self._folder / "store"))
-        log = fix.FileLogFactory(str(self._folder / "log"))
-        self._factories += [settings, store, log]
-        return kind(self._application, store, settings, log)
+        logs = LogFactory(self._folder / "log", self._security.make_log)
+        self._factories += [settings, store, logs]
+        return kinds[group[0].role, group[0].tls is not None](self._application, store, settings, logs)
 
     def _dictionary_path(self, section: SessionSection) -> Path:
         """A wide dictionary: QuickFIX needs one for groups, but what a message may hold is for the core to judge, which
