@@ -1,0 +1,283 @@
+"""Metrics and health of a running gateway, served over HTTP by a process beside it.
+
+It looks at the gateway's memory (the state and the pulse) at each request and never writes there, so the order path
+pays nothing, and a gateway that hangs is told of. `/metrics` is for Prometheus; `/live` and `/ready` answer 200 or 503
+and say why in lines. Words are read while the core writes them: numbers of one scrape may be microseconds apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socket import socket
+from socketserver import TCPServer
+from typing import Any
+
+import numpy as np
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from gateway.core import layout as a
+from gateway.journal.names import FAULTS, Names
+from gateway.ops.attach import Attached, NoGateway, attach
+from gateway.ops.families import Families
+from gateway.ops.log import configure_log
+from gateway.settings import ConfigError, GatewaySection, Settings, load_settings
+from gateway.state import State
+
+POLL_S = 0.2
+BIND_WAIT_S = 5.0  # the process of the gateway before ours may have the address for a moment
+MAX_REQUESTS = 8  # at a time; more are not answered
+REQUEST_TIMEOUT_S = 5.0
+LIVE_NS = 1_000_000_000
+NICENESS = 10
+
+log = structlog.get_logger(process="metrics")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A gateway as its memory shows it: its state with the names in it, and its pulse (a record of PULSE)."""
+
+    state: State
+    names: Names
+    pulse: Any
+
+    def heartbeat_age_ns(self) -> int:
+        """Time since the core's thread was last about; below zero or huge where there was none yet."""
+        heartbeat_ns = int(self.pulse["heartbeat_ns"])
+        return time.monotonic_ns() - heartbeat_ns
+
+    def not_live(self) -> list[str]:
+        """Why the gateway is not live: a line each, empty when it is."""
+        age_ns = self.heartbeat_age_ns()
+        if 0 <= age_ns < LIVE_NS:
+            return []
+        return [f"the core's last sign of life is {age_ns / 1e9:.1f} s old, want less than {LIVE_NS / 1e9:.0f} s"]
+
+
+def not_ready(running: Running, settings: Settings) -> list[str]:
+    """Why the gateway does not take every order that it should: a line each, empty when it does."""
+    s, names = running.state.record, running.names
+    reasons = running.not_live()
+    fault = int(s.fault)
+    if fault:
+        told = [text for bit, text in FAULTS.items() if fault & bit]
+        reasons.append(f"fault {fault}: {', '.join(told) or 'not known'}")
+    if s.journal_blocked:
+        reasons.append("the journal takes no orders")
+    if s.market_closed:
+        reasons.append("outside the hours of the trading day")
+    if s.entities[0].killed:
+        reasons.append("the kill switch of the firm is set")
+    for row, name in enumerate(names.sessions):
+        own = s.sessions[row]
+        if not own.up:
+            reasons.append(f"session {name} is not up")
+        elif own.recovering:
+            reasons.append(f"venue {name} is recovering")
+    for row, section in enumerate(settings.config.parameters.sources):
+        if section.max_silence is not None and not s.sources[row].up:
+            reasons.append(f"source {section.id} is silent")
+    held = int(np.count_nonzero(s["parameters"]["state"][: max(int(s.parameter_count), 0)] == a.HELD))
+    if held:
+        reasons.append(f"{held} pushed limits are held")
+    return reasons
+
+
+def source_kinds(settings: Settings) -> list[str]:
+    """What each source is, by its row: parameters, quotes, or by_hand where nobody minds its silence."""
+    kinds = []
+    for kind, sections in (("parameters", settings.config.parameters.sources), ("quotes", settings.config.quotes)):
+        kinds += [kind if section.max_silence is not None else "by_hand" for section in sections]
+    return kinds
+
+
+class Watcher:
+    """Finds the memory of the gateway that runs now; that of each run is another. Any thread may ask."""
+
+    def __init__(self, gateway: GatewaySection) -> None:
+        """Look for the gateway with this section of the config."""
+        self._gateway = gateway
+        self._lock = threading.Lock()
+        self._attached: Attached | None = None
+        self._named: tuple[int, ...] = ()
+        self._running: Running | None = None
+
+    def running(self) -> Running:
+        """The gateway that runs now; raises NoGateway, or ConfigError when its state has another form."""
+        with self._lock:
+            try:
+                return self._look()
+            except (ValueError, LookupError) as error:
+                raise NoGateway(f"the gateway's names cannot be read: {error}") from None
+
+    def _look(self) -> Running:
+        if self._attached is None or not self._attached.is_current():
+            self._attached = self._running = None
+            attached = attach(self._gateway)
+            if attached.pulse is None:
+                raise NoGateway(f"the gateway on {self._gateway.state_dir} has no pulse")
+            self._attached = attached
+        # The number of the run is set after the tables were filled, and names are only ever added.
+        s = self._attached.state.record
+        named = tuple(int(s[key]) for key in ("entity_count", "instrument_count", "session_count", "run"))
+        if self._running is None or named != self._named:
+            state = State(self._attached.state.block)
+            if (len(state.entities), len(state.instruments)) != named[:2]:
+                raise NoGateway("the gateway's names are being written")
+            self._running, self._named = Running(state, Names(state), self._attached.pulse), named
+        return self._running
+
+
+class Server(ThreadingHTTPServer):
+    """Answers requests in threads of their own, MAX_REQUESTS at a time."""
+
+    daemon_threads = True
+    request_queue_size = 16
+
+    def __init__(self, settings: Settings, address: tuple[str, int]) -> None:
+        """Serve at an address what there is to say of the gateway of these settings; raises OSError."""
+        self._settings = settings
+        self._sources = source_kinds(settings)
+        self._watcher = Watcher(settings.config.gateway)
+        self._room = threading.BoundedSemaphore(MAX_REQUESTS)
+        super().__init__(address, Handler)
+
+    def server_bind(self) -> None:
+        """Bind, and do not ask for the name of the host, as HTTPServer does: that may take long."""
+        TCPServer.server_bind(self)
+
+    def process_request_thread(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:
+        """Serve one connection, and give its place back."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def process_request(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:
+        """Begin with a connection if there is a place for it."""
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # there are too many threads on this machine
+            self._room.release()
+            raise
+
+    def handle_error(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:
+        """Note an error of a connection: its client has gone, or does not read."""
+        log.warning("a request was not answered", client=str(client_address), why=str(sys.exception()))
+
+    def answer(self, path: str) -> tuple[int, bytes]:
+        """Status and body of a page."""
+        pages = {"/metrics": self._metrics, "/live": self._live, "/ready": self._ready}
+        if path not in pages:
+            return 404, f"want one of {', '.join(pages)}\n".encode()
+        try:
+            return pages[path](self._watcher.running())
+        except (NoGateway, ConfigError) as error:
+            return 503, f"{error}\n".encode()
+        except Exception as error:
+            log.error("a page could not be made", page=path, exc_info=True)
+            return 503, f"the gateway's memory makes no sense: {error}\n".encode()
+
+    def _metrics(self, running: Running) -> tuple[int, bytes]:
+        health = {
+            "heartbeat_age_seconds": running.heartbeat_age_ns() / 1e9,
+            "live": float(not running.not_live()),
+            "ready": float(not not_ready(running, self._settings)),
+        }
+        registry = CollectorRegistry()
+        registry.register(Families(running.state, running.names, running.pulse, health, self._sources))
+        return 200, generate_latest(registry)
+
+    def _live(self, running: Running) -> tuple[int, bytes]:
+        return _verdict("live", running.not_live())
+
+    def _ready(self, running: Running) -> tuple[int, bytes]:
+        return _verdict("ready", not_ready(running, self._settings))
+
+
+def _verdict(word: str, reasons: list[str]) -> tuple[int, bytes]:
+    return (503 if reasons else 200), ("\n".join(reasons or [word]) + "\n").encode()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    timeout = REQUEST_TIMEOUT_S
+    server: Server
+
+    def do_GET(self) -> None:
+        """Answer a request for a page."""
+        path = self.path.partition("?")[0]
+        status, body = self.server.answer(path)
+        self.send_response(status)
+        of_metrics = path == "/metrics" and status == 200
+        self.send_header("Content-Type", CONTENT_TYPE_LATEST if of_metrics else "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are not logged."""
+
+
+def _bind(settings: Settings, listen: str) -> Server:
+    """The server at its address, which may take a moment to be free; raises OSError."""
+    host, _, port = listen.rpartition(":")
+    deadline = time.monotonic() + BIND_WAIT_S
+    while True:
+        try:
+            return Server(settings, (host, int(port)))
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_S)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_S)
+    os._exit(0)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until SIGTERM or the end of the parent; 1: the address cannot be had, 2: the config cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m gateway.ops.metrics", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="main config file of the gateway")
+    parser.add_argument("--parent", type=int, required=True, help="process to end with")
+    arguments = parser.parse_args(argv)
+    configure_log()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the gateway gets it too, and stops us
+    os.nice(NICENESS)
+    threading.Thread(target=_end_with, args=(arguments.parent,), daemon=True).start()
+    try:
+        settings = load_settings(arguments.config)
+        section = settings.config.metrics
+        if section is None:
+            raise ConfigError(f"{arguments.config}: metrics.listen: is missing")
+        with _bind(settings, section.listen) as server:
+            log.info("metrics are served", listen=section.listen)
+            server.serve_forever(POLL_S)
+    except ConfigError as error:
+        log.critical("metrics end", reason=str(error))
+        return 2
+    except OSError as error:
+        log.critical("metrics end", reason=f"{section.listen}: {error}" if section else str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
