@@ -1,7 +1,8 @@
 """The control socket: commands of people at this machine, with their identity as the kernel knows it.
 
 One connection is one command: a line of JSON, answered by a line of JSON `{"ok": true|false, "text": ...}`. The socket
-lies in the state folder, open to its owner only. Commands are carried out by the core's thread, in turn with events.
+lies in the state folder, open to its owner and perhaps a group. Commands are carried out by the core's thread, in turn
+with events.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import pwd
 import queue
+import shutil
 import socket
 import struct
 import threading
@@ -58,15 +60,17 @@ def _short_path(folder: Path) -> Iterator[str]:
 class ControlSocket:
     """Listens for commands in a thread of its own; `submit` gives each to the core's thread."""
 
-    def __init__(self, folder: Path, submit: Callable[[Command], None]) -> None:
-        """Listen in the state folder; raises OSError."""
+    def __init__(self, folder: Path, submit: Callable[[Command], None], group: str | None = None) -> None:
+        """Listen in the state folder, for its owner and the members of a group; raises OSError, LookupError."""
         self._submit = submit
         self._closed = threading.Event()
         (folder / SOCKET_NAME).unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX)
         with _short_path(folder) as address:
             self._socket.bind(address)
-        os.chmod(folder / SOCKET_NAME, 0o600)
+        os.chmod(folder / SOCKET_NAME, 0o600 if group is None else 0o660)
+        if group is not None:
+            shutil.chown(folder / SOCKET_NAME, group=group)
         self._socket.listen(8)
         threading.Thread(target=self._serve, name="control", daemon=True).start()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -12,25 +11,11 @@ from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.fix.values import E8
 from gateway.journal.names import DOUBTS, SIDES, Names
+from gateway.ops.orders import find_order, order_id
 from gateway.settings import ConfigError, parse_fixed
 from gateway.state import State
 
 VERDICTS = {"gone": a.GONE, "working": a.WORKING}
-
-
-def order_id(order: np.record) -> str:
-    """OrderID(37) that the EMS knows an order by."""
-    return f"O{order.run}-{order.number}"
-
-
-def find_order(state: State, name: str) -> int:
-    """Row of the order with this OrderID(37), NONE when there is none."""
-    match = re.fullmatch(r"O(\d{1,18})-(\d{1,18})", name)
-    if match is None:
-        return a.NONE
-    orders = state.record["orders"][: state.record.order_count]
-    found = np.flatnonzero((orders["run"] == int(match[1])) & (orders["number"] == int(match[2])))
-    return int(found[0]) if found.size else a.NONE
 
 
 def orders_in_doubt(state: State) -> list[tuple[str, ...]]:

@@ -16,6 +16,7 @@ from gateway.core.driver import Output
 from gateway.core.layout import NONE, UNLIMITED, UNSET
 from gateway.fix import tags as t
 from gateway.fix.values import TOO_LARGE
+from gateway.journal.history import wall_text
 from gateway.journal.names import FAULTS, ORDER_TYPES, SIDES, Names, fields_of
 from gateway.journal.walk import Change, Step, Walk
 from gateway.settings import Settings
@@ -256,18 +257,62 @@ def _control(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str] 
             *("session up" if event.kind == a.LOGON else "session down", walk.names.session(event.session), None),
             how,
         )
+    if event.kind == a.HOURS:
+        return "hours", None, None, "orders are taken" if value[0] else "no orders are taken"
     if event.kind == a.RESOLVE:
         return _resolve(walk, step)
+    if event.kind == a.KILL:
+        return _kill(walk, step)
+    if event.kind == a.CANCEL:
+        return "cancel", None, _order_id(walk, value[0]), shown(event.data)
+    if event.kind in (a.PARAMETER, a.RELEASE, a.SOURCE):
+        return _parameter(walk, step)
     return None
+
+
+def _order_id(walk: Walk, row: int) -> str | None:
+    """OrderID(37) of an order's row."""
+    s = walk.state.record
+    return f"O{s.orders[row].run}-{s.orders[row].number}" if 0 <= row < s.order_count else None
+
+
+def _kill(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str]:
+    """A kill switch set or released: the event's bytes say of what, by whom and why."""
+    value, s = step.entry.event.value, walk.state.record
+    text = shown(step.entry.event.data)
+    if value[a.KILL_ON] == 0:
+        return "rearm", None, None, text
+    open_orders = s.entities[value[a.KILL_ENTITY]].open_orders if 0 <= value[a.KILL_ENTITY] < s.entity_count else 0
+    set_at = wall_text(value[a.KILL_SET] + int(s.wall_offset_ns))
+    return "kill", None, None, f"{text} (set at {set_at} UTC; {open_orders} orders open)"
+
+
+def _parameter(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str]:
+    """A limit pushed or given back, or a publisher that is silent or heard."""
+    event, value, s = step.entry.event, step.entry.event.value, walk.state.record
+    source = s.sources[value[a.PARAMETER_SOURCE]]
+    name = bytes(source.name[: source.name_size]).decode()
+    if event.kind == a.SOURCE:
+        return "source", None, None, f"{name} {'is heard' if value[a.SOURCE_UP] else 'is silent'} {shown(event.data)}"
+    if event.kind == a.RELEASE:
+        return "release", None, None, shown(event.data)
+    instrument, limit = value[a.PARAMETER_INSTRUMENT], value[a.PARAMETER_LIMIT]
+    place = walk.names.place(value[a.PARAMETER_ENTITY], int(instrument != NONE), instrument)
+    pushed = value[a.PARAMETER_VALUE]
+    told = limit_text(limit, pushed) if 0 <= pushed <= UNLIMITED else "no value"
+    return (
+        *("parameter", None, None),
+        f"{name} pushes {place} {c.LIMITS[limit].key} {told}, epoch {value[a.PARAMETER_EPOCH]}, "
+        f"model {value[a.PARAMETER_MODEL]}",
+    )
 
 
 def _resolve(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str]:
     """A person's word on an order in doubt: the event's bytes say who and why."""
-    value, s = step.entry.event.value, walk.state.record
-    row = value[a.RESOLVE_ORDER]
-    order_id = f"O{s.orders[row].run}-{s.orders[row].number}" if 0 <= row < s.order_count else None
+    value = step.entry.event.value
     verdict = "is gone" if value[a.RESOLVE_VERDICT] == a.GONE else "works"
     done = plain(scaled(value[a.RESOLVE_CUM], 8))
+    order_id = _order_id(walk, value[a.RESOLVE_ORDER])
     return "resolve", None, order_id, f"the order {verdict}, executed {done}: {shown(step.entry.event.data)}"
 
 

@@ -1,0 +1,352 @@
+"""What a running gateway looks like from outside: plain rows made of its state, for commands and screens.
+
+The state may change under the reading (`gateway.ops.attach`): rows are copied before they are looked into, and every
+link is checked before it is followed. Quantities, prices and money are exact decimals; an infinite one is a limit that
+a person has set to unlimited. Times are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from gateway.core import layout as a
+from gateway.core.catalogue import CHECKS, LIMITS
+from gateway.core.sweep import MAX_CANCEL_TRIES
+from gateway.journal.names import FAULTS, Names
+from gateway.pulse import LATENCY_BOUNDS_NS
+from gateway.settings import Config
+from gateway.state import State
+
+STALE_NS = 1_000_000_000  # the core writes its heartbeat ten times as often
+VERSIONS = {a.VERSION_42: "FIX.4.2", a.VERSION_44: "FIX.4.4"}
+ABOVE_BOUNDS_NS = a.UNLIMITED
+UNLIMITED = Decimal("Infinity")
+# Places of a limit's number, and its unit where it is no plain number.
+KINDS = {"quantity": (8, ""), "money": (4, ""), "bps": (0, "bps"), "count": (0, ""), "duration": (9, "s")}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session. `not_sure`: orders in doubt or not confirmed yet; `recovering`: no new order goes there until then.
+    `ignored`, `passed`, `rejected` are messages of an EMS by verdict.
+    """
+
+    name: str
+    role: str  # EMS or venue
+    version: str
+    up: bool
+    since: datetime | None
+    recovering: bool
+    not_sure: int
+    open_orders: int
+    ignored: int
+    passed: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A kill switch that is set."""
+
+    where: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A publisher of parameters or quotes, heard or silent since then (None: it was never heard). One that pushes
+    `by_hand` may be silent.
+    """
+
+    name: str
+    up: bool
+    by_hand: bool
+    since: datetime | None
+    pushes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PushedLimit:
+    """A limit that a process pushes. `effective` is in force; `floor` and `ceiling` are its bounds, set by people."""
+
+    key: str
+    where: str
+    unit: str
+    source: str
+    floor: Decimal
+    ceiling: Decimal
+    pushed: Decimal
+    effective: Decimal
+    held: bool
+    epoch: int
+    model: int
+    pushed_at: datetime
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Time of order messages from bytes in to bytes out: each figure is the upper bound of its bucket of the histogram,
+    ABOVE_BOUNDS_NS above the last of them, None without messages.
+    """
+
+    messages: int
+    p50_ns: int | None
+    p99_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A gateway at one moment. `heartbeat_age_ns` is None where nothing tells it; `trouble` has a line for each thing
+    that needs a person.
+    """
+
+    name: str
+    run: int
+    pid: int | None
+    since: datetime
+    heartbeat_age_ns: int | None
+    fault: int
+    faults: list[str]
+    journal_blocked: bool
+    market_closed: bool
+    days_ended: int
+    events: int
+    waiting: int
+    accepted_orders: int
+    refused_orders: int
+    open_orders: int
+    never_canceled: int  # orders that the gateway has given up to cancel
+    unknown_executions: int
+    duplicate_messages: int
+    latency: Latency
+    sessions: list[SessionView]
+    switches: list[Switch]
+    sources: list[Source]
+    pushed_limits: list[PushedLimit]
+    refusals: dict[str, int]  # by check, the most first
+    trouble: list[str]
+
+    @property
+    def live(self) -> bool:
+        """Whether the core's thread has been about lately."""
+        return self.heartbeat_age_ns is not None and self.heartbeat_age_ns <= STALE_NS
+
+    @property
+    def word(self) -> str:
+        """The state in one word: STALE proves nothing, FAULT and KILLED take no order, else LIVE."""
+        if not self.live:
+            return "STALE"
+        if self.fault:
+            return "FAULT"
+        return "KILLED" if any(switch.where == "firm" for switch in self.switches) else "LIVE"
+
+
+class Clock:
+    """Wall-clock times of the gateway's own clock, which is the machine's monotonic clock and a base."""
+
+    def __init__(self, state: State, monotonic_ns: int) -> None:
+        """`monotonic_ns`: the machine's monotonic clock now."""
+        self.now_ns = monotonic_ns + int(state.record.time_base_ns)
+        self._wall_offset_ns = int(state.record.wall_offset_ns)
+
+    def time(self, time_ns: int) -> datetime:
+        """A time of the gateway's clock; one beyond the calendar is its end."""
+        seconds = (int(time_ns) + self._wall_offset_ns) / 1e9
+        return datetime.fromtimestamp(min(max(seconds, 0), 253_402_300_799), UTC)
+
+
+def exact(value: int, places: int) -> Decimal:
+    """A fixed-point integer as a decimal without trailing zeros, however long it is."""
+    digits = str(abs(int(value))).rjust(places + 1, "0")
+    whole, part = digits[: len(digits) - places], digits[len(digits) - places :].rstrip("0")
+    return Decimal(f"{'-' if value < 0 else ''}{whole}{'.' if part else ''}{part}")
+
+
+def plain(value: Decimal | None) -> str:
+    """A decimal for people: thousands apart, never with an exponent; nothing for None."""
+    if value is None:
+        return ""
+    return "unlimited" if value == UNLIMITED else f"{value:,f}"
+
+
+def text_of(raw: np.ndarray, size: int) -> str:
+    """Text of a fixed array with its length beside it."""
+    return bytes(raw[: max(int(size), 0)]).decode("utf-8", "replace")
+
+
+def name_at(names: Sequence[str], row: int) -> str | None:
+    """Name of a row, None where it has none."""
+    return names[row] if 0 <= row < len(names) else None
+
+
+def _place(names: Names, entity: int, instrument: int = a.NONE) -> str:
+    """Where a limit or a switch stands; a row that the state does not have is `?`."""
+    if not 0 <= entity < len(names.entities) or instrument >= len(names.instruments):
+        return "?"
+    return names.place(entity, int(instrument >= 0), instrument) or "?"
+
+
+def limit_value(limit: int, value: int) -> Decimal:
+    """The value of a limit, exactly; infinite when it is unlimited."""
+    return UNLIMITED if value >= a.UNLIMITED else exact(value, KINDS[LIMITS[limit].kind][0])
+
+
+def percentile_ns(counts: np.ndarray, share: float) -> int | None:
+    """Upper bound of the bucket in which this share of all latencies is reached; see Latency."""
+    total = int(counts.sum())
+    if total <= 0:
+        return None
+    bucket = int(np.searchsorted(np.cumsum(counts), share * total))
+    return LATENCY_BOUNDS_NS[bucket] if bucket < len(LATENCY_BOUNDS_NS) else ABOVE_BOUNDS_NS
+
+
+def latency(counts: np.ndarray) -> Latency:
+    """Percentiles of a histogram as the pulse has it, or of the difference of two."""
+    return Latency(int(counts.sum()), percentile_ns(counts, 0.5), percentile_ns(counts, 0.99))
+
+
+def status(state: State, pulse: np.record | None, config: Config, since_ns: int, monotonic_ns: int) -> Status:
+    """The gateway of a config, whose process started at `since_ns` of the wall clock, as it is now."""
+    s, clock = state.record, Clock(state, monotonic_ns)
+    fault = int(s.fault)
+    counts = np.zeros(1, np.int64) if pulse is None else np.array(pulse.latency_count)
+    heartbeat_ns = 0 if pulse is None else int(pulse.heartbeat_ns)
+    fired = {check.name: int(count) for check, count in zip(CHECKS, s.check_fired.tolist(), strict=False) if count}
+    parts: dict[str, Any] = {
+        "heartbeat_age_ns": max(monotonic_ns - heartbeat_ns, 0) if heartbeat_ns else None,
+        "faults": [text for bit, text in FAULTS.items() if fault & bit],
+        "journal_blocked": bool(s.journal_blocked),
+        "sessions": _sessions(state, clock),
+        "switches": _switches(state, clock),
+        "sources": _sources(state, clock, config),
+        "pushed_limits": _pushed_limits(state, clock, config),
+        "never_canceled": _never_canceled(state),
+    }
+    return Status(
+        name=config.gateway.name,
+        run=int(s.run),
+        pid=None if pulse is None else int(pulse.pid),
+        since=datetime.fromtimestamp(since_ns / 1e9, UTC),
+        fault=fault,
+        market_closed=bool(s.market_closed),
+        days_ended=int(s.days),
+        events=int(s.events),
+        waiting=0 if pulse is None else int(pulse.waiting),
+        accepted_orders=int(s.accepted_orders),
+        refused_orders=int(s.refused_orders),
+        open_orders=int(s.open_order_count),
+        unknown_executions=int(s.unknown_executions),
+        duplicate_messages=int(s.duplicate_messages),
+        latency=latency(counts),
+        refusals=dict(sorted(fired.items(), key=lambda item: -item[1])),
+        trouble=_trouble(fault, parts),
+        **parts,
+    )
+
+
+def _trouble(fault: int, parts: dict[str, Any]) -> list[str]:
+    """One line for each thing that needs a person, the worst first."""
+    age_ns = parts["heartbeat_age_ns"]
+    lines = []
+    if age_ns is None:
+        lines.append("the gateway shows no heartbeat")
+    elif age_ns > STALE_NS:
+        lines.append(f"the core has not been about for {age_ns / 1e9:.1f} s: nothing that is shown is proven")
+    if fault:
+        lines.append(f"fault {fault}, every order is blocked: {'; '.join(parts['faults']) or 'of an unknown kind'}")
+    if parts["journal_blocked"]:
+        lines.append("the journal takes no orders")
+    lines += [f"kill switch set: {switch.where}" for switch in parts["switches"]]
+    for session in parts["sessions"]:
+        if not session.up:
+            lines.append(f"session {session.name} is down")
+        if session.not_sure:
+            lines.append(f"{session.name}: {session.not_sure} orders are not sure")
+        if session.recovering:
+            lines.append(f"{session.name} takes no new order until the orders of before are confirmed")
+    if parts["never_canceled"]:
+        lines.append(f"{parts['never_canceled']} orders are open though the gateway has asked often to cancel them")
+    lines += [f"source {x.name} is silent" for x in parts["sources"] if not x.up and not x.by_hand]
+    lines += [f"held, not as pushed: {x.key} of {x.where} by {x.source}" for x in parts["pushed_limits"] if x.held]
+    return lines
+
+
+def _sessions(state: State, clock: Clock) -> list[SessionView]:
+    s = state.record
+    views = []
+    for name, own in zip(Names(state).sessions, s.sessions, strict=False):
+        counted = own.counted.sum(axis=0).tolist()
+        entity = int(own.entity)
+        views.append(
+            SessionView(
+                name=name,
+                role="venue" if own.role == a.VENUE_ROLE else "EMS",
+                version=VERSIONS.get(int(own.version), "?"),
+                up=bool(own.up),
+                since=clock.time(own.since_ns) if own.up else None,
+                recovering=bool(own.recovering),
+                not_sure=int(own.doubts),
+                open_orders=int(s.entities[entity].open_orders) if 0 <= entity < s.entities.size else 0,
+                ignored=counted[a.IGNORED],
+                passed=counted[a.PASSED],
+                rejected=counted[a.REJECTED],
+            )
+        )
+    return views
+
+
+def _switches(state: State, clock: Clock) -> list[Switch]:
+    entities = state.record["entities"][: len(state.entities)]
+    rows = np.flatnonzero(entities["killed"])
+    names = Names(state)
+    return [Switch(_place(names, int(row)), clock.time(entities["killed_ns"][row])) for row in rows]
+
+
+def _never_canceled(state: State) -> int:
+    orders = state.record["orders"][: state.record.order_count]
+    wanted = (orders["counted_open"] == 1) & (orders["canceled_by"] != 0)
+    return int(np.count_nonzero(wanted & (orders["cancel_tries"] >= MAX_CANCEL_TRIES)))
+
+
+def _sources(state: State, clock: Clock, config: Config) -> list[Source]:
+    sections = [*config.parameters.sources, *config.quotes]
+    views = []
+    for section, row in zip(sections, state.record.sources, strict=False):
+        since = clock.time(row.since_ns) if row.since_ns else None
+        views.append(Source(section.id, bool(row.up), section.max_silence is None, since, int(row.pushes)))
+    return views
+
+
+def _pushed_limits(state: State, clock: Clock, config: Config) -> list[PushedLimit]:
+    s, names = state.record, Names(state)
+    sources = [source.name for source in _sources(state, clock, config)]
+    views = []
+    for row in s.parameters[: s.parameter_count].copy():
+        limit = int(row.limit)
+        if not 0 <= limit < a.LIMITS:
+            continue
+        views.append(
+            PushedLimit(
+                key=LIMITS[limit].key,
+                where=_place(names, int(row.entity), int(row.instrument)),
+                unit=KINDS[LIMITS[limit].kind][1],
+                source=name_at(sources, int(row.source)) or "?",
+                floor=limit_value(limit, int(row.floor)),
+                ceiling=limit_value(limit, int(row.ceiling)),
+                pushed=limit_value(limit, int(row.pushed)),
+                effective=limit_value(limit, int(row.effective)),
+                held=int(row.state) == a.HELD,
+                epoch=int(row.epoch),
+                model=int(row.model),
+                pushed_at=clock.time(row.told_ns),
+                expires=clock.time(row.expires_ns) if row.expires_ns else None,
+            )
+        )
+    return views

@@ -1,0 +1,174 @@
+"""`tidegate status`, `orders`, `positions`, `cancel`, `top`: a running gateway seen from outside."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.console import one_line_errors, refuse
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gateway.settings import Config
+
+NEEDS_A_PERSON, CANNOT_TELL = 1, 2
+SHOWN_ORDERS = 1_000
+WIDTH = 220  # of tables that do not go to a terminal
+
+ops_app = typer.Typer()
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="main config file (YAML)")]
+JsonOption = Annotated[bool, typer.Option("--json", help="for machines: all fields, decimals as text, times in UTC")]
+
+
+@ops_app.command()
+def status(config: ConfigOption, as_json: JsonOption = False) -> None:
+    """Say how a running gateway is. Exit status: 0 all is well, 1 something needs a person, 2 it cannot be told."""
+    import time
+    from datetime import UTC, datetime
+
+    from gateway.ops.attach import NoGateway, attach
+    from gateway.ops.view import status as status_of
+
+    with one_line_errors(NoGateway):
+        settings = _config(config)
+        attached = attach(settings.gateway)
+        view = status_of(attached.state, attached.pulse, settings, attached.since_ns, time.monotonic_ns())
+    if as_json:
+        _print_json({"state": view.word} | _fields(view))
+    else:
+        from gateway.ops.show import status_parts
+
+        _print(status_parts(view, datetime.now(UTC)))
+    if view.heartbeat_age_ns is None:
+        raise typer.Exit(CANNOT_TELL)
+    if view.trouble:
+        raise typer.Exit(NEEDS_A_PERSON)
+
+
+@ops_app.command()
+def orders(
+    config: ConfigOption,
+    account: Annotated[str | None, typer.Option(help="only of this account")] = None,
+    strategy: Annotated[str | None, typer.Option(help="only of this strategy")] = None,
+    symbol: Annotated[str | None, typer.Option(help="only in this instrument")] = None,
+    session: Annotated[str | None, typer.Option(help="only of this EMS session")] = None,
+    venue: Annotated[str | None, typer.Option(help="only at this venue")] = None,
+    side: Annotated[str | None, typer.Option(help='only this side: buy, sell or "sell short"')] = None,
+    finished: Annotated[bool, typer.Option("--all", help="finished orders of the day too")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List open orders, oldest first."""
+    import time
+
+    from gateway.ops.attach import NoGateway, attach
+    from gateway.ops.view_orders import Wanted, find_orders, order_views
+
+    with one_line_errors(NoGateway):
+        state = attach(_config(config).gateway).state
+        rows = find_orders(state, Wanted(account, strategy, symbol, session, venue, side, finished))
+    shown = rows if as_json else rows[-SHOWN_ORDERS:]
+    views = list(order_views(state, shown, time.monotonic_ns()))
+    if as_json:
+        _print_json(views)
+    elif not views:
+        typer.echo("no such order" if finished else "no open order")
+    else:
+        from gateway.ops.show import order_table
+
+        _print([order_table(views)])
+        if rows.size > shown.size:
+            typer.echo(f"and {rows.size - shown.size:,} older ones: --json has all")
+
+
+@ops_app.command()
+def positions(
+    config: ConfigOption,
+    scope: Annotated[
+        str, typer.Option(help="whose: firm, desk, account, strategy, trader, flow or instrument")
+    ] = "account",
+    as_json: JsonOption = False,
+) -> None:
+    """List positions with what is open, and how much of max_long and max_short they use at worst."""
+    from gateway.ops.attach import NoGateway, attach
+    from gateway.ops.view_positions import positions as positions_of
+
+    with one_line_errors(NoGateway):
+        gateway = _config(config).gateway
+        views = positions_of(attach(gateway).state, scope)
+    if as_json:
+        _print_json(views)
+    elif not views:
+        typer.echo("no position, and none can arise from an open order")
+    else:
+        from gateway.ops.show import position_table
+
+        _print([position_table(views), f"market values in {gateway.currency}"])
+
+
+@ops_app.command()
+def cancel(
+    config: ConfigOption,
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="its OrderID(37), such as O1-3")],
+    reason: Annotated[str, typer.Option(help="why; goes to the journal with your name")],
+) -> None:
+    """Cancel an open order at its venue, whatever its EMS does."""
+    from gateway.ops.control import ControlError, give_command
+
+    with one_line_errors(ControlError):
+        request = {"command": "cancel", "order": order, "reason": reason}
+        typer.echo(give_command(_config(config).gateway.state_dir, request))
+
+
+@ops_app.command()
+def top(config: ConfigOption) -> None:
+    """Watch a running gateway; q or Ctrl-C ends it."""
+    from gateway.ops.attach import NoGateway
+    from gateway.ops.top import watch
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        refuse("top: want a terminal; for machines there is `tidegate status --json`")
+    with one_line_errors(NoGateway):
+        watch(_config(config))
+
+
+def _config(path: Path) -> Config:
+    from gateway.settings import load_settings
+
+    return load_settings(path).config
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH)
+
+
+def _print(parts: Iterable[Any]) -> None:
+    console = _console()
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, str))
+
+
+def _fields(view: Any) -> dict[str, Any]:
+    return {name: getattr(view, name) for name in view.__slots__}
+
+
+def _print_json(data: Any) -> None:
+    import json
+    from datetime import datetime
+    from decimal import Decimal
+
+    from gateway.ops.view import UNLIMITED
+
+    def encode(value: object) -> Any:
+        if isinstance(value, Decimal):
+            return "unlimited" if value == UNLIMITED else f"{value:f}"
+        return value.isoformat() if isinstance(value, datetime) else _fields(value)
+
+    typer.echo(json.dumps(data, default=encode))
