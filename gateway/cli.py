@@ -14,12 +14,21 @@ import typer
 
 from gateway import __version__
 from gateway.audit_cli import audit_app
+from gateway.kill_cli import kill, rearm
+from gateway.ops_cli import ops_app
+from gateway.params_cli import params_app
 from gateway.replay_cli import replay
+from gateway.security_cli import hash_password
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Inline FIX pre-trade risk gateway.")
 limits_app = typer.Typer(no_args_is_help=True, help="Look at limits.")
 app.add_typer(limits_app, name="limits")
 app.add_typer(audit_app, name="audit")
+app.add_typer(params_app, name="params")
+app.add_typer(ops_app)
+app.command()(kill)
+app.command()(rearm)
+app.command("hash-password")(hash_password)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="main config file (YAML)")]
 CONFIG_FAULT = 2

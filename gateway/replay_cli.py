@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from gateway.console import one_line_errors, progress, refuse
-from gateway.journal.history import History
+
+if TYPE_CHECKING:
+    from gateway.journal.history import History
 
 DIFFERS = 1
 SHOWN_DIFFERENCES = 3
@@ -63,6 +65,8 @@ def replay(
         refuse("want one of --until, --order, --explain, --with at a time")
     if with_limits is None and (csv or plot):
         refuse("--csv and --plot: want --with FILE beside them")
+    from gateway.journal.history import History
+
     with one_line_errors():
         history = History(journal)
         if until is not None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
 from gateway.carry import carry
+from gateway.companion import Companion
 from gateway.core import layout as a
 from gateway.core.driver import Event, Output, clock_event
 from gateway.core.layout import NONE
-from gateway.day import next_day_end
+from gateway.day import TradingDay
 from gateway.engine.inbox import Inbox
 from gateway.engine.quickfix import QuickFixEngine
 from gateway.engine.store import sync_store
@@ -27,23 +25,42 @@ from gateway.journal.recovery import Recovered, late_outputs, repair
 from gateway.journal.replayer import Replayer
 from gateway.journal.snapshot import save
 from gateway.journal.writer import Journal, JournalingDriver
+from gateway.observe import Observed
 from gateway.ops.control import Command, ControlSocket
+from gateway.ops.decisions import DecisionLog
 from gateway.ops.doubts import resolve_event
+from gateway.ops.orders import cancel_event
+from gateway.params.pushed import release_event
+from gateway.pulse import PulseWriter
 from gateway.settings import ConfigError, Settings
 from gateway.state import State, build_state, shared_block
-from gateway.state_folder import follower_gone, last_run, lock, note_run, of_todays_sessions, put_aside, recover_folder
+from gateway.state_folder import (
+    follower_gone,
+    last_run,
+    lock,
+    note_run,
+    of_todays_sessions,
+    open_to_group,
+    put_aside,
+    recover_folder,
+)
+from gateway.switches import boot_hash
 
 TICK_NS = 100_000_000
 CLOCK_STEP_NS = 50_000_000  # a wall clock that moved by more is told to the core
 BATCH = 100  # events between two syncs when sync comes before send
 CLOCK_TOLD_NS = 1_000_000_000
-DAY_PASSED_S = 10.0  # an end of day must have passed for so long: a clock that jumps is put right by then
 TELL_DOWN_S = 60.0
 LAST_RESORT_S = 10.0
 DAY_WAIT_S = 600.0
-FOLLOWER_END_S = 5.0
+METRICS_AGAIN_S = 5.0
 STORE_SYNC_S = 1.0  # each time costs the engine's own writes a wait
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+COMMANDS_TOLD = {
+    "resolve": "order in doubt resolved",
+    "cancel": "order canceled by a person",
+    "release": "pushed limit given back",
+}
+COMMAND_FACTS = ("order", "verdict", "source", "scope", "name", "symbol", "limit")
 ENDED = {a.STOPPED: "stopped", a.CRASHED: "its process ended", a.REBOOTED: "the machine went down with it"}
 
 log = structlog.get_logger()
@@ -83,6 +100,7 @@ class Service:
         gateway = settings.config.gateway
         self.folder = gateway.state_dir
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        open_to_group(self.folder, settings.config.control.group)
         self._lock = lock(self.folder)
         with follower_gone(self.folder / "journal"):
             forgotten = forget is not None and put_aside(self.folder, forget)
@@ -90,28 +108,36 @@ class Service:
             repair(self.folder / "journal", recovered)
         last = recovered.replayer.state
         self.run_number = max(last_run(self.folder), 0 if last is None else int(last.record.run)) + 1
+        fresh = self.run_number == 1
         self.state = self._take_state(recovered)
         self._inbox = Inbox()
         self._engine = QuickFixEngine(settings.config.sessions, self.folder / "fix", self._inbox)
         self._journal = self._open_journal(recovered)
         self._driver = JournalingDriver(self.state.block, self._journal)
-        self._follower: subprocess.Popen[bytes] | None = None
+        self._observed = Observed(settings, self.state)
+        self._pulse = PulseWriter(self.folder / "pulse")
+        self._decisions = DecisionLog(settings.config) if settings.config.log.decisions else None
+        self._in_hand: list[tuple[Event, list[Output]]] = []  # messages of an EMS whose outputs have not all been sent
+        self._follower, self._metrics = self._companions()
+        self._next_metrics_s = 0.0
+        self._sweep_word = self.state.word("sweep_row")
         # Few segments behind the snapshot can wait for the next one to be closed.
         many = recovered.segments >= settings.config.journal.snapshot_every
         self._followed = self._journal.number - (1 if many else 0)
         self._unsent: list[Output] = []
-        self._control = ControlSocket(self.folder, self._inbox.put)
+        self._control = ControlSocket(self.folder, self._inbox.put, settings.config.control.group)
         self._stopping = threading.Event()
         self._wall_offset_ns = 0
         self._fault = 0
         self._up: set[int] = set()
+        self._ems = {row for row, section in enumerate(settings.config.sessions) if section.role == "acceptor"}
         self._waiting: deque[Output] = deque()  # journaled, to be sent
         self._failed = False
         self._handed_noted = 0
-        self._started_s = self._day_passed_s = time.monotonic()
+        self._started_s = time.monotonic()
         self._tell_down_s = self._started_s + TELL_DOWN_S
-        self._day_end: datetime | None = None
-        self._start(recovered, clear_fault or 0)
+        self._day = TradingDay(settings.config.day)
+        self._start(recovered, clear_fault or 0, fresh)
 
     def stop(self) -> None:
         """Ask `run` to end; any thread and any signal handler may call it."""
@@ -160,10 +186,20 @@ class Service:
             every(STORE_SYNC_S, lambda: sync_store(store) if store.exists() else None),
         )
 
-    def _start(self, recovered: Recovered, clear_fault: int) -> None:
+    def _companions(self) -> tuple[Companion, Companion | None]:
+        """The process that compresses and snapshots closed segments, and the one that Prometheus asks."""
+        journal = self.settings.config.journal
+        options = {"--journal": self.folder / "journal", "--every": journal.snapshot_every, "--keep-ns": journal.keep}
+        follower = Companion("follower", "gateway.journal.follower", options | {"--parent": os.getpid()})
+        if self.settings.config.metrics is None:
+            return follower, None
+        of_metrics = {"--config": self.settings.path.absolute(), "--parent": os.getpid()}
+        return follower, Companion("metrics", "gateway.ops.metrics", of_metrics)
+
+    def _start(self, recovered: Recovered, clear_fault: int, fresh: bool) -> None:
         """Journal the settings and how this run begins."""
         s = self.state.record
-        boot = int(BOOT_ID.read_text().replace("-", "")[:15], 16)
+        boot = boot_hash()
         ended = a.STOPPED
         if recovered.replayer.state is not None and s.ended == 0:
             ended = a.CRASHED if s.boot == boot else a.REBOOTED
@@ -192,10 +228,12 @@ class Service:
             int(s.fault != 0 and s.fault == clear_fault),
         )
         self._apply(Event(a.START, 0, value=values))
+        self._look_about(self._observed.begin(fresh))
         self._journal.sync()
         note_run(self.folder, self.run_number)
         self._fault = int(s.fault)
-        self._set_day_end(last_wall_ns if recovered.replayer.state is not None else wall_ns)
+        self._day.begin(last_wall_ns if recovered.replayer.state is not None else wall_ns)
+        self._watch_hours()
         self._tell_start(recovered, ended, datetime.fromtimestamp(last_wall_ns // 10**9, UTC))
 
     def _tell_start(self, recovered: Recovered, ended: int, as_of: datetime) -> None:
@@ -230,13 +268,16 @@ class Service:
     def _loop(self) -> None:
         next_tick = time.monotonic_ns() + TICK_NS
         while not self._stopping.is_set():
-            wait_ns = max(next_tick - time.monotonic_ns(), 0)
+            sweeping = self._sweep_word[0] != NONE
+            wait_ns = 0 if sweeping else max(next_tick - time.monotonic_ns(), 0)
             event = self._inbox.get(wait_ns / 1e9)
             count = 0
             while event is not None:
                 self._take(event)
                 count += 1
                 event = self._inbox.get(0) if self._waiting and count < BATCH else None
+            if sweeping:
+                self._apply(Event(a.SWEEP, 0))
             self._send_waiting()
             if time.monotonic_ns() >= next_tick:
                 self._tick()
@@ -244,16 +285,16 @@ class Service:
 
     def _tick(self) -> None:
         self._set_clock()
+        self._look_about(self._observed.check())
         self._watch_journal()
         if self._journal.handed > self._handed_noted:
             # An event of its own: the next one may be hours away, and by then what was sent is looked for in vain.
             self._handed_noted = self._journal.handed
             self._apply(clock_event(self._now_ns(), self._now_ns() + self._wall_offset_ns))
         self._apply(Event(a.TICK, 0))
-        if self._day_end is None or datetime.now(UTC) < self._day_end:
-            self._day_passed_s = time.monotonic()
-        elif time.monotonic() - self._day_passed_s > DAY_PASSED_S and self._may_end_day():
+        if self._day.has_ended() and self._may_end_day():
             self._end_day()
+        self._watch_hours()
         if time.monotonic() > self._tell_down_s:
             self._tell_down_s = time.monotonic() + TELL_DOWN_S
             down = [section.id for row, section in enumerate(self.settings.config.sessions) if row not in self._up]
@@ -261,7 +302,8 @@ class Service:
                 log.warning("sessions are not up", sessions=down)
         self._send_waiting()
         self._engine.tick()
-        self._watch_follower()
+        self._watch_companions()
+        self._pulse.tell_waiting(self._inbox.waiting)
 
     def _take(self, item: Event | Command) -> None:
         """Apply an event, or carry out a command."""
@@ -277,15 +319,27 @@ class Service:
             item.reply(True, text)
 
     def _command(self, command: Command) -> str:
-        request = command.request
-        if request["command"] != "resolve":
-            raise ConfigError(f"no such command: {request['command']}")
-        self._apply(resolve_event(self.state, request, command.user))
-        order, verdict = str(request["order"]), str(request["verdict"])
-        log.warning(
-            "order in doubt resolved", user=command.user, order=order, verdict=verdict, why=str(request["reason"])
-        )
-        return f"order {order} is {verdict}"
+        request, user = command.request, command.user
+        name = request["command"]
+        if name == "rearm":
+            self._look_about([])
+            text, events = self._observed.switches.rearm(request, user)
+            self._look_about(events)
+            return text
+        if name == "resolve":
+            self._apply(resolve_event(self.state, request, user))
+            text = f"order {request['order']} is {request['verdict']}"
+        elif name == "cancel":
+            self._apply(cancel_event(self.state, request, user))
+            text = f"order {request['order']} is being canceled"
+        elif name == "release":
+            self._apply(release_event(self.state, request, user))
+            text = f"{request['limit']} is given back, what a person set is in force"
+        else:
+            raise ConfigError(f"no such command: {name}")
+        facts = {key: str(request[key]) for key in COMMAND_FACTS if request.get(key) is not None}
+        log.warning(COMMANDS_TOLD[name], user=user, why=str(request["reason"]), **facts)
+        return text
 
     def _apply(self, event: Event) -> None:
         """Journal and apply an event; what it gives is sent at once, or waits for the sync that must come before."""
@@ -293,17 +347,35 @@ class Service:
         if self._waiting and not self._journal.syncs_before_send:
             self._send_waiting()
 
+    def _look_about(self, events: list[Event]) -> None:
+        """Apply events of switches and publishers, and what they changed since; then tell that it has been seen."""
+        events = events + self._observed.look()
+        for event in events:
+            self._apply_now(event, self._now_ns())
+        self._pulse.tell_switches(self._observed.switches.epoch)
+
     def _handle(self, event: Event) -> None:
+        """Journal and apply an event, after whatever has changed about it; its time is taken before that is looked at."""
+        now_ns = self._now_ns()
+        self._pulse.beat(now_ns - self._base_ns)
+        if self._observed.changed():
+            self._look_about([])
+        self._apply_now(event, now_ns)
+
+    def _apply_now(self, event: Event, now_ns: int) -> None:
         stamped = Event(
             event.kind,
-            self._now_ns(),
+            now_ns,
             event.session,
             event.msg_seq_num,
             event.poss_dup,
             event.data,
             event.value,
         )
-        self._waiting += self._driver.handle(stamped)
+        outputs = self._driver.handle(stamped)
+        self._waiting += outputs
+        if event.kind == a.MESSAGE and event.session in self._ems:
+            self._in_hand.append((event, outputs))
         if event.kind in (a.LOGON, a.LOGOUT, a.SYNCED):
             self._tell_session(event)
         fault = int(self.state.record.fault)
@@ -327,6 +399,7 @@ class Service:
     def _send_waiting(self) -> None:
         """Send what waits. Each output is taken off before it is sent: none goes out twice, whatever fails."""
         if not self._waiting:
+            self._tell_decisions()
             return
         while self._waiting:
             if self._journal.syncs_before_send:
@@ -334,8 +407,20 @@ class Service:
                 self._watch_journal()
             for _ in range(len(self._waiting)):
                 self._send(self._waiting.popleft())
+        self._tell_decisions()
         if not self._unsent and not self._failed:
             self._journal.hand()
+
+    def _tell_decisions(self) -> None:
+        """Messages of an EMS whose outputs have all been sent: count the time each took, and log it."""
+        now_ns = time.monotonic_ns()
+        for event, outputs in self._in_hand:
+            took_ns = now_ns - event.time_ns
+            self._pulse.count(took_ns)
+            if self._decisions is not None:
+                wall_ns = event.time_ns + self._base_ns + self._wall_offset_ns
+                self._decisions.note(wall_ns, event, outputs, took_ns)
+        self._in_hand.clear()
 
     def _send(self, output: Output) -> None:
         """Send one output; that it cannot go out is journaled before anything else is."""
@@ -400,23 +485,15 @@ class Service:
             else:
                 log.info("the journal takes orders again")
 
-    def _watch_follower(self) -> None:
-        """Start the process that compresses and snapshots closed segments when there are some, and again if it ends."""
-        if self._follower is not None and self._follower.poll() is not None:
-            log.error("the journal's follower has ended, it is started again with the next segment")
-            self._follower = None
+    def _watch_companions(self) -> None:
+        """Start the follower when there are closed segments, once for each; the metrics' process whenever it is not."""
+        if not self._follower.runs and self._journal.number > self._followed:
             self._followed = self._journal.number
-        if self._follower is None and self._journal.number > self._followed:
-            section = self.settings.config.journal
-            options = {"--journal": self.folder / "journal", "--every": section.snapshot_every}
-            options |= {"--keep-ns": section.keep, "--parent": os.getpid()}
-            command = [sys.executable, "-m", "gateway.journal.follower"]
-            command += [str(part) for option in options.items() for part in option]
-            try:
-                self._follower = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-            except OSError as error:
-                log.error("the journal's follower cannot be started, again with the next segment", why=str(error))
-                self._followed = self._journal.number
+            self._follower.start()
+        metrics = self._metrics
+        if metrics is not None and not metrics.runs and time.monotonic() >= self._next_metrics_s:
+            self._next_metrics_s = time.monotonic() + METRICS_AGAIN_S
+            metrics.start()
 
     def _set_clock(self) -> None:
         now_ns = self._now_ns()
@@ -427,14 +504,14 @@ class Service:
             if abs(step_ns) > CLOCK_TOLD_NS:
                 log.warning("the wall clock was set", by_s=round(step_ns / 1e9, 3))
             if step_ns < -CLOCK_TOLD_NS:
-                self._set_day_end(time.time_ns())
+                self._day.begin(time.time_ns())
             self._apply(clock_event(now_ns, now_ns + offset_ns))
 
-    def _set_day_end(self, wall_ns: int) -> None:
-        """The end of the day that a time lies in; one that has passed is made up for at the first tick."""
-        section = self.settings.config.day
-        if section is not None:
-            self._day_end = next_day_end(datetime.fromtimestamp(wall_ns / 1e9, UTC), section)
+    def _watch_hours(self) -> None:
+        is_open = self._day.is_open()
+        if is_open == bool(self.state.record.market_closed):
+            self._apply(Event(a.HOURS, 0, value=(int(is_open),)))
+            log.info("orders are taken" if is_open else "no orders are taken before the trading day begins")
 
     def _may_end_day(self) -> bool:
         """An end of day waits, for so long, until venues have resent what belongs to the day."""
@@ -451,7 +528,7 @@ class Service:
         if self._journal.has_spares:
             self._journal.roll()
         log.info("the trading day has ended", open_orders=open_orders, positions=section.positions)
-        self._set_day_end(time.time_ns())
+        self._day.begin(time.time_ns())
 
     def _close(self) -> None:
         # If an engine thread never ends, the process must: a gateway that hangs looks like one that works.
@@ -470,20 +547,16 @@ class Service:
                     sync_store(self.folder / "fix" / "store")
         finally:
             self._journal.close()
-            self._end_follower()
-        (self.folder / "state.bin").unlink()
+            for companion in filter(None, (self._follower, self._metrics)):
+                companion.end()
+            if self._decisions is not None:
+                self._decisions.close()
+        for name in ("state.bin", "pulse"):
+            (self.folder / name).unlink()
         last_resort.cancel()
         self._save_snapshot()
         os.close(self._lock)
         log.info("gateway is down", events=int(self.state.record.events))
-
-    def _end_follower(self) -> None:
-        if self._follower is not None:
-            self._follower.terminate()
-            try:
-                self._follower.wait(FOLLOWER_END_S)
-            except subprocess.TimeoutExpired:
-                self._follower.kill()
 
     def _save_snapshot(self) -> None:
         """Leave the state behind a clean stop: the next start, perhaps of another release, has nothing to replay."""

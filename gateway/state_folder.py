@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,20 @@ def lock(folder: Path) -> int:
         os.close(descriptor)
         raise ConfigError(f"gateway.state_dir: {folder}: another gateway process uses it") from None
     return descriptor
+
+
+def open_to_group(folder: Path, group: str | None) -> None:
+    """Let the members of a group reach the control socket and the kill switches in the folder, and list nothing.
+
+    Raises ConfigError when there is no such group.
+    """
+    if group is None:
+        return
+    try:
+        shutil.chown(folder, group=group)
+    except LookupError:
+        raise ConfigError(f"control.group: {group}: want a group of this machine") from None
+    folder.chmod(0o710)
 
 
 @contextlib.contextmanager

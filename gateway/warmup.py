@@ -14,11 +14,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from gateway.core import layout as a
 from gateway.core.driver import Driver, Event
 from gateway.core.layout import BUFFER, EVENT, NONE, OUT, record_dtype
+from gateway.core.parameters import restore_parameters
 from gateway.core.setup import add_entity, add_exposure, add_instrument
 from gateway.jit import cache_root
 from gateway.journal import format as f
 from gateway.journal import scan
 from gateway.journal.append import append_settings, step
+from gateway.params.seqlock import changed_records
+from gateway.params.store import HEADER_BYTES
 from gateway.state import EMPTY, new_block
 
 
@@ -65,6 +68,12 @@ def _warm_journal(block: np.ndarray) -> None:
     scan.apply_records(block, words, octets, starts, 0, 0, *buffers, result)
 
 
+def _warm_feeds() -> None:
+    """Read an empty file of a publisher."""
+    memory = np.frombuffer(bytes(HEADER_BYTES), np.int64)
+    changed_records(memory, np.zeros(1, np.int64), np.zeros((1, 2), np.int64), np.zeros((1, 1), np.int64))
+
+
 def warm_up(capacity: str, console: Console | None = None) -> float:
     """Make every kernel ready to run for a named capacity; returns the seconds it took."""
     console = console or Console(file=sys.stderr)
@@ -77,8 +86,10 @@ def warm_up(capacity: str, console: Console | None = None) -> float:
             add_entity(block, a.FIRM, EMPTY, 0)
             add_instrument(block, EMPTY, 0, EMPTY, 0)
             add_exposure(block, 0, 0, 0, NONE)
+            restore_parameters(block)
             Driver(block).handle(Event(a.TICK, 0))
             _warm_journal(block)
+            _warm_feeds()
     seconds = time.monotonic() - started
     if listener.compiled:
         console.print(

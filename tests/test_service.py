@@ -351,8 +351,8 @@ def test_an_end_of_day_that_is_made_up_waits_for_what_venues_resend(tmp_path: Pa
 
 def day_passed(run: Run) -> None:
     """It has been over for an hour."""
-    run.service._set_day_end(time.time_ns() - 24 * HOUR_NS)
-    run.service._day_passed_s -= 3600
+    run.service._day.begin(time.time_ns() - 24 * HOUR_NS)
+    run.service._day._not_passed_s -= 3600
 
 
 def days_by_then(folder: Path) -> list[int]:

@@ -180,10 +180,11 @@ class Core:
         fields = [(11, child), (37, "V1"), (39, status), (41, orig), (102, reason), (434, response)]
         return self.message(session, "9", fields)
 
-    def quote(self, symbol: str, bid: float, ask: float, last: float = 0):
-        """A quote for an instrument, now."""
+    def quote(self, symbol: str, bid: float, ask: float, last: float = 0, time_ns: int = 0):
+        """A quote for an instrument, now or (`time_ns` of the gateway's clock) as of then."""
         prices = (round(price * E8) for price in (bid, ask, last))
-        return self.apply(Event(a.QUOTE, self.time_ns, value=(self.state.instruments[symbol], *prices)))
+        value = (self.state.instruments[symbol], *prices, 0, 0, 0, time_ns)
+        return self.apply(Event(a.QUOTE, self.time_ns, value=value))
 
     def logon(self, session: str, reset: bool = False):
         """A session logs on; with `reset` its sequence numbers begin anew."""
@@ -221,6 +222,68 @@ class Core:
         """A person says what became of the order in a row: a.GONE or a.WORKING, and how much of it has traded."""
         value = (order, verdict, round(Decimal(cum) * E8))
         return self.apply(Event(a.RESOLVE, self.time_ns, data=who.encode(), value=value))
+
+    def status_request(self, cl_ord_id: str, session: str = "EMS1", side="1", symbol="AAPL", **more):
+        """OrderStatusRequest of an EMS."""
+        fields = {11: cl_ord_id, 54: side, 55: symbol} | {int(key[1:]): value for key, value in more.items()}
+        return self.message(session, "H", sorted((tag, v) for tag, v in fields.items() if v is not None))
+
+    def hours(self, is_open: bool):
+        """The trading day begins, or orders must wait for the next."""
+        return self.apply(Event(a.HOURS, self.time_ns, value=(int(is_open),)))
+
+    def kill(self, scope: int, name: str = "", on: bool = True, who: str = "alice: because"):
+        """A kill switch is set, or (`on` False) released; the sweep that it begins is not under way yet."""
+        value = (self.state.entities[scope, name], int(on), self.time_ns)
+        return self.apply(Event(a.KILL, self.time_ns, data=who.encode(), value=value))
+
+    def sweep(self):
+        """Apply SWEEP events while a sweep is under way, as the service does."""
+        sent = []
+        while self.record.sweep_row != a.NONE:
+            sent += self.apply(Event(a.SWEEP, self.time_ns))
+        return sent
+
+    def killed(self, scope: int, name: str = ""):
+        """A kill switch is set and swept for; returns what goes to venues."""
+        return [output for output in self.kill(scope, name) + self.sweep() if output[0]]
+
+    def later(self, seconds: float):
+        """Time passes: a tick and the sweep that it begins; returns what goes out."""
+        self.wait(seconds)
+        return self.tick() + self.sweep()
+
+    def cancel_by_person(self, order: int, who: str = "alice: by phone"):
+        """A person cancels the order in a row."""
+        return self.apply(Event(a.CANCEL, self.time_ns, data=who.encode(), value=(order,))) + self.sweep()
+
+    def push(
+        self,
+        limit: int,
+        value: int,
+        entity: tuple[int, str] = (a.ACCOUNT, "ACC1"),
+        symbol: str = "",
+        source: int = 0,
+        epoch: int = 1,
+        model: int = 0,
+        seconds: float = 0,
+    ):
+        """A publisher pushes a limit, in the state's units; it expires in so many seconds (0: never)."""
+        instrument = self.state.instruments[symbol] if symbol else a.NONE
+        expires_ns = self.time_ns + round(seconds * 10**9) if seconds else 0
+        row = self.state.entities[entity]
+        value_ = (source, row, instrument, limit, value, epoch, model, expires_ns)
+        return self.apply(Event(a.PARAMETER, self.time_ns, value=value_))
+
+    def give_back(self, limit: int, entity: tuple[int, str] = (a.ACCOUNT, "ACC1"), symbol: str = "", source: int = 0):
+        """A person gives a pushed limit back."""
+        instrument = self.state.instruments[symbol] if symbol else a.NONE
+        value = (source, self.state.entities[entity], instrument, limit)
+        return self.apply(Event(a.RELEASE, self.time_ns, data=b"alice: done", value=value))
+
+    def source(self, source: int, up: bool):
+        """A publisher is heard again, or has gone silent."""
+        return self.apply(Event(a.SOURCE, self.time_ns, value=(source, int(up))))
 
     def journal(self, blocked: bool):
         """The journal cannot take orders any more, or can again."""
