@@ -1,14 +1,16 @@
-"""The demonstration: three venues, the gateway, three EMS; orders pass and are refused before you, and are counted.
+"""The demonstration: three venues, the gateway, three EMS, a calibrator. Orders pass and are refused before you, limits
+tighten, the kill switch is set; and everything is counted.
 
-    tidegate demo            # about half a minute
+    tidegate demo            # about a minute
     tidegate demo --serve    # the same, then everything stays up for you to connect
 
-What must come of each order is counted as it is sent (`tools.demo_scenario`) and held against what the EMS got, what
-the gateway's state says and what the venues did. The exit status is 0 when all agree.
+What must come of each order is counted as it is sent (`tools.demo_scenario`, `tools.demo_controls`) and held against
+what the EMS got, what the gateway's state says and what the venues did. The exit status is 0 when all agree.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -35,11 +37,14 @@ from gateway.core.layout import VENUE
 from gateway.settings import load_settings
 from gateway.state import State, map_state
 from gateway.warmup import warm_up
+from tools.calibrator import CalibratorProcess
+from tools.demo_controls import SOURCE, Controls
 from tools.demo_scenario import FILL_SLICE, SEED, Answers, Script
 from tools.demo_stage import BUY, DemoVenue, markets
 from tools.demo_view import View, account_positions
 from tools.ems import Ems, EmsConfig
 from tools.exchange import Rules, VenueOrder
+from tools.fix_text import first
 from tools.matching_book import E8
 from tools.quickfix_peer import LoggedMessage, SessionConfig, free_port
 from tools.venue import VenueConfig
@@ -49,6 +54,7 @@ CAPACITY = "small"
 START_TIMEOUT_S = 120.0
 VENUES = {"XNAS": "FIX.4.4", "XNYS": "FIX.4.4", "XEUR": "FIX.4.2"}
 EMS = {"EMS1": "FIX.4.4", "EMS2": "FIX.4.4", "EMS3": "FIX.4.2"}
+EXTRA: dict[str, dict[str, Any]] = {"EMS3": {"accounts": ["FUTURES", "ARB"]}, "XNAS": {"mass_cancel": True}}
 GATEWAY_COMP_ID = "TIDEGATE"
 LOGON_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 15.0
@@ -66,7 +72,8 @@ class GatewayProcess:
     def __init__(self, config: Path) -> None:
         self._config = config
         self._log: deque[str] = deque(maxlen=500)
-        self._alerts = 0
+        self._alerts: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
         self._up = threading.Event()
 
     def __enter__(self) -> Self:
@@ -109,9 +116,14 @@ class GatewayProcess:
         raise GatewayEnded(f"the gateway ended with status {status}; the end of its log:\n{self._tail()}")
 
     @property
-    def alerts(self) -> int:
-        """Alerts and faults in the log."""
-        return self._alerts
+    def alerts(self) -> Counter[str]:
+        """Alerts in the log, by kind."""
+        return self._alerts.copy()
+
+    @property
+    def errors(self) -> Counter[str]:
+        """What else is logged as an error or worse, by event."""
+        return self._errors.copy()
 
     def _tail(self) -> str:
         return "\n".join(list(self._log)[-SHOWN_LOG_LINES:]) or "(empty)"
@@ -119,11 +131,16 @@ class GatewayProcess:
     def _read(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            self._log.append(line.rstrip("\n"))
+            if '"event": "decision"' not in line:  # there are hundreds, and the screen tells them
+                self._log.append(line.rstrip("\n"))
             if '"event": "gateway is up"' in line:
                 self._up.set()
             if '"level": "error"' in line or '"level": "critical"' in line:
-                self._alerts += 1
+                entry = json.loads(line)
+                if entry["event"] == "alert":
+                    self._alerts[entry["text"].partition(":")[0]] += 1
+                else:
+                    self._errors[entry["event"]] += 1
 
 
 @dataclass(frozen=True)
@@ -188,11 +205,12 @@ def _end(_: int, frame: FrameType | None) -> None:
 
 
 def _run(folder: Path, console: Console, serve: bool, fast: bool) -> int:
-    console.print("Starting venues and gateway; the first start compiles the kernels, about 40 s.")
+    console.print("Starting venues and gateway; the first start compiles the kernels, about a minute.")
     warm_up(CAPACITY, console)
     with ExitStack() as stack:
         venues = {name: stack.enter_context(_venue(name, begin)) for name, begin in VENUES.items()}
-        config, port = write_config(folder, venues)
+        calibrator = stack.enter_context(CalibratorProcess(folder / SOURCE))
+        config, port = write_config(folder, venues, calibrator.path)
         gateway = stack.enter_context(GatewayProcess(config))
         gateway.wait_up()
         settings = load_settings(config)
@@ -202,8 +220,9 @@ def _run(folder: Path, console: Console, serve: bool, fast: bool) -> int:
         with ExitStack() as clients:
             ems = {name: clients.enter_context(_ems(name, begin, port, answers, view)) for name, begin in EMS.items()}
             script = Script(ems, venues, answers, state, gateway.check, view.caption, fast)
-            failure = _play(script, view, gateway)
-            status = summarize(summary_rows(script, gateway, opening), console)
+            controls = Controls(script, calibrator, config, view.note)
+            failure = _play(script, controls, view, gateway)
+            status = summarize(summary_rows(script, controls, gateway, opening), console)
             if failure:
                 console.print(f"the script stopped: {failure}", style="bold red", markup=False, highlight=False)
                 return 1
@@ -212,20 +231,22 @@ def _run(folder: Path, console: Console, serve: bool, fast: bool) -> int:
         return status
 
 
-def _play(script: Script, view: View, gateway: GatewayProcess) -> Exception | None:
+def _play(script: Script, controls: Controls, view: View, gateway: GatewayProcess) -> Exception | None:
     """Wait until everybody is there, and run the script; returns what stopped it. A dead gateway is raised."""
     for ems in script.ems.values():
         ems.wait_logged_on(LOGON_TIMEOUT_S)
     for name in (*EMS, *VENUES):
         script.wait_session(name, up=True)
-    s = script.state.record
     for symbol in script.markets:
-        row = script.state.instruments[symbol]
-        script.wait(lambda row=row: s.instruments[row].bid_e8 > 0, f"a price of {symbol}")  # type: ignore[misc]
+        script.wait_price(symbol)
     try:
         with view:
             script.run()
-            script.pause(1.5)
+            controls.calibrate()
+            script.flow("Back to business: good orders, and a bad one now and then", 170, bad_share=0.1)
+            controls.kill()
+            controls.rearm()
+            script.pause(1.0)
     except (TimeoutError, ConnectionError, RuntimeError) as error:
         gateway.check(patience_s=1.0)  # the likeliest reason, noticed a moment after its sessions are gone
         return error
@@ -245,6 +266,7 @@ def _venue(name: str, begin_string: str) -> DemoVenue:
         liquidity=quotes,
         replenish_s=0,
         md_interval_s=1.0,
+        md_incremental=name == "XNYS",
         seed=SEED,
     )
     return DemoVenue(config)
@@ -261,8 +283,10 @@ def _ems(name: str, begin_string: str, port: int, answers: Answers, view: View) 
     return Ems(config)
 
 
-def write_config(folder: Path, venues: Mapping[str, DemoVenue]) -> tuple[Path, int]:
-    """The example config in `folder`, with its own ports and state folder; returns the main file and the EMS port."""
+def write_config(folder: Path, venues: Mapping[str, DemoVenue], pushed: Path) -> tuple[Path, int]:
+    """The example config in `folder`, with its own ports and state folder, and a calibrator that pushes limits by way
+    of the file `pushed`; returns the main file and the EMS port.
+    """
     path = folder / "config" / "gateway.yaml"
     shutil.copytree(shipped("config"), path.parent)
     config: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
@@ -273,11 +297,16 @@ def write_config(folder: Path, venues: Mapping[str, DemoVenue]) -> tuple[Path, i
             session["listen"] = f"{HOST}:{port}"
         else:
             session |= {"connect": f"{HOST}:{venues[session['id']].port}", "reconnect": 1}
+        if session["id"] in EXTRA:
+            session |= EXTRA[session["id"]]
+    config["parameters"] = {"sources": [{"id": SOURCE, "file": str(pushed), "max_silence": "1s"}]}
     path.write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
     return path, port
 
 
-def summary_rows(script: Script, gateway: GatewayProcess, opening: Mapping[tuple[str, str], int]) -> list[Row]:
+def summary_rows(
+    script: Script, controls: Controls, gateway: GatewayProcess, opening: Mapping[tuple[str, str], int]
+) -> list[Row]:
     """Every count that the script can foretell, beside what EMS, gateway and venues say.
 
     `opening` is the opening position (e8) by account and symbol.
@@ -304,10 +333,11 @@ def summary_rows(script: Script, gateway: GatewayProcess, opening: Mapping[tuple
     return [
         *rows,
         *_position_rows(script, everything, opening),
-        Row("alerts of the gateway", 0, gateway=gateway.alerts),
+        *_control_rows(script, controls, gateway),
     ]
 
 
+TOLD_BY_AN_ALERT_TOO = Counter({"kill switch set": 1, "pushed limit is not used, it is held": 1})
 REFUSALS = {*(check.name for check in CHECKS), "several checks at once"}
 ORDER_OF_ROWS = (
     *("orders accepted", "fills"),
@@ -315,8 +345,28 @@ ORDER_OF_ROWS = (
     *("refused: several checks at once", "replaces accepted"),
     *(f"replaces refused: {check.name}" for check in CHECKS),
     *("replaces refused: too late at the venue", "cancels accepted", "cancels refused: too late at the venue"),
-    *("cancels refused: unknown order", "cancels refused: venue down"),
+    *("cancels refused: unknown order", "cancels refused: venue down", "canceled by the kill switch"),
+    *("refusals that name a pushed limit", "status requests answered"),
 )
+
+
+def _control_rows(script: Script, controls: Controls, gateway: GatewayProcess) -> list[Row]:
+    """What came of the calibrator and the kill switch; alerts; and what a strict dictionary would not have."""
+    of_venues = [Counter(first(m.fields, 35) for m in venue.log) for venue in script.venues.values()]
+    refused = [sum(len(peer.refused) for peer in peers.values()) for peers in (script.ems, script.venues)]
+    alerts, errors = gateway.alerts, gateway.errors
+    return [
+        Row("pushed limits held, no calibrator", 1, gateway=controls.held),
+        Row("kills that end: no open orders", 1, gateway=len(controls.proven)),
+        Row("mass cancels (35=q) of the kill", 1, venues=sum(types["q"] for types in of_venues)),
+        Row("venues that tell changes (35=X)", 1, venues=sum(types["X"] > 0 for types in of_venues)),
+        Row("messages that break the FIX rules", 0, ems=refused[0], venues=refused[1]),
+        *(
+            Row(f"alert: {kind}", controls.alerts[kind], gateway=alerts[kind])
+            for kind in sorted({*controls.alerts, *alerts})
+        ),
+        Row("other errors of the gateway", 0, gateway=sum((errors - TOLD_BY_AN_ALERT_TOO).values())),
+    ]
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -358,7 +408,7 @@ def _serve(gateway: GatewayProcess, port: int, console: Console) -> None:
     raw = f"{python} -m tools.raw_client {HOST}:{port} --sender EMS1 --target {GATEWAY_COMP_ID}"
     lines = (
         f"\nEverything stays up. The gateway listens on {HOST}:{port} and calls itself {GATEWAY_COMP_ID}. You can be",
-        "  EMS1 (FIX.4.4, accounts ALPHA and BETA), EMS2 (FIX.4.4, PENSION and HEDGE) or EMS3 (FIX.4.2, FUTURES).",
+        "  EMS1 (FIX.4.4, accounts ALPHA and BETA), EMS2 (FIX.4.4, PENSION and HEDGE) or EMS3 (FIX.4.2, FUTURES, ARB).",
         "In another terminal, a random flow:",
         f"  {ems} --symbols AAPL:187.5",
         "an order that is refused:",

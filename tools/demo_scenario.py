@@ -34,6 +34,8 @@ REASONS = {
     "the venue is not logged on": "venue down",
 }
 TRADER_TAG, STRATEGY_TAG = 50, 7001
+BY_KILL_SWITCH = "canceled by the gateway: kill switch"
+PUSHED = "parameters #"
 
 
 class Answers:
@@ -49,12 +51,16 @@ class Answers:
         outcome = "" if entry.sent else outcome_of(entry.fields)
         if outcome:
             self.outcomes[outcome] += 1
+            if PUSHED in first(entry.fields, 58):
+                self.outcomes["refusals that name a pushed limit"] += 1
             self.by_id[ems, first(entry.fields, 11)] += 1
 
 
 def outcome_of(fields: Fields) -> str:
     """Row of the summary that a message to an EMS counts in; empty for session upkeep."""
     text = first(fields, 58)
+    if is_status(fields):
+        return "status requests answered"
     match first(fields, 35), first(fields, 150):
         case "8", "0":
             return "orders accepted"
@@ -64,6 +70,8 @@ def outcome_of(fields: Fields) -> str:
             return "fills"
         case "8", "5":
             return "replaces accepted"
+        case "8", "4" if text.startswith(BY_KILL_SWITCH):
+            return "canceled by the kill switch"
         case "8", "4":
             return "cancels accepted"
         case "9", _:
@@ -74,6 +82,11 @@ def outcome_of(fields: Fields) -> str:
         case "8", other:
             return f"other report: 150={other}"
     return ""
+
+
+def is_status(fields: Fields) -> bool:
+    """Whether an ExecutionReport answers an OrderStatusRequest."""
+    return first(fields, 150) == "I" or first(fields, 20) == "3"
 
 
 def checks_of(text: str) -> str:
@@ -123,22 +136,27 @@ class Script:
         self._sent: set[tuple[str, str, str, int, Decimal]] = set()
 
     def run(self) -> None:
-        """The whole show."""
+        """All acts but those that steer the gateway, see `tools.demo_controls`."""
         self.flow("Orders of three EMS pass the gateway to three venues", 90)
         self.parade()
         self.changes()
+        self.versions()
         self.too_late()
         self.exit_over_the_limit()
+        self.market_moves()
         self.floods()
         self.venue_down()
-        self.flow("Back to business: good orders, and a bad one now and then", 170, bad_share=0.1)
 
     # Acts
 
     def flow(self, caption: str, steps: int, bad_share: float = 0.0) -> None:
         """A random flow of orders that trade, orders that rest, replaces, cancels and some bad orders."""
         self.caption(caption)
-        for _ in range(steps):
+        self.steps(steps, bad_share)
+
+    def steps(self, count: int, bad_share: float = 0.0) -> None:
+        """So many steps of the random flow."""
+        for _ in range(count):
             self._move_market()
             draw = self._random.random()
             mine = [order for order in self.working if order.symbol != ACTS_ONLY]
@@ -174,7 +192,7 @@ class Script:
         self.pause(0.5)
         self.caption("What breaks the dictionary draws 35=3, what is not served 35=j")
         self._malformed("3", "D", [(11, "no-side"), (21, "1"), (55, "AAPL"), (38, "10"), (40, "1"), (60, utc_now())])
-        self._malformed("j", "H", [(11, "status"), (55, "AAPL"), (54, BUY)])
+        self._malformed("j", "q", [(11, "all"), (530, "7"), (60, utc_now())])
 
     def changes(self) -> None:
         """Replaces that pass and that are refused; a partial fill; a cancel; a cancel of nothing."""
@@ -204,6 +222,41 @@ class Script:
         venue.set_liquidity(market.quote())
         self._filled(order, 300)
         self.pause(0.4)
+
+    def versions(self) -> None:
+        """An EMS of one FIX version trades on a venue of the other; each hears its own."""
+        self.caption("EMS3 speaks FIX 4.2, XNAS 4.4: an order, a replace, a status, a cancel, a fill")
+        order = self.rest("EMS3", "ARB", "AAPL", BUY, 100, Decimal("183"))
+        self.replace(order, 120, Decimal("183.10"))
+        self.status(order)
+        self.cancel(order)
+        self.trade("EMS3", "ARB", "AAPL", BUY, 250)
+        self.pause(0.8)
+        self.caption("EMS2 speaks FIX 4.4, XEUR 4.2: the same the other way round")
+        order = self.rest("EMS2", "HEDGE", "FESX", SELL, 5, Decimal("5001"))
+        self.replace(order, 7, Decimal("5002"))
+        self.status(order)
+        self.cancel(order)
+        self.trade("EMS2", "HEDGE", "FESX", SELL, 6)
+        self.pause(0.8)
+
+    def market_moves(self) -> None:
+        """The collar follows the market data."""
+        market, venue = self.markets["KO"], self.venues["XNYS"]
+        self.caption("PRICE_COLLAR: 63.50 is more than 5% above the market")
+        self.refused("refused: PRICE_COLLAR", "EMS1", "ALPHA", "KO", BUY, 100, "63.50")
+        self.pause(0.5)
+        self.caption(
+            "XNYS moves up by a dollar, tells it by 35=X, and the collar with it: 63.50 passes, and fills at 61.01"
+        )
+        market.offset = 100
+        venue.set_liquidity(market.quote())
+        self.wait_price("KO")
+        self.trade("EMS1", "ALPHA", "KO", BUY, 110, Decimal("63.50"))
+        self.pause(0.8)
+        market.offset = 0
+        venue.set_liquidity(market.quote())
+        self.wait_price("KO")
 
     def too_late(self) -> None:
         """The venue fills an order when the replace, then the cancel, has left the gateway."""
@@ -270,9 +323,11 @@ class Script:
 
     # Steps: each sends one message, waits for its answers and counts what must have come
 
-    def trade(self, ems: str, account: str, symbol: str, side: str, quantity: int) -> None:
+    def trade(
+        self, ems: str, account: str, symbol: str, side: str, quantity: int, price: Decimal | None = None
+    ) -> None:
         """An order that the house quote fills at once, in slices."""
-        price = self.markets[symbol].price(CROSSING_TICKS if side == BUY else -CROSSING_TICKS)
+        price = price or self.markets[symbol].price(CROSSING_TICKS if side == BUY else -CROSSING_TICKS)
         fills = -(-quantity // FILL_SLICE)
         order = self.rest(ems, account, symbol, side, quantity, price, fills=fills)
         self._traded(order, quantity)
@@ -327,6 +382,25 @@ class Script:
         """A cancel that is accepted."""
         self._expect("cancels accepted", order.ems, self.ems[order.ems].cancel(order.cl_ord_id))
         self.working.remove(order)
+
+    def status(self, order: Working) -> None:
+        """An OrderStatusRequest, which the gateway answers itself."""
+        row = "status requests answered"
+        self.expected[row] += 1
+        self.ems[order.ems].order_status(order.cl_ord_id)
+        self.wait_outcome(row)
+
+    def wait_outcome(self, row: str) -> None:
+        """Wait until the EMS have got as many answers of a kind as they must."""
+        what = f"{self.expected[row]} x {row}"
+        self._until(self.ems["EMS1"], lambda: self.answers.outcomes[row] >= self.expected[row], what)
+
+    def wait_price(self, symbol: str) -> None:
+        """Wait until the gateway knows the house quote of a symbol."""
+        quote, row = self.markets[symbol].quote(), self.state.instruments[symbol]
+        instrument = self.state.record.instruments[row]
+        wanted = (quote.bid_e8, quote.ask_e8)
+        self.wait(lambda: (int(instrument.bid_e8), int(instrument.ask_e8)) == wanted, f"the price of {symbol}")
 
     def wait_session(self, name: str, up: bool) -> None:
         """Wait until the gateway has noticed that a session is up, or down."""
@@ -406,7 +480,7 @@ class Script:
         row = f"messages refused: 35={answer}"
         self.expected[row] += 1
         self.ems["EMS1"].send_raw(msg_type, body)
-        self._until(self.ems["EMS1"], lambda: self.answers.outcomes[row] >= self.expected[row], row)
+        self.wait_outcome(row)
         self.pause(0.4)
 
     # Random choices

@@ -100,6 +100,17 @@ BAD_ORDERS = (
     Bad("PRICE_COLLAR", "a buy 10% above the market", "EMS1", "BETA", "AAPL", BUY, 10, "206.25"),
     Bad("MAX_ORDER_NOTIONAL", "1.2 million where 1 million is the most", "EMS1", "ALPHA", "MSFT", BUY, 3000, "405"),
     Bad("MAX_LONG", "too much of one instrument for one account", "EMS1", "BETA", "KO", BUY, 1500, "59"),
+    Bad(
+        "TRANSLATION",
+        "what FIX 4.2 of the venue has no word for",
+        "EMS2",
+        "HEDGE",
+        "FESX",
+        BUY,
+        1,
+        "4900",
+        [(528, "G")],
+    ),
     Bad("MAX_SHORT", "a short sale in a long-only account", "EMS2", "PENSION", "MSFT", SELL, 10, "411"),
 )
 FLOW = (  # EMS, account, symbol, sides
@@ -111,5 +122,7 @@ FLOW = (  # EMS, account, symbol, sides
     ("EMS2", "HEDGE", "IBM", BUY + SELL),
     ("EMS2", "PENSION", "AAPL", BUY),
     ("EMS2", "PENSION", "IBM", BUY),
+    ("EMS2", "HEDGE", "FESX", BUY + SELL),
     ("EMS3", "FUTURES", "FESX", BUY + SELL),
+    ("EMS3", "ARB", "MSFT", BUY + SELL),
 )

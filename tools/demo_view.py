@@ -6,6 +6,7 @@ printed line by line instead.
 
 from __future__ import annotations
 
+import textwrap
 import threading
 from collections import deque
 from itertools import zip_longest
@@ -19,13 +20,16 @@ from rich.panel import Panel
 from rich.text import Text
 
 from gateway.core import layout as a
-from gateway.core.catalogue import CHECKS
+from gateway.core.catalogue import CHECKS, LIMITS
+from gateway.params.pushed import limit_text
 from gateway.state import State
+from tools.demo_scenario import BY_KILL_SWITCH, is_status
 from tools.fix_text import Fields, first
 from tools.matching_book import E8
 from tools.quickfix_peer import LoggedMessage
 
 SIDE_WIDTH = 26
+STATES = {"0": "is working", "1": "is partially filled", "2": "is filled", "4": "is canceled", "5": "is working"}
 SIDES = {"1": "buy", "2": "sell", "5": "sell short"}
 KEPT_LINES = 200
 LIVE_WIDTH = 90  # a narrower terminal gets plain lines
@@ -47,12 +51,19 @@ class Line:
             head.append(" " * (width - len(head) - len(self.outcome)) + self.outcome, self.style)
             return [head]
         head.truncate(width)
-        words, rows = self.outcome.split(" "), [""]
-        for word in words:
-            if rows[-1] and len(rows[-1]) + 1 + len(word) > width - 2:
-                rows.append("")
-            rows[-1] += (" " if rows[-1] else "") + word
-        return [head, *(Text("  " + row, self.style) for row in rows)]
+        return [head, *(Text("  " + row, self.style) for row in wrap(self.outcome, width - 2))]
+
+
+class Note(Line):
+    """A line of a command that a person runs, or of its output."""
+
+    def __init__(self, text: str, style: str) -> None:
+        super().__init__("", text)
+        self.style = style
+
+    def rows(self, width: int) -> list[Text]:
+        """The line in rows of at most `width`."""
+        return [Text(row, self.style) for row in wrap(self.request, width)]
 
 
 class View:
@@ -85,12 +96,19 @@ class View:
         if not self._live:
             self.console.print(f"\n== {text}", markup=False, highlight=False, soft_wrap=True)
 
+    def note(self, text: str, style: str) -> None:
+        """Show a line of a command, or of its output."""
+        with self._lock:
+            self._lines.append(Note(text, style))
+        if not self._live:
+            self.console.print(f"   {text}", style=style, markup=False, highlight=False, soft_wrap=True)
+
     def seen(self, ems: str, entry: LoggedMessage) -> None:
         """Take a message that passed at an EMS; called in the threads of the EMS."""
         fields = entry.fields
         cl_ord_id, kind = first(fields, 11), first(fields, 35)
         with self._lock:
-            if entry.sent and kind in ("D", "F", "G", "H"):
+            if entry.sent and kind in ("D", "F", "G", "H", "q"):
                 line = self._by_id[ems, cl_ord_id] = Line(ems, _request(fields))
                 self._lines.append(line)
                 return
@@ -137,6 +155,7 @@ class View:
                     text.append("● ", "green" if session.up else "bold red")
                     text.append(f"{_name(s.entities[int(session.entity)]):9}", "default" if session.up else "bold red")
             text.append("\n")
+        self._add_steering(text)
         text.append("\n")
         text.append(f"{'accepted':18}", "green").append(f"{int(s.accepted_orders):4}\n")
         text.append(f"{'refused':18}", "red").append(f"{int(s.refused_orders):4}\n")
@@ -144,6 +163,24 @@ class View:
             if s.check_fired[check.id]:
                 text.append(f"{check.name:18}", "dim").append(f"{int(s.check_fired[check.id]):4}\n")
         return text
+
+    def _add_steering(self, text: Text) -> None:
+        """Append what people and publishers have done to the gateway: kill switches, pushed limits."""
+        s = self.state.record
+        if s.entities[0].killed:
+            text.append(f"\n{'KILLED':^{SIDE_WIDTH - 4}}\n", "bold white on red")
+        for source in s.sources[: int(s.source_count)]:
+            text.append("\n● ", "green" if source.up else "bold red")
+            text.append(f"{_name(source)}{'' if source.up else ' silent'}\n", "default" if source.up else "bold red")
+        for row in range(int(s.parameter_count)):
+            pushed = s.parameters[row]
+            if pushed.state not in (a.VALID, a.HELD):
+                continue
+            limit = LIMITS[int(pushed.limit)]
+            text.append(f"{_name(s.entities[int(pushed.entity)])} {limit.key}\n", "dim")
+            held = pushed.state == a.HELD
+            value = limit_text(limit.index, int(pushed.effective)).split(".")[0]
+            text.append(f"  {value} #{int(pushed.epoch)}{' held' if held else ''}\n", "bold red" if held else "cyan")
 
     def _decisions(self, width: int, height: int) -> Panel:
         rows: list[Text] = []
@@ -173,6 +210,11 @@ class View:
             text.append(f"{side:4} ", "green" if side == "buy" else "red")
             text.append(f"{leaves:4} {symbols[int(order.instrument)]:5}{_price(request.price_e8):>7}\n")
         return text
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """A text in rows of at most `width`; one row where there is none."""
+    return textwrap.wrap(text, width, break_on_hyphens=False) or [""]
 
 
 def account_positions(state: State) -> dict[tuple[str, str], int]:
@@ -206,15 +248,21 @@ def _request(fields: Fields) -> str:
             return f"replace {symbol}: {quantity}{price}"
         case "F":
             return f"cancel {symbol}"
-    return f"status of {symbol}?"
+        case "H":
+            return f"status of {symbol}?"
+    return "mass cancel"
 
 
 def _outcome(fields: Fields) -> tuple[str, str]:
     """What an answer says, and its style."""
     text = first(fields, 58)
     kind, exec_type = first(fields, 35), first(fields, 150)
+    if is_status(fields):
+        return STATES.get(first(fields, 39), f"39={first(fields, 39)}"), "cyan"
     if kind in ("9", "3", "j") or exec_type == "8":
         return text, "red"
+    if exec_type == "4" and text.startswith(BY_KILL_SWITCH):
+        return "killed", "bold red"
     if exec_type in ("F", "1", "2"):
         leaves = first(fields, 151)
         return ("filled" if leaves == "0" else f"filled {first(fields, 14)}, {leaves} open"), "bold green"

@@ -151,6 +151,11 @@ class Ems(Peer):
         self._call(lambda: self._send_order("F", body, self._chains[orig_cl_ord_id]))
         return cl_ord_id
 
+    def order_status(self, cl_ord_id: str, *, extra: Iterable[tuple[int, str]] = ()) -> None:
+        """Send an OrderStatusRequest for an order by a ClOrdID of its chain; the answer is among its reports."""
+        order = self._chain(cl_ord_id)
+        self._call(lambda: self._send_checked("H", [(11, cl_ord_id), (55, order.symbol), (54, order.side), *extra]))
+
     def send_raw(self, msg_type: str, body_fields: Fields) -> None:
         """Send any application message, fields as given; header tags such as 50 or 97 go to the header."""
         self._call(lambda: self._send_checked(msg_type, body_fields))

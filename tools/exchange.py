@@ -92,7 +92,7 @@ class Rules:
     pending_acks: bool = False
     """Send PendingNew, PendingCancel and PendingReplace reports first."""
     mass_cancel: bool = True
-    """Serve OrderMassCancelRequest (35=q, FIX 4.4)."""
+    """Serve OrderMassCancelRequest (35=q, FIX 4.4) for all orders (530=7) or those of a symbol (530=1)."""
     reject_probability: float = 0.0
     reject_rule: Callable[[Fields], str | None] | None = None
     """Called with each new order; a text it returns rejects the order."""
@@ -213,13 +213,21 @@ class Exchange:
         return [self._report(order, "I", exec_id="0", extra=extra)]
 
     def _mass_cancel(self, session: str, message: Fields) -> list[Reply]:
+        """The report (35=r) acknowledges the request, so it comes before those of the orders."""
         scope, symbol = first(message, 530), first(message, 55)
-        body = [(11, first(message, 11)), (37, self._next_id("M")), (530, scope)]
-        if scope not in "17":
-            return [Reply(session, "r", [*body, (531, "0"), (532, "0"), (58, "scope is not served")])]
+        if scope not in ("1", "7"):
+            return [self.refuse_mass_cancel(session, message, "0", "scope is not served")]
+        if scope == "1" and (not symbol or (self.rules.listed and symbol not in self.rules.listed)):
+            return [self.refuse_mass_cancel(session, message, "1", f"unknown symbol {symbol}")]
         hit = [o for o in self.open_orders(session) if scope == "7" or o.symbol == symbol]
+        body = self._mass_cancel_report(message)
         reply = Reply(session, "r", [*body, (531, scope), (533, str(len(hit))), (60, utc_now())])
         return [reply, *(self._close(order, CANCELED, []) for order in hit)]
+
+    def _mass_cancel_report(self, message: Fields) -> Fields:
+        cl_ord_id = [(11, first(message, 11))] if first(message, 11) else []
+        symbol = [(55, first(message, 55))] if first(message, 55) else []
+        return [*cl_ord_id, (37, self._next_id("M")), (530, first(message, 530)), *symbol]
 
     # What the venue does of its own accord
 
@@ -233,6 +241,22 @@ class Exchange:
         if order.status not in OPEN:
             raise KeyError(f"{order_id} is not open")
         return [self._close(order, CANCELED, [(378, reason), (58, "unsolicited cancel")])]
+
+    def refuse_mass_cancel(self, session: str, message: Fields, reason: str, text: str) -> Reply:
+        """OrderMassCancelReport (35=r) that refuses; `reason` is 532."""
+        return Reply(session, "r", [*self._mass_cancel_report(message), (531, "0"), (532, reason), (58, text)])
+
+    def refuse_cancel(self, session: str, message: Fields, text: str) -> Reply:
+        """OrderCancelReject (35=9) of a cancel, broker option; the order works on."""
+        return self._cancel_reject(session, message, Refusal(text, "2"), "1")
+
+    def stray_fill(
+        self, session: str, symbol: str, side: str, quantity_e8: int, price_e8: int, cl_ord_id: str
+    ) -> Reply:
+        """A fill, in full, of an order that nobody sent."""
+        order = VenueOrder(session, self._next_id("O"), cl_ord_id, symbol, side, quantity_e8=quantity_e8)
+        order.price_e8 = price_e8
+        return self._fill(order, 0, quantity_e8, price_e8)
 
     def bust(self, exec_id: str) -> list[Reply]:
         """Break the trade of a fill, on both sides of it.
@@ -263,9 +287,16 @@ class Exchange:
         return replies
 
     def quote(self, symbol: str, buy: bool, price_e8: int, quantity_e8: int) -> list[Reply]:
-        """Set the house order of a side: price and full size; quantity 0 takes it away."""
-        name = f"HOUSE-{symbol}-{'B' if buy else 'S'}"
+        """Set the house order of a side: price and full size; quantity 0 takes it away.
+
+        One that would trade with it on the other side is taken away too.
+        """
+        name, other = (f"HOUSE-{symbol}-{'B' if side else 'S'}" for side in (buy, not buy))
         book = self.book(symbol)
+        for o in book.resting(not buy):
+            crossed = o.price_e8 <= price_e8 if buy else o.price_e8 >= price_e8
+            if o.order_id == other and quantity_e8 and crossed:
+                book.cancel(other)
         top_up = quantity_e8 and any(o.order_id == name and o.price_e8 == price_e8 for o in book.resting(buy))
         if top_up and book.leaves_e8(name) == quantity_e8:
             return []

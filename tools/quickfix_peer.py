@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -38,6 +40,8 @@ _LOGOUT_WAIT_S = 0.4
 _RECONNECT_S = 0.5
 _KEPT_MESSAGES = 200_000
 _UPKEEP_TYPES = frozenset("01245A")
+_KEPT_READS = 100
+_REFUSAL = re.compile(r"Message (\d+) Rejected: ?(.*)|Invalid message: (.*)", re.DOTALL)
 
 T = TypeVar("T")
 
@@ -123,6 +127,61 @@ class LoggedMessage:
     fields: Fields
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedMessage:
+    """A message that was read and refused below the application: by the dictionary, or because it is garbled."""
+
+    session: str
+    raw: str
+    """As it came; empty if it is too long ago."""
+    why: str
+
+
+class _SessionLog(fix.Log):
+    """What QuickFIX tells of a session: a message that it refuses reaches no callback, only its log."""
+
+    def __init__(self, peer: Peer, session: str) -> None:
+        super().__init__()
+        # The engine never gives a log back, and must not keep the peer with it
+        self._peer, self._session = weakref.proxy(peer), session
+        self._read: deque[str] = deque(maxlen=_KEPT_READS)
+
+    def clear(self) -> None:
+        pass
+
+    def backup(self) -> None:
+        pass
+
+    def onIncoming(self, raw: str) -> None:
+        self._read.append(raw)
+
+    def onOutgoing(self, raw: str) -> None:
+        pass
+
+    def onEvent(self, text: str) -> None:
+        if refusal := _REFUSAL.fullmatch(text):
+            number, why, garbled = refusal.groups()
+            found = (raw for raw in reversed(self._read) if not number or f"{SOH}34={number}{SOH}" in raw)
+            self._peer._refuse(RefusedMessage(self._session, next(found, ""), why if number else garbled))
+
+
+class _LogFactory(fix.LogFactory):
+    """Makes the log of each session."""
+
+    def __init__(self, peer: Peer) -> None:
+        super().__init__()
+        self._peer = peer
+
+    def create(self, *session_id: fix.SessionID) -> _SessionLog:
+        log = _SessionLog(self._peer, session_id[0].toString() if session_id else "")
+        # Left to do this, QuickFIX's wrapper would hand out a pointer that soon dangles
+        log.__disown__()
+        return log
+
+    def destroy(self, log: fix.Log) -> None:
+        pass
+
+
 class _Callbacks(fix.Application):
     """QuickFIX callbacks: they take text and hand on; what goes wrong here is kept for the peer's thread to raise."""
 
@@ -180,6 +239,7 @@ class Peer:
         self._inbox: deque[tuple[str, Fields]] = deque()
         self._header_extras: Fields = []
         self._logged: deque[LoggedMessage] = deque(maxlen=_KEPT_MESSAGES)
+        self._refused: deque[RefusedMessage] = deque(maxlen=_KEPT_MESSAGES)
         self._online: set[str] = set()
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -274,6 +334,14 @@ class Peer:
     def session_rejects(self) -> list[Fields]:
         """Session rejects (35=3) sent or received: a healthy conversation has none."""
         return [entry.fields for entry in self.log if first(entry.fields, 35) == "3"]
+
+    @property
+    def refused(self) -> list[RefusedMessage]:
+        """What this side's strict dictionary refused and garbled messages, oldest first: of a sound peer there are
+        none.
+        """
+        with self._changed:
+            return list(self._refused)
 
     def drop_connections(self, allow_reconnect: bool = True) -> None:
         """Close every connection without a Logout; `allow_reconnect=False` refuses logons until `allow_logon()`."""
@@ -398,7 +466,7 @@ class Peer:
             settings = fix.SessionSettings()
             settings.setFromString(self._settings_text())
             # QuickFIX keeps bare pointers to all of these
-            self._keep = (store, settings)
+            self._keep = (store, settings, _LogFactory(self))
             self._engine = self._make_engine()
             try:
                 self._engine.poll()
@@ -478,6 +546,11 @@ class Peer:
             if self._peer_config.connect:
                 self._connect_at = math.inf
             self._session_changed(session, False)
+            self._changed.notify_all()
+
+    def _refuse(self, message: RefusedMessage) -> None:
+        with self._changed:
+            self._refused.append(message)
             self._changed.notify_all()
 
     def _passed(self, sent: bool, session: str, raw: str) -> None:

@@ -1,4 +1,4 @@
-"""A FIX venue: order books, execution reports, market data snapshots and, on demand, faults.
+"""A FIX venue: order books, execution reports, market data and, on demand, faults.
 
     python -m tools.venue --port 9878 --session FIX.4.4:VENUE:GATEWAY --liquidity AAPL:187.40:500:187.60:500
 
@@ -28,6 +28,11 @@ from tools.matching_book import format_e8, parse_e8
 from tools.quickfix_peer import LoggedMessage, Peer, PeerConfig, SessionConfig
 
 _MAX_REQUESTS = 1_000_000
+
+NEW, CHANGE, DELETE = "0", "1", "2"  # MDUpdateAction(279)
+
+Levels = dict[str, tuple[int, int]]
+"""Price and quantity (e8; a reference price has quantity 0) by MDEntryType(269)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class VenueConfig(PeerConfig):
     """A snapshot is sent at least this often."""
     md_gap_s: float = 0.02
     """And no more often than this."""
+    md_incremental: bool = False
+    """After the first snapshot of a subscription send incremental refreshes (35=X) only."""
     seed: int = 0
     id_prefix: str | None = None
     """Start of OrderIDs and ExecIDs; None makes one from the clock, so that they differ after a restart."""
@@ -90,11 +97,25 @@ class Faults:
     """Send each fill twice, with the same ExecID: `possdup` marks the second 43=Y, `possresend` 97=Y, `plain` not."""
     refuse_orders: str = ""
     """Answer new orders with a session reject (`3`) or a business reject (`j`)."""
+    refuse_cancels: bool = False
+    """Answer cancels with an OrderCancelReject (35=9, broker option); the orders work on."""
+    refuse_mass_cancel: bool = False
+    """Answer mass cancels with 531=0 and 532=0 (not supported); the orders work on."""
     unknown_enum: bool = False
     """Send fills with an ExecType that no FIX version knows."""
 
     _COUNTS = {"drop-after": "drop_after", "cancel-all-after": "cancel_all_after", "bust-fill": "bust_fill"}
-    _IGNORES = {"ignore-orders": "D", "ignore-cancels": "F", "ignore-replaces": "G"}
+    _IGNORES = {
+        "ignore-orders": "D",
+        "ignore-cancels": "F",
+        "ignore-replaces": "G",
+        "ignore-mass-cancels": "q",
+    }
+    _SWITCHES = {
+        "refuse-cancels": "refuse_cancels",
+        "refuse-mass-cancel": "refuse_mass_cancel",
+        "unknown-enum": "unknown_enum",
+    }
 
     def set(self, text: str) -> None:
         """Set a fault from `name` or `name=value` as on the command line."""
@@ -107,13 +128,13 @@ class Faults:
             self.duplicate_fills = value
         elif name in ("session-reject", "business-reject") and not value:
             self.refuse_orders = "3" if name == "session-reject" else "j"
-        elif name == "unknown-enum" and not value:
-            self.unknown_enum = True
+        elif name in self._SWITCHES and not value:
+            setattr(self, self._SWITCHES[name], True)
         else:
-            counts, ignores = ", ".join(f"{n}=N" for n in self._COUNTS), ", ".join(self._IGNORES)
+            counts, others = ", ".join(f"{n}=N" for n in self._COUNTS), ", ".join([*self._IGNORES, *self._SWITCHES])
             raise ValueError(
-                f"fault: wanted {counts}, {ignores}, duplicate-fills=possdup|possresend|plain, session-reject, "
-                f"business-reject or unknown-enum, not {text!r}"
+                f"fault: wanted {counts}, {others}, duplicate-fills=possdup|possresend|plain, session-reject "
+                f"or business-reject, not {text!r}"
             )
 
 
@@ -122,9 +143,10 @@ class _Subscription:
     session: str
     request_id: str
     symbol: str
-    shown: Fields | None = None
+    shown: Levels | None = None
+    """What was sent last; None before the first snapshot."""
     sent_at: float = 0.0
-    """Monotonic time of the last snapshot, s."""
+    """Monotonic time of the last snapshot or refresh, s."""
 
 
 class Venue(Peer):
@@ -145,6 +167,7 @@ class Venue(Peer):
         self._replenish_due = 0.0
         self._orders_seen = 0
         self._fills_sent = 0
+        self._dont_knows: list[Fields] = []
         for quote in config.liquidity:
             self._place(quote)
 
@@ -161,6 +184,32 @@ class Venue(Peer):
         with self._changed:
             found = [order for key, order in self._exchange.by_cl_ord_id.items() if key[1] == cl_ord_id]
             return copy.deepcopy(found[-1]) if found else None
+
+    @property
+    def dont_knows(self) -> list[Fields]:
+        """Every DontKnowTrade (35=Q) received, oldest first."""
+        with self._changed:
+            return list(self._dont_knows)
+
+    def send_stray_fill(
+        self,
+        *,
+        symbol: str,
+        side: str = "1",
+        quantity_e8: int,
+        price_e8: int,
+        cl_ord_id: str = "STRAY",
+        session: str = "",
+    ) -> str:
+        """Report a fill of an order that nobody sent, to a session (by default the first); returns its ExecID."""
+        session = session or self.config.sessions[0].name
+
+        def send() -> str:
+            fill = self._exchange.stray_fill(session, symbol, side, quantity_e8, price_e8, cl_ord_id)
+            self._emit([fill])
+            return first(fill.body, 17)
+
+        return self._call(send)
 
     def bust(self, exec_id: str) -> None:
         """Break a trade by the ExecID of one of its fills; KeyError if there is none."""
@@ -217,6 +266,10 @@ class Venue(Peer):
                 self.drop_connections()
         if msg_type in ("3", "j") or msg_type in self.faults.ignore:
             return
+        if msg_type == "Q":
+            self._dont_knows.append(message)
+            self._changed.notify_all()
+            return
         if msg_type == "V":
             self._subscribe(session, message)
             return
@@ -226,6 +279,10 @@ class Venue(Peer):
         elif msg_type == "D" and self.faults.refuse_orders == "3":
             body = [(45, first(message, 34)), (372, "D"), (58, "session reject by fault")]
             self._emit([Reply(session, "3", body)])
+        elif msg_type == "F" and self.faults.refuse_cancels:
+            self._emit([self._exchange.refuse_cancel(session, message, "refused by fault")])
+        elif msg_type == "q" and self.faults.refuse_mass_cancel:
+            self._emit([self._exchange.refuse_mass_cancel(session, message, "0", "refused by fault")])
         else:
             self._emit(self._exchange.request(session, message))
         if msg_type == "D" and self._orders_seen == self.faults.cancel_all_after:
@@ -274,40 +331,63 @@ class Venue(Peer):
                 self._subscriptions[session, request_id, symbol] = subscription
 
     def _publish(self, now: float) -> None:
-        """Send the snapshots that are due: of what changed, and of what was not sent for the interval."""
+        """Send what is due: what changed, and what was not sent for the interval."""
         touched, self._exchange.touched = self._exchange.touched, set()
         for subscription in self._subscriptions.values():
-            changed = subscription.symbol in touched and self._entries(subscription.symbol) != subscription.shown
+            changed = subscription.symbol in touched and self._levels(subscription.symbol) != subscription.shown
             # A look is had ten times an interval, so what would be late at the next one is due now
-            if changed or now - subscription.sent_at >= 0.9 * self.config.md_interval_s:
+            due = now - subscription.sent_at >= 0.9 * self.config.md_interval_s
+            if not changed and not due:
+                continue
+            if self.config.md_incremental:
+                self._refresh(subscription, now, whole=due)
+            else:
                 self._snapshot(subscription, now)
 
     def _snapshot(self, subscription: _Subscription, now: float) -> None:
-        subscription.shown, subscription.sent_at = self._entries(subscription.symbol), now
-        header = [(262, subscription.request_id), (55, subscription.symbol)]
-        self._send(subscription.session, "W", header + subscription.shown)
+        subscription.shown, subscription.sent_at = self._levels(subscription.symbol), now
+        body = [(262, subscription.request_id), (55, subscription.symbol), (268, str(len(subscription.shown)))]
+        for kind, level in subscription.shown.items():
+            body += [(269, kind), *_level_fields(level)]
+        self._send(subscription.session, "W", body)
 
-    def _entries(self, symbol: str) -> Fields:
-        """Top of book and last trade as the group 268 of a snapshot."""
+    def _refresh(self, subscription: _Subscription, now: float, whole: bool) -> None:
+        """The difference to what was sent last as a 35=X; with `whole` what has not changed is sent again."""
+        old, new = subscription.shown or {}, self._levels(subscription.symbol)
+        subscription.shown, subscription.sent_at = new, now
+        entries: list[Fields] = []
+        for kind in sorted({*old, *new}):
+            entry = [(269, kind), (55, subscription.symbol)]
+            if kind not in new:
+                entries.append([(279, DELETE), *entry])
+            elif kind not in old:
+                entries.append([(279, NEW), *entry, *_level_fields(new[kind])])
+            elif whole or new[kind] != old[kind]:
+                entries.append([(279, CHANGE), *entry, *_level_fields(new[kind])])
+        if entries:
+            body = [(262, subscription.request_id), (268, str(len(entries)))]
+            self._send(subscription.session, "X", [*body, *(field for entry in entries for field in entry)])
+
+    def _levels(self, symbol: str) -> Levels:
+        """Top of book (0 bid, 1 offer) and last trade (2)."""
         book = self._exchange.book(symbol)
-        found = [("0", book.top(buy=True)), ("1", book.top(buy=False)), ("2", self._exchange.last_trade.get(symbol))]
-        entries = [(kind, *level) for kind, level in found if level]
-        body = [(268, str(len(entries)))]
-        for kind, price_e8, quantity_e8 in entries:
-            body += [(269, kind), (270, format_e8(price_e8))]
-            if quantity_e8:
-                body.append((271, format_e8(quantity_e8)))
-        return body
+        found = {"0": book.top(buy=True), "1": book.top(buy=False), "2": self._exchange.last_trade.get(symbol)}
+        return {kind: level for kind, level in found.items() if level}
 
     def _may_send(self, session: str, fields: Fields) -> bool:
         """Market data is worth nothing later: it is neither kept for the next logon nor resent."""
         stale = first(fields, 43) == "Y" or session not in self._online
-        return not (stale and first(fields, 35) in ("W", "Y"))
+        return not (stale and first(fields, 35) in ("W", "X", "Y"))
+
+
+def _level_fields(level: tuple[int, int]) -> Fields:
+    price_e8, quantity_e8 = level
+    return [(270, format_e8(price_e8)), *([(271, format_e8(quantity_e8))] if quantity_e8 else [])]
 
 
 def print_json(entry: LoggedMessage) -> None:
     """Print a message as one JSON line; heartbeats, sequence upkeep and market data are left out."""
-    if first(entry.fields, 35) not in ("0", "1", "2", "4", "W"):
+    if first(entry.fields, 35) not in ("0", "1", "2", "4", "W", "X"):
         line = {"time": utc_now(), "session": entry.session, "sent": entry.sent, "fields": entry.fields}
         print(json.dumps(line), flush=True)
 
@@ -375,6 +455,9 @@ def main(
     ] = False,
     fault: Annotated[list[str], typer.Option(help="Fault, e.g. drop-after=5, ignore-cancels; may be repeated.")] = [],  # noqa: B006
     md_interval: Annotated[float, typer.Option(help="Seconds between snapshots at most.")] = 0.5,
+    md_incremental: Annotated[
+        bool, typer.Option(help="Incremental refreshes (35=X) after the first snapshot.")
+    ] = False,
     dictionary: Annotated[Path | None, typer.Option(help="QuickFIX dictionary for all sessions.")] = None,
     reset_on_logon: Annotated[bool, typer.Option(help="Reset sequence numbers at logon.")] = False,
     store: Annotated[Path | None, typer.Option(help="Folder for persistent sequence numbers and messages.")] = None,
@@ -409,6 +492,7 @@ def main(
                 replenish_s=replenish,
                 latency_ms=latency_ms,
                 md_interval_s=md_interval,
+                md_incremental=md_incremental,
                 seed=seed,
             )
         )

@@ -17,7 +17,7 @@ from gateway.core.catalogue import CHECKS
 from tools.demo import Row, summarize
 
 DEMO = [sys.executable, "-m", "gateway.cli", "demo", "--fast"]
-NOT_PROVOKED = {"FAULT", "STALE_ORDER", "CAPACITY", "JOURNAL", "RECOVERY"}
+NOT_PROVOKED = {"FAULT", "STALE_ORDER", "CAPACITY", "JOURNAL", "RECOVERY", "TRADING_DAY"}
 TIMEOUT_S = 120
 
 
@@ -36,6 +36,7 @@ def test_everything_that_the_demonstration_foretells_comes_true(tmp_path: Path) 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "✗" not in done.stdout and re.search(r"all \d+ rows are right", done.stdout)
     fired = set(re.findall(r"│ (?:replaces )?refused: ([A-Z_]+) ", done.stdout))
+    assert re.search(r"parameters #\d+\)", done.stdout) and "\n   no open orders\n" in done.stdout
     assert fired == {check.name for check in CHECKS} - NOT_PROVOKED
     assert list(tmp_path.iterdir()) == []
 

@@ -227,6 +227,38 @@ def test_mass_cancel_and_unsupported_types(session: str) -> None:
     assert [o.cl_ord_id for o in venue.open_orders()] == ["other"]
 
 
+def test_a_house_quote_that_moves_far_does_not_trade_with_itself(session: str) -> None:
+    venue = Exchange(Rules())
+    for bid, ask in ((9, 11), (19, 21), (9, 11)):
+        replies = venue.quote("X", True, bid * E8, 50 * E8) + venue.quote("X", False, ask * E8, 50 * E8)
+        assert replies == [] and venue.last_trade == {}
+        assert (venue.book("X").top(True), venue.book("X").top(False)) == ((bid * E8, 50 * E8), (ask * E8, 50 * E8))
+
+
+def mass_cancel(scope: str, symbol: str = "") -> Fields:
+    return [(35, "q"), (34, "9"), (11, "m"), (530, scope), *([(55, symbol)] if symbol else [])]
+
+
+def test_mass_cancel_by_security_leaves_other_symbols() -> None:
+    venue = Exchange(Rules())
+    for name in ("a", "b"):
+        venue.request(OTHER, order(name))
+    venue.request(OTHER, [(tag, "Y" if tag == 55 else value) for tag, value in order("c")])
+    report, *closed = venue.request(OTHER, mass_cancel("1", "X"))
+    assert get(report, 530, 531, 533, 55) == ("1", "1", "2", "X") and first(report.body, 37)
+    assert [get(r, 11, 41, 150, 39, 151) for r in closed] == [(name, "", "4", "4", "0") for name in ("a", "b")]
+    assert [o.cl_ord_id for o in venue.open_orders()] == ["c"]
+
+
+@pytest.mark.parametrize(("scope", "symbol", "reason"), [("3", "", "0"), ("1", "Q", "1"), ("1", "", "1")])
+def test_mass_cancel_refusals(scope: str, symbol: str, reason: str) -> None:
+    venue = Exchange(Rules(listed=frozenset({"X"} if symbol else ())))
+    venue.request(OTHER, order("a"))
+    replies = venue.request(OTHER, mass_cancel(scope, symbol))
+    assert [get(r, 530, 531, 532, 533) for r in replies] == [(scope, "0", reason, "")]
+    assert [o.cl_ord_id for o in venue.open_orders()] == ["a"]
+
+
 def test_pending_acknowledgements(session: str) -> None:
     venue = Exchange(Rules(pending_acks=True))
     replies = venue.request(session, order("x", 100)) + venue.request(session, replace("y", "x", 50))

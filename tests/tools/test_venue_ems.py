@@ -115,6 +115,120 @@ def test_market_data_follows_the_book(start_pair: StartPair) -> None:
     assert snapshots("AAPL")[-1][:2] == [("0", "187", "100"), ("1", "188", "100")]
 
 
+def refreshes(ems: Ems) -> list[list[tuple[str, str, str]]]:
+    """Action, type and price of each entry of each 35=X."""
+    found = []
+    for message in (m for m in ems.messages if first(m, 35) == "X"):
+        entries: list[list[str]] = []
+        for tag, value in message:
+            if tag == 279:
+                entries.append([value, "", ""])
+            elif tag in (269, 270):
+                entries[-1][tag - 268] = value
+        found.append([(action, kind, price) for action, kind, price in entries])
+    return found
+
+
+def test_incremental_market_data_tells_what_changed_since_the_snapshot(start_pair: StartPair) -> None:
+    venue, ems = start_pair(liquidity=[QUOTE], md_incremental=True, md_interval_s=3600.0)
+    group = [(267, "3"), (269, "0"), (269, "1"), (269, "2"), (146, "1"), (55, "AAPL")]
+    ems.send_raw("V", [(262, "r1"), (263, "1"), (264, "1"), (265, "1"), *group])
+    ems.wait_for(lambda: ems.messages)
+    assert snapshot(ems.messages[0]) == [("0", "187.4", "500"), ("1", "187.6", "500")]
+    venue.set_liquidity(Liquidity.parse("AAPL:187.4:500:187.7:500"))
+    ems.wait_for(lambda: refreshes(ems))
+    ems.new_order(symbol="AAPL", quantity=500, price="187.7")
+    ems.wait_for(lambda: len(refreshes(ems)) == 2)
+    assert refreshes(ems) == [[("1", "1", "187.7")], [("2", "1", ""), ("0", "2", "187.7")]]
+    assert [first(m, 35) for m in ems.messages if first(m, 35) != "8"] == ["W", "X", "X"]
+
+
+def test_incremental_market_data_is_repeated_each_interval(start_pair: StartPair) -> None:
+    _, ems = start_pair(liquidity=[QUOTE], md_incremental=True, md_interval_s=0.1)
+    group = [(267, "2"), (269, "0"), (269, "1"), (146, "1"), (55, "AAPL")]
+    ems.send_raw("V", [(262, "r1"), (263, "1"), (264, "1"), (265, "1"), *group])
+    ems.wait_for(lambda: len(refreshes(ems)) > 1)
+    assert refreshes(ems)[0] == [("1", "0", "187.4"), ("1", "1", "187.6")]
+
+
+MASS_CANCEL = [(11, "m1"), (530, "7"), (60, "20260102-10:00:00.000")]
+
+
+def test_mass_cancel_acknowledges_and_reports_each_order(start_pair: StartPair, version: str) -> None:
+    venue, ems = start_pair()
+    orders = [ems.new_order(symbol=symbol, quantity=1, price="1") for symbol in ("AAPL", "MSFT")]
+    if version == "FIX.4.2":
+        return
+    ems.wait_for(lambda: not ems.unanswered)
+    ems.send_raw("q", [*MASS_CANCEL[:1], (530, "1"), (55, "MSFT"), *MASS_CANCEL[2:]])
+    ems.wait_for(lambda: ems.order(orders[1]).status == "4")
+    ems.send_raw("q", [(11, "m2"), *MASS_CANCEL[1:]])
+    ems.wait_for(lambda: ems.order(orders[0]).status == "4")
+    seen = [(first(m, 35), first(m, 11), first(m, 533)) for m in ems.messages[2:]]
+    assert seen == [("r", "m1", "1"), ("8", orders[1], ""), ("r", "m2", "1"), ("8", orders[0], "")]
+
+
+def test_mass_cancel_refused_or_ignored_by_a_fault_cancels_nothing(start_pair: StartPair, version: str) -> None:
+    venue, ems = start_pair()
+    order = ems.new_order(symbol="AAPL", quantity=1, price="1")
+    ems.wait_for(lambda: not ems.unanswered)
+    if version == "FIX.4.2":
+        return
+    venue.faults.set("ignore-mass-cancels")
+    ems.send_raw("q", MASS_CANCEL)
+    venue.wait_for(lambda: any(first(m.fields, 35) == "q" for m in venue.log))
+    ems.order_status(order)
+    ems.wait_for(lambda: len(ems.reports(order)) == 2)
+    assert all(first(m, 35) != "r" for m in ems.messages)
+    venue.faults.ignore.clear()
+    venue.faults.set("refuse-mass-cancel")
+    ems.send_raw("q", MASS_CANCEL)
+    ems.wait_for(lambda: any(first(m, 35) == "r" for m in ems.messages))
+    report = next(m for m in ems.messages if first(m, 35) == "r")
+    assert [first(report, tag) for tag in (11, 530, 531, 532)] == ["m1", "7", "0", "0"]
+    assert ems.order(order).open and venue.orders[order].status == "0"
+
+
+def test_refused_cancels_leave_the_order_working(start_pair: StartPair) -> None:
+    venue, ems = start_pair()
+    venue.faults.set("refuse-cancels")
+    order = ems.new_order(symbol="AAPL", quantity=1, price="1")
+    ems.wait_for(lambda: not ems.unanswered)
+    request = ems.cancel(order)
+    ems.wait_for(lambda: not ems.unanswered)
+    (reject,) = ems.reports(request)
+    assert [first(reject, tag) for tag in (35, 434, 102, 41, 39)] == ["9", "1", "2", order, "0"]
+    assert venue.orders[order].status == "0"
+
+
+def test_a_stray_fill_and_what_the_other_side_says_of_it(start_pair: StartPair, version: str) -> None:
+    venue, ems = start_pair()
+    exec_id = venue.send_stray_fill(symbol="AAPL", side="2", quantity_e8=7 * E8, price_e8=187 * E8)
+    ems.wait_for(lambda: ems.messages)
+    (fill,) = ems.messages
+    assert [first(fill, tag) for tag in (11, 17, 39, 54, 32, 31, 151)] == ["STRAY", exec_id, "2", "2", "7", "187", "0"]
+    assert first(fill, 150) == ("2" if version == "FIX.4.2" else "F")
+    assert venue.orders == {}
+    ems.send_raw("Q", [(37, first(fill, 37)), (17, exec_id), (127, "D"), (55, "AAPL"), (54, "2"), (38, "7")])
+    venue.wait_for(lambda: venue.dont_knows)
+    assert [(first(m, 17), first(m, 127)) for m in venue.dont_knows] == [(exec_id, "D")]
+    assert len(ems.messages) == 1
+
+
+def test_order_status_is_told(start_pair: StartPair, version: str) -> None:
+    _, ems = start_pair()
+    first_id = ems.new_order(symbol="AAPL", quantity=10, price="1")
+    ems.wait_for(lambda: not ems.unanswered)
+    second_id = ems.replace(first_id, quantity=20)
+    ems.wait_for(lambda: not ems.unanswered)
+    ems.order_status(second_id)
+    ems.wait_for(lambda: len(ems.messages) == 3)
+    answer = ems.messages[-1]
+    assert first(answer, 38) == "20" and first(answer, 11) == second_id
+    assert (first(answer, 20), first(answer, 150)) in (("3", "0"), ("", "I"))
+    assert ems.order(first_id).cl_ord_id == second_id and ems.order(first_id).open
+
+
 def test_drop_after_and_reports_after_reconnect(start_pair: StartPair) -> None:
     venue, ems = start_pair(liquidity=[QUOTE])
     venue.faults.set("drop-after=2")
