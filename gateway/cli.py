@@ -165,7 +165,9 @@ def demo(
     serve: Annotated[bool, typer.Option("--serve", help="keep everything up afterwards, for you to connect")] = False,
     fast: Annotated[bool, typer.Option("--fast", help="leave out the pauses that let a person follow")] = False,
 ) -> None:
-    """Three venues, the gateway, three EMS sessions: orders pass and are refused before your eyes, and are counted."""
+    """Three venues, the gateway, three EMS and a calibrator: orders pass and are refused before your eyes, and are
+    counted.
+    """
     from tools.demo import run_demo
 
     raise typer.Exit(run_demo(serve, fast))

@@ -355,7 +355,8 @@ class Service:
         self._pulse.tell_switches(self._observed.switches.epoch)
 
     def _handle(self, event: Event) -> None:
-        """Journal and apply an event, after whatever has changed about it; its time is taken before that is looked at."""
+        """Journal and apply an event, after whatever has changed about it; its time is taken before that is looked at.
+        """
         now_ns = self._now_ns()
         self._pulse.beat(now_ns - self._base_ns)
         if self._observed.changed():

@@ -18,7 +18,7 @@ from gateway.core.layout import CAPACITIES, NONE
 from gateway.core.lookup import find_execution, find_exposure, find_request
 from gateway.fix.values import E8
 from gateway.jit import entry
-from gateway.settings import ConfigError, Settings, load_settings
+from gateway.settings import ConfigError, ParametersSection, Settings, load_settings
 from gateway.state import State, build_state
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, Core, write_config
 
@@ -32,6 +32,7 @@ XAAA = {
     **{"connect": "127.0.0.1:1"},
 }
 ROOMY = {"name": "TEST", "state_dir": "var", "capacity": "standard"}
+PARAMETERS: dict[str, Any] = {"sources": [{"id": "CAL", "file": "cal"}, {"id": "DESK", "file": "desk"}]}
 PAIRED = {"account*instrument": {"ACC1*MSFT": {"max_long": 9_000}}, "firm*instrument": {"*AAPL": {"max_long": 80_000}}}
 
 # Where each column comes from. A new column of the layout belongs in one of these or in the lists of gateway.carry; one
@@ -39,8 +40,9 @@ PAIRED = {"account*instrument": {"ACC1*MSFT": {"max_long": 9_000}}, "firm*instru
 SETTINGS = {
     "": {"entity_count", "instrument_count", "session_count", "exposure_count", "pair_count", "execution_count"}
     | {"identity_tag", "understood", "carry_order", "carry_cancel", "carry_report", "dictionary", "pairs", "work"}
-    | {"sessions", "entities", "instruments", "exposures", "orders", "requests", "executions"},
-    "entities": {"scope", "name_size", "name", "limit"},
+    | {"sessions", "entities", "instruments", "exposures", "orders", "requests", "executions", "sources", "parameters"}
+    | {"killed_count", "loosen_percent", "floor_percent", "source_count", "parameter_count"},
+    "entities": {"scope", "name_size", "name", "limit", "limit_set", "limit_epoch"},
     "instruments": {"entity", "symbol_size", "symbol", "security_size", "security", "venue", "currency_size"}
     | {"currency", "lot_e8", "tick_e8", "value_e8", "previous_close_e8"},
     "sessions": {
@@ -53,11 +55,13 @@ SETTINGS = {
         "takes_mass_status",
         "max_poss_dup_age_ns",
     }
-    | {"may_use"},
+    | {"may_use", "takes_mass_cancel", "tells_dont_know", "cancel_interval_ns", "cancels_on_drop"},
     "exposures": {"entity", "instrument", "pair"},
     "orders": set(),
     "requests": set(),
     "executions": set(),
+    "sources": {"name_size", "name"},
+    "parameters": {"floor", "ceiling", "target"},
 }
 LINKS = {
     "": {"entity_head", "symbol_head", "security_head", "exposure_head", "fingerprint_head", "request_head"}
@@ -69,11 +73,14 @@ LINKS = {
     "orders": {"fingerprint", "fingerprint_older"},
     "requests": set(),
     "executions": {"next"},
+    "sources": set(),
+    "parameters": set(),
 }
 MAPPED = {
     "orders": {"session", "venue", "instrument", "entities", "exposures"},
     "requests": {"session"},
     "executions": {"venue", "corrects"},
+    "parameters": {"source", "entity", "instrument"},
 }
 CARRIED: dict[str, set[str]] = {
     "": set(carrying.OF_STATE),
@@ -83,15 +90,18 @@ CARRIED: dict[str, set[str]] = {
     "exposures": set(carrying.OF_EXPOSURE),
     "orders": {"run", "number", "next", "doubt", "asked", "side", "status", "replaced", "first", "accepted", "pending"}
     | {"qty_e8", "fills_e8", "venue_cum_e8", "cum_e8", "avg_px_e8", "corrected", "reserved_e8", "counted_open"}
-    | {"placed_ns", "venue_order_id_size", "venue_order_id"},
-    "requests": {"next", "run", "child", "kind", "state", "acknowledged", "order", "older", "qty_e8", "price_e8"}
+    | {"placed_ns", "venue_order_id_size", "venue_order_id", "canceled_by", "cancel_tries", "cancel_ns"},
+    "requests": {"next", "run", "child", "kind", "state", "acknowledged", "order", "older", "qty_e8", "price_e8", "ours"}
     | {"stop_e8", "ord_type", "time_in_force", "cl_ord_id_size", "cl_ord_id"},
     "executions": {"order", "qty_e8", "run", "number", "exec_id_size", "exec_id", "next"},
+    "sources": set(carrying.OF_SOURCE),
+    "parameters": {"limit", "pushed", "effective", "moved_ns", "epoch", "model", "told_ns", "expires_ns", "state"},
 }
 COUNTS = {"entities": "entity_count", "instruments": "instrument_count", "sessions": "session_count"} | {
     **{"exposures": "exposure_count", "orders": "order_count", "requests": "request_count"},
-    **{"executions": "execution_count"},
+    **{"executions": "execution_count", "sources": "source_count", "parameters": "parameter_count"},
 }
+KEPT_AS_THEY_ARE = {"next", "first", "accepted", "pending", "older", "order", "killed", "limit"}
 
 
 def used(state: State, table: str) -> np.ndarray:
@@ -105,7 +115,7 @@ def settings_of(folder: Path, **changes: Any) -> Settings:
     limits = {**LIMITS, **PAIRED, **changes.pop("limits", {})}
     instruments = changes.pop("instruments", INSTRUMENTS)
     positions = changes.pop("positions", POSITIONS)
-    config: dict[str, Any] = {**copy.deepcopy(BASE), **changes}
+    config: dict[str, Any] = {**copy.deepcopy(BASE), "parameters": PARAMETERS, **changes}
     return load_settings(write_config(folder, config, limits, instruments, positions))
 
 
@@ -152,8 +162,12 @@ def child(outputs: list[Any]) -> str:
 
 @pytest.fixture
 def core(tmp_path: Path) -> Core:
-    """A core with orders in all states, requests given back, executions busted and corrected, and refusals."""
-    core = Core(tmp_path, limits={**LIMITS, **PAIRED}, positions=POSITIONS)
+    """A core with orders in all states, requests given back, executions busted and corrected, refusals, and limits
+    that are pushed.
+    """
+    core = Core(tmp_path, {**BASE, "parameters": PARAMETERS}, {**LIMITS, **PAIRED}, positions=POSITIONS)
+    core.push(a.MAX_ORDER_QTY, 700 * E8, source=1, epoch=5, model=9)
+    core.push(a.MAX_LONG, 3_000 * E8, (a.ACCOUNT, "ACC1"), "MSFT", epoch=6, seconds=3600)
     core.quote("MSFT", 199.99, 200.01, 200)
     filled = child(core.new("FILLED", t7001="MOMO", t50="TOM"))
     core.report(filled, "E1", "F", "2", t14="100", t32="100", t31="100", t151="0")
@@ -181,10 +195,11 @@ def test_every_column_of_the_layout_is_dealt_with(core: Core) -> None:
 
 
 def test_unchanged_settings_change_no_byte(core: Core, tmp_path: Path) -> None:
+    core.kill(a.TRADER, "TOM")
     old = core.state
     for table, columns in CARRIED.items():  # nothing is zero by chance
         where = old.record if not table else used(old, table)
-        for name in columns - set(COUNTS.values()) - {"next", "first", "accepted", "pending", "older", "order"}:
+        for name in columns - set(COUNTS.values()) - KEPT_AS_THEY_ARE:
             if where[name].dtype == np.int64 and table != "requests":
                 where[name] = np.where(where[name] == 0, 7, where[name])
     before = old.block.copy()
@@ -195,7 +210,7 @@ def test_unchanged_settings_change_no_byte(core: Core, tmp_path: Path) -> None:
             assert old.record[name].tobytes() == new.record[name].tobytes(), name
             continue
         for column in old.record[name].dtype.names:
-            if (name, column) in {("executions", "next"), ("orders", "fingerprint_older")}:
+            if (name, column) in {("executions", "next"), ("orders", "fingerprint_older"), ("parameters", "moved_ns")}:
                 continue
             here, there = used(old, name)[column], used(new, name)[column]
             if (name, column) == ("requests", "next"):
@@ -424,6 +439,139 @@ def test_what_is_closed_and_flat_may_go(tmp_path: Path) -> None:
     assert (s.order_count, s.order_free_count, s.request_free_count) == (4, 0, 1)
     (_, _, fields), *_ = core.new("D")
     assert "used before" in fields[58]
+
+
+@pytest.mark.parametrize("scope", range(a.SCOPES))
+def test_what_is_killed_stays_killed(core: Core, tmp_path: Path, scope: int) -> None:
+    names = {a.DESK: "D1", a.ACCOUNT: "ACC1", a.STRATEGY: "MOMO", a.TRADER: "TOM", a.FLOW: "ALGO"}
+    names |= {a.FIRM: "", a.INSTRUMENT: "AAPL", a.SESSION: "EMS1", a.VENUE: "XNAS"}
+    ems, venue = peers()
+    ems |= {"desks": ["D1"], "flows": ["ALGO"], "defaults": {"desk": "D1", "flow": "ALGO"}}
+    take(core, settings_of(tmp_path / "before", sessions=[ems, venue]))
+    core.kill(scope, names[scope])
+    ems["accounts"] = ["AAA", *ems["accounts"]]
+    ems["desks"] = ["D0", "D1"]
+    take(core, settings_of(tmp_path / "new", sessions=[XAAA, venue, EMS2, ems], gateway=ROOMY))
+    assert core.record.killed_count == 1
+    who: dict[str, Any] = {"t7001": "MOMO", "t50": "TOM"}
+    ((_, _, fields),) = core.new("NEXT", **who)
+    where = f"{a.SCOPE_NAMES[scope]} {names[scope]}".strip()
+    assert fields.get(58) == f"KILLED no order passes ({where})"
+    core.kill(scope, names[scope], on=False)
+    assert child(core.new("AFTER", **who))
+
+
+def test_a_cancel_of_our_own_goes_on(core: Core, tmp_path: Path) -> None:
+    """What was killed is canceled on, anew after the venue's logon, and the EMS is told why."""
+    sent = core.killed(a.ACCOUNT, "ACC1")
+    account = core.state.entities[a.ACCOUNT, "ACC1"]
+    (working,) = [o for o in used(core.state, "orders") if o.counted_open and o.entities[a.ACCOUNT] == account]
+    assert [fields[41] for _, _, fields in sent] == [f"C1-{core.record.requests['child'][working.accepted]}"]
+    take(core, all_moved(tmp_path / "new"))
+    ((session, kind, again),) = core.later(0.1)
+    assert (session, kind, again[41]) == ("XNAS", "F", sent[0][2][41])
+    assert again[11].startswith("C2-")
+    assert core.later(0.9) == []
+    reply = core.report(sent[0][2][11], "EK", "4", "4", t41=sent[0][2][41], t55="MSFT")
+    assert [(s, k, f[11], f.get(41), f[378]) for s, k, f in reply] == [("EMS1", "8", "MS", None, "4")]
+    assert reply[0][2][58] == "canceled by the gateway: kill switch"
+
+
+def in_force(core: Core, limit: int, symbol: str = "") -> tuple[int, int]:
+    """Limit and epoch in force at ACC1, or at its pair with an instrument."""
+    s = core.record
+    entity = core.state.entities[a.ACCOUNT, "ACC1"]
+    if not symbol:
+        return int(s.entities[entity].limit[limit]), int(s.entities[entity].limit_epoch[limit])
+    for x in used(core.state, "exposures"):
+        if (x.entity, x.instrument) == (entity, core.state.instruments[symbol]):
+            return int(s.pairs[x.pair].limit[limit]), int(s.pairs[x.pair].limit_epoch[limit])
+    raise LookupError(symbol)
+
+
+def with_account(**limits: Any) -> dict[str, Any]:
+    return {"account": {"default": {**LIMITS["account"]["default"], **limits}}, **PAIRED}
+
+
+def test_pushed_limits_stay_in_force_where_rows_have_moved(core: Core, tmp_path: Path) -> None:
+    moved = {"sources": [{"id": "NEW", "file": "new"}, *reversed(PARAMETERS["sources"])]}
+    settings = all_moved(tmp_path / "new")
+    take(core, replace(settings, config=settings.config.model_copy(update={"parameters": parameters_of(moved)})))
+    assert in_force(core, a.MAX_ORDER_QTY) == (700 * E8, 5)
+    assert in_force(core, a.MAX_LONG, "MSFT") == (3_000 * E8, 6)
+    assert [int(source.pushes) for source in core.record.sources[:3]] == [0, 1, 1]
+    ((_, _, fields),) = core.new("NEXT", qty="701")
+    assert "MAX_ORDER_QTY 701 > 700 (account ACC1, parameters #5)" in fields[58]
+    core.push(a.MAX_ORDER_QTY, 600 * E8, source=1, epoch=7)
+    assert in_force(core, a.MAX_ORDER_QTY) == (600 * E8, 7)
+    assert core.record.parameter_count == 2
+
+
+def parameters_of(section: dict[str, Any]) -> ParametersSection:
+    return ParametersSection.model_validate(section)
+
+
+def test_pushed_limits_stay_within_what_people_set_now(core: Core, tmp_path: Path) -> None:
+    tight = settings_of(tmp_path / "tight", limits=with_account(max_order_qty=500))
+    wide = settings_of(tmp_path / "wide", limits=with_account(max_order_qty=2_000))
+    take(core, tight)
+    assert in_force(core, a.MAX_ORDER_QTY)[0] == 500 * E8
+    take(core, wide)
+    assert in_force(core, a.MAX_ORDER_QTY) == (500 * E8, 5)
+    for second in range(1, 61):
+        core.later(1)
+        value, epoch = in_force(core, a.MAX_ORDER_QTY)
+        assert value <= 500 * E8 + 200 * E8 * second // 60 and epoch == 5
+    assert 699 * E8 <= in_force(core, a.MAX_ORDER_QTY)[0] <= 700 * E8
+
+
+def test_a_wider_limit_of_a_person_moves_no_pushed_one(core: Core, tmp_path: Path) -> None:
+    take(core, settings_of(tmp_path / "wide", limits=with_account(max_order_qty=2_000)))
+    assert in_force(core, a.MAX_ORDER_QTY) == (700 * E8, 5)
+    core.source(1, up=False)
+    take(core, settings_of(tmp_path / "wider", limits=with_account(max_order_qty=20_000)))
+    core.later(60)
+    assert in_force(core, a.MAX_ORDER_QTY) == (700 * E8, 5), "held"
+
+
+@pytest.mark.parametrize("gone", ["source", "limit", "unlimited"])
+def test_a_pushed_limit_goes_with_its_source_or_its_envelope(core: Core, tmp_path: Path, gone: str) -> None:
+    changes: dict[str, Any] = {}
+    if gone == "source":
+        changes["parameters"] = {"sources": PARAMETERS["sources"][:1]}
+    elif gone == "limit":
+        limits = with_account()
+        del limits["account"]["default"]["max_order_qty"]
+        changes["limits"] = limits
+    else:
+        changes["limits"] = with_account(max_order_qty="unlimited")
+    take(core, settings_of(tmp_path / "new", **changes))
+    static = {"source": 1_000 * E8, "limit": a.UNSET, "unlimited": a.UNLIMITED}[gone]
+    assert in_force(core, a.MAX_ORDER_QTY) == (static, 0)
+    assert in_force(core, a.MAX_LONG, "MSFT") == (3_000 * E8, 6)
+    assert core.record.parameter_count == 1
+
+
+def test_a_pushed_limit_goes_with_its_entity(tmp_path: Path) -> None:
+    core = Core(tmp_path, {**BASE, "parameters": PARAMETERS}, {**LIMITS, **PAIRED})
+    core.push(a.MAX_ORDER_QTY, 700 * E8, (a.ACCOUNT, "ACC2"))
+    core.push(a.MAX_LONG, 700 * E8, (a.ACCOUNT, "ACC1"), "MSFT")
+    ems, venue = peers()
+    ems["accounts"] = ["ACC1"]
+    without = "\n".join(line for line in INSTRUMENTS.splitlines() if "MSFT" not in line) + "\n"
+    limits = {"account*instrument": {}}
+    take_without_msft = settings_of(
+        tmp_path / "new", sessions=[ems, venue], instruments=without, limits=limits, positions=None
+    )
+    core.state = carry(core.state, take_without_msft)
+    assert core.state.record.parameter_count == 0
+
+
+def test_hours_and_drops_are_carried(core: Core, tmp_path: Path) -> None:
+    core.hours(is_open=False)
+    take(core, all_moved(tmp_path / "new"))
+    ((_, _, fields),) = core.new("NEXT")
+    assert "TRADING_DAY" in fields[58]
 
 
 def test_a_capacity_that_is_too_small(tmp_path: Path) -> None:

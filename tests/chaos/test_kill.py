@@ -178,7 +178,7 @@ def run(start, seed: int) -> None:
         ems=("EMS1", "EMS2"),
         venues=("XNAS", "XNYS"),
         limits=LIMITS,
-        quotes=QUOTES,
+        liquidity=QUOTES,
         venue_options=options,
         module=MODULE,
         environment={"CHAOS_KILL": todo[0].setting},

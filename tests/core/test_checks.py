@@ -194,7 +194,8 @@ def test_route(make: Make) -> None:
     config["routing"] = {"instruments": {"AAPL": "XNAS", "MSFT": "XNYS"}}
     core = make(config=config)
     core.quote("MSFT", 99.99, 100.01)
-    core.quote("ESZ6", 99.75, 100.25)
+    for _ in range(2):  # so far from the previous close a price must be told twice
+        core.quote("ESZ6", 99.75, 100.25)
     assert core.new("A")[0][0] == "XNAS"
     assert core.new("B", symbol="MSFT")[0][0] == "XNYS"
     assert core.new("C", t100="XNYS")[0][0] == "XNYS"
@@ -204,12 +205,52 @@ def test_route(make: Make) -> None:
     refused(core.new("G", t100="EMS1"), "ROUTE")
 
 
-def test_route_to_a_venue_of_another_fix_version(make: Make) -> None:
+def test_translation(make: Make) -> None:
+    """A venue of another FIX version takes what can be said in it; test_translation.py has every field."""
     config = config_with_everyone()
     config["sessions"][3]["begin_string"] = "FIX.4.2"
     core = make(config=config)
-    assert "another FIX version" in refused(core.new("A", t100="XNYS"), "ROUTE")[58]
-    passed(core.new("B"))
+    passed(core.new("A", t100="XNYS"))
+    fields = refused(core.new("B", t100="XNYS", t59="7"), "TRANSLATION", 0)
+    assert re.fullmatch("TRANSLATION cannot be said in the venue's FIX version: (59=)?7", fields[58])
+    passed(core.new("C", t59="7"))
+    assert core.replace("R", "A", t59="7")[0][2][58] == fields[58]
+
+
+@pytest.mark.parametrize("scope", range(a.SCOPES))
+def test_killed(make: Make, scope: int) -> None:
+    """Orders and replaces in what is killed; test_kill.py has the cancels and the release."""
+    core = make()
+    order = core.working("A", **WHO)
+    passed(core.new("B", t100="XNYS"))
+    core.kill(scope, NAMED[scope])
+    assert f"KILLED no order passes {text_at(scope)}" in refused(core.new("C", **WHO), "KILLED", 0)[58]
+    assert core.replace("R", "A", qty="50", **WHO)[0][2][102] == "2"
+    [(_, msg_type, fields)] = core.status_request("A")
+    assert (msg_type, fields[39]) == ("8", "0")
+    assert core.cancel("F", "A")[0][1] == "F", order
+    core.kill(scope, NAMED[scope], on=False)
+    passed(core.new("D", **WHO))
+
+
+@pytest.mark.parametrize("scope", [s for s in range(a.SCOPES) if s != a.FIRM])
+def test_killed_elsewhere(make: Make, scope: int) -> None:
+    other = {**OTHER, a.SESSION: "EMS2", a.VENUE: "XNYS"}
+    core = make()
+    core.kill(scope, other[scope])
+    passed(core.new("A", **WHO))
+
+
+def test_trading_day(make: Make) -> None:
+    core = make()
+    passed(core.new("A"))
+    core.hours(is_open=False)
+    assert refused(core.new("B"), "TRADING_DAY")[103] == "2"
+    assert core.replace("R", "A", qty="50")[0][1:2] == ("9",)
+    assert core.status_request("A")[0][2][39] == "A"
+    assert core.cancel("F", "A")[0][1] == "F"
+    core.hours(is_open=True)
+    passed(core.new("C"))
 
 
 def test_venue_down(make: Make) -> None:

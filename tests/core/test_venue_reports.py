@@ -392,8 +392,15 @@ def test_the_quote_of_another_venue_moves_no_reference(two_venues: Core, venue: 
 
 
 def test_the_quote_of_its_own_venue_does(two_venues: Core) -> None:
+    snapshot(two_venues, "XNAS", "AAPL", "190", "191")
+    passed(two_venues.new("A", px="190", qty="10"))
+
+
+def test_a_price_far_off_must_be_told_twice(two_venues: Core) -> None:
     snapshot(two_venues, "XNAS", "AAPL", "900", "901")
-    passed(two_venues.new("A", px="900", qty="10"))
+    assert fired(two_venues.new("A", px="900", qty="10")) == {"PRICE_COLLAR"}
+    snapshot(two_venues, "XNAS", "AAPL", "900", "901")
+    passed(two_venues.new("B", px="900", qty="10"))
 
 
 def test_the_quote_of_a_venue_without_market_data_does_not(two_venues: Core) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Self
 
 import numpy as np
 import pytest
@@ -43,6 +45,8 @@ class Topology:
     proxies: dict[str, Proxy]
     config: Path
     port: int
+    session_rejects_provoked: int = 0
+    """By a test; any other one is a fault."""
 
     def wait_ready(self) -> None:
         """Every session logged on, and a price for every instrument that the venues quote."""
@@ -92,15 +96,29 @@ class Topology:
         return map_state(self.config.parent / "var" / "state.bin", "small")
 
 
-@pytest.fixture(params=["FIX.4.4", "FIX.4.2"])
-def version(request: pytest.FixtureRequest) -> str:
-    """FIX version of both sides."""
-    return request.param
+class Versions(str):
+    """FIX version of the EMS side; `venue` is that of the venues."""
+
+    venue: str
+
+    def __new__(cls, ems: str, venue: str) -> Self:
+        made = super().__new__(cls, ems)
+        made.venue = venue
+        return made
+
+
+FIX_42, FIX_44 = "FIX.4.2", "FIX.4.4"
+
+
+@pytest.fixture(params=[(FIX_44, FIX_44), (FIX_42, FIX_42), (FIX_42, FIX_44), (FIX_44, FIX_42)], ids="-".join)
+def version(request: pytest.FixtureRequest) -> Versions:
+    """FIX versions of the two sides, crossed too."""
+    return Versions(*request.param)
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
-    """Start a topology; everything is stopped after the test, and no side may have sent a session reject."""
+    """Start a topology; everything is stopped after the test, and no side may have refused what the other sent."""
     with ExitStack() as stack:
         topologies: list[Topology] = []
 
@@ -113,29 +131,35 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
             limits: dict = LIMITS,
             venue_options: dict | None = None,
             venue_session: dict | None = None,
-            quotes: Sequence[str] = QUOTES,
+            ems_session: dict | None = None,
+            liquidity: Sequence[str] = QUOTES,
+            versions: Mapping[str, str] = MappingProxyType({}),
             module: str = "gateway.cli",
             environment: dict[str, str] | None = None,
             **more,
         ) -> Topology:
+            """`versions` has those of peers that differ by name; `more` are sections of the config."""
             sims, proxies = {}, {}
             for name in venues:
+                of_venue = versions.get(name, getattr(version, "venue", version))
                 forgets = (venue_session or {}).get("reset_on_logon", False)
-                session = SessionConfig(version, name, "GW", reset_on_logon=forgets)
-                options = {"liquidity": [Liquidity.parse(q) for q in quotes], "replenish_s": 0, "md_interval_s": 0.2}
+                session = SessionConfig(of_venue, name, "GW", reset_on_logon=forgets)
+                options = {"liquidity": [Liquidity.parse(q) for q in liquidity], "replenish_s": 0, "md_interval_s": 0.2}
                 options["store_dir"] = tmp_path / name
                 options |= venue_options or {}
                 sims[name] = stack.enter_context(Venue(VenueConfig(sessions=[session], **options)))
                 if name in proxied:
                     proxies[name] = stack.enter_context(Proxy(("127.0.0.1", sims[name].port)))
             port = free_port()
-            base = {"begin_string": version, "sender_comp_id": "GW", "heartbeat": 30}
+            base = {"sender_comp_id": "GW", "heartbeat": 30}
             sessions = [
                 {**base, "id": name, "role": "acceptor", "target_comp_id": name, "listen": f"127.0.0.1:{port}"}
-                | {"accounts": ["ACC1", "ACC2"]}
+                | {"begin_string": str(versions.get(name, version)), "accounts": ["ACC1", "ACC2"]}
+                | (ems_session or {})
                 for name in (*ems, *raw)
             ] + [
                 {**base, "id": name, "role": "initiator", "target_comp_id": name, "reconnect": 1, "market_data": True}
+                | {"begin_string": venue.config.sessions[0].begin_string}
                 | {"connect": f"127.0.0.1:{proxies[name].port if name in proxies else venue.port}"}
                 | (venue_session or {})
                 for name, venue in sims.items()
@@ -151,7 +175,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
             gateway = stack.enter_context(GatewayProcess(path, module, environment=environment))
             clients = {}
             for name in ems:
-                session = SessionConfig(version, name, "GW", reset_on_logon=False)
+                session = SessionConfig(str(versions.get(name, version)), name, "GW", reset_on_logon=False)
                 settings = EmsConfig(
                     sessions=[session],
                     connect=("127.0.0.1", port),
@@ -166,5 +190,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
 
         yield run
         for topology in topologies:
-            for peer in [*topology.venues.values(), *topology.ems.values()]:
-                assert peer.session_rejects == []
+            peers = [*topology.venues.values(), *topology.ems.values()]
+            rejects = [reject for peer in peers for reject in peer.session_rejects]
+            assert len(rejects) == topology.session_rejects_provoked, rejects
+            assert [peer.refused for peer in peers if peer.refused] == []

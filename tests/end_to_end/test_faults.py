@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
+from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.end_to_end.acts import exposure, open_at, place, requests, wait_canceled, zone_where_it_is
+from tests.end_to_end.conftest import FIX_42, FIX_44
 from tests.support.gateway_process import GatewayProcess
 from tests.support.proxy import DOWN, UP
-from tools.fix_text import Fields, first
-
-
-def requests(venue) -> list[Fields]:
-    """The orders, cancels and replaces that a venue has received, repeats included."""
-    return [m.fields for m in venue.log if not m.sent and first(m.fields, 35) in ("D", "F", "G")]
+from tools.fix_text import first
 
 
 def children(venue) -> list[str]:
@@ -27,13 +27,6 @@ def reserved(topology) -> set[int]:
     state = topology.state.record
     rows = state.exposures[: state.exposure_count]
     return {int(row.open_buy_e8) + int(row.open_sell_e8) for row in rows}
-
-
-def place(ems, **fields) -> str:
-    """A working order."""
-    order = ems.new_order(**{"symbol": "AAPL", "quantity": 10, "price": "99"} | fields)
-    ems.wait_for(lambda: ems.order(order).status == "0")
-    return order
 
 
 def exec_types(ems, cl_ord_id: str) -> list[str]:
@@ -255,3 +248,69 @@ def test_a_second_process_on_the_same_state_is_refused(start) -> None:
         second.start()
     assert second.wait_exit(10) == 2
     place(topology.ems["EMS1"])
+
+
+def test_orders_of_an_ems_that_is_gone_are_canceled_where_it_is_told_so(start) -> None:
+    """Good Till Cancel stays, and so does what another EMS has placed."""
+    topology = start(ems=("EMS1", "EMS2"), versions={"EMS1": FIX_42}, ems_session={"on_disconnect": "cancel"})
+    ems, other, venue = topology.ems["EMS1"], topology.ems["EMS2"], topology.venues["XNAS"]
+    gone = [place(ems, quantity=10 + k) for k in range(3)]
+    kept, of_other = place(ems, quantity=20, time_in_force="1"), place(other, quantity=30)
+    ems.drop_connections(allow_reconnect=False)
+    venue.wait_for(lambda: topology.state.record.open_order_count == 2)
+    assert exposure(topology) == (0, 50, 0)
+    assert sorted(order.quantity_e8 // 10**8 for order in venue.orders.values() if order.leaves_e8) == [20, 30]
+    ems.allow_logon()
+    wait_canceled(ems, *gone)
+    report = ems.reports(gone[0])[-1]
+    told = {tag: first(report, tag) for tag in (11, 41, 150, 39, 378, 58, 43)}
+    of_gateway = {11: gone[0], 41: "", 150: "4", 39: "4", 378: "4", 58: "canceled by the gateway: the EMS is gone"}
+    assert told == of_gateway | {43: "Y"}
+    assert ems.order(kept).status == other.order(of_other).status == "0"
+    place(ems)
+    assert len(open_at(venue)) == 3
+
+
+@pytest.mark.parametrize("version", [FIX_42, FIX_44])
+def test_a_fill_of_no_order_is_booked_and_the_venue_is_told_so(start, version: str) -> None:
+    topology = start(version, venue_session={"dont_know": True})
+    ems, venue = topology.ems["EMS1"], topology.venues["XNAS"]
+    exec_id = venue.send_stray_fill(symbol="AAPL", quantity_e8=70 * 10**8, price_e8=99 * 10**8)
+    venue.wait_for(lambda: venue.dont_knows)
+    (message,) = venue.dont_knows
+    told = {17: exec_id, 127: "D", 55: "AAPL", 54: "1", 32: "70", 31: "99"}
+    assert {tag: first(message, tag) for tag in told} == told
+    s = topology.state.record
+    assert {int(row.position_e8) for row in s.exposures[: s.exposure_count]} == {70 * 10**8}
+    assert (s.unknown_executions, s.fault) == (1, 0)
+    alert = next(line for line in topology.gateway.log if line["event"] == "alert")
+    assert alert["text"].startswith("report on an order that is not ours") and exec_id in alert["text"]
+    place(ems)
+
+
+def test_orders_wait_for_the_hours_of_the_trading_day(start, tmp_path: Path) -> None:
+    topology = start()
+    ems = topology.ems["EMS1"]
+    order = place(ems)
+    since_s = time.monotonic()
+    topology.gateway.stop()
+    topology.start_again()
+    topology.wait_up()
+    ahead_s = round(2 * (time.monotonic() - since_s)) + 3  # in which a start is done
+    topology.gateway.stop()
+    zone_where_it_is(tmp_path / "zones", 12, ahead_s)
+    day = {"day": {"zone": "Soon", "start": "12:00", "end": "11:00"}}
+    topology.config.write_text(yaml.safe_dump(yaml.safe_load(topology.config.read_text()) | day))
+    gateway = topology.start_again(PYTHONTZPATH=str(tmp_path / "zones"))
+    topology.wait_up()
+    early = ems.new_order(symbol="AAPL", quantity=10, price="99")
+    ems.wait_for(lambda: ems.order(early).status)
+    assert ems.order(early).text == "TRADING_DAY the trading day has not begun"
+    assert first(ems.reports(early)[-1], 103) == "2"
+    replace = ems.replace(order, quantity=20)
+    ems.wait_for(lambda: ems.reports(replace))
+    assert ems.order(order).text.startswith("TRADING_DAY")
+    ems.cancel(order)
+    wait_canceled(ems, order)
+    gateway.wait_log("orders are taken", 60)
+    place(ems)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import signal
-import struct
-import subprocess
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from gateway.core import layout as a
 from gateway.journal import format as f
 from gateway.journal.read import PACKED_SUFFIX, read_segment, segment_files
 from gateway.journal.scan import words_crc
+from tests.end_to_end.acts import exposure, place, refused, tidegate, zone_where_it_is
 from tests.end_to_end.conftest import LIMITS, Topology
-from tests.support.gateway_process import CHECKOUT, GatewayProcess
+from tests.support.gateway_process import GatewayProcess
 from tools.ems import Ems
 from tools.fix_text import first
 from tools.venue import Liquidity, Venue
@@ -27,37 +23,11 @@ E8 = 10**8
 STOPS = pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 
 
-def place(ems: Ems, **fields) -> str:
-    """A working order."""
-    order = ems.new_order(**{"symbol": "AAPL", "quantity": 10, "price": "99"} | fields)
-    ems.wait_for(lambda: ems.order(order).status)
-    assert ems.order(order).status == "0", ems.order(order)
-    return order
-
-
 def buy(ems: Ems, quantity: int = 50) -> str:
     """A filled order."""
     order = ems.new_order(symbol="AAPL", quantity=quantity, price="100.1")
     ems.wait_for(lambda: ems.order(order).status == "2")
     return order
-
-
-def refused(ems: Ems, **fields) -> str:
-    """The text of the refusal of an order."""
-    order = ems.new_order(**{"symbol": "AAPL", "quantity": 10, "price": "99"} | fields)
-    ems.wait_for(lambda: ems.order(order).status)
-    assert ems.order(order).status == "8", ems.order(order)
-    return ems.order(order).text
-
-
-def counted(topology: Topology, name: str = "ACC1", symbol: str = "AAPL") -> tuple[float, float, float]:
-    """(position, open buys, open sells) of an account in whole shares."""
-    state = topology.state
-    entity, instrument = state.entities[a.ACCOUNT, name], state.instruments[symbol]
-    for x in state.record.exposures[: state.record.exposure_count]:
-        if (x.entity, x.instrument) == (entity, instrument):
-            return int(x.position_e8) / E8, int(x.open_buy_e8) / E8, int(x.open_sell_e8) / E8
-    return 0, 0, 0
 
 
 def end(topology: Topology, how: int) -> None:
@@ -89,12 +59,6 @@ def refused_start(topology: Topology, why: str, *options: str) -> None:
     assert not any("Traceback" in line["event"] for line in process.log)
 
 
-def tidegate(topology: Topology, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a person does."""
-    command = [sys.executable, "-m", "gateway.cli", arguments[0], "--config", str(topology.config), *arguments[1:]]
-    return subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=60, check=False)
-
-
 @STOPS
 def test_orders_positions_and_ids_live_on(start, version: str, how: int) -> None:
     topology = start(version)
@@ -105,7 +69,7 @@ def test_orders_positions_and_ids_live_on(start, version: str, how: int) -> None
     end(topology, how)
     topology.start_again()
     topology.wait_recovered()
-    assert counted(topology) == (50, 60, 0)
+    assert exposure(topology) == (50, 60, 0)
     assert topology.state.record.open_order_count == 3
     ems.replace(changed, quantity=25)
     ems.cancel(gone)
@@ -113,7 +77,7 @@ def test_orders_positions_and_ids_live_on(start, version: str, how: int) -> None
     new = place(ems, quantity=5)
     assert {order: ems.order(order).order_id for order in ids} == ids
     assert ems.order(new).order_id not in ids.values()
-    assert counted(topology) == (50, 40, 0)
+    assert exposure(topology) == (50, 40, 0)
     assert [c.split("-")[0] for c in children(venue)] == ["C1"] * 4 + ["C2"] * 3
     assert len(set(children(venue))) == 7
     exec_ids = [first(m, 17) for m in ems.messages]
@@ -132,13 +96,13 @@ def test_what_happened_while_it_was_down_is_told_and_booked_once(start, version:
     topology.start_again()
     ems.wait_for(lambda: ems.order(traded).cum == "40" and ems.order(cancelled).status == "4", 30)
     topology.wait_recovered()
-    assert counted(topology) == (40, 60, 0)
+    assert exposure(topology) == (40, 60, 0)
     end(topology, how)
     topology.start_again()
     topology.wait_recovered()
     venue.cancel_all()
     ems.wait_for(lambda: ems.order(traded).status == "4")
-    assert counted(topology) == (40, 0, 0)
+    assert exposure(topology) == (40, 0, 0)
     assert [first(m, 32) for m in ems.reports(traded) if first(m, 32)] == ["40"]
 
 
@@ -153,11 +117,11 @@ def test_after_a_kill_a_venue_gets_orders_once_it_has_sent_what_was_missed(start
     assert refused(ems).split()[0] in ("VENUE_DOWN", "RECOVERY")
     gateway.wait_log("session is up", 30, session="XNAS", continued=True, in_doubt=1)
     assert refused(ems).startswith("RECOVERY")
-    assert counted(topology) == (0, 10, 0)
+    assert exposure(topology) == (0, 10, 0)
     gateway.wait_log("session has exchanged what was missed", 30, session="XNAS", in_doubt=0)
     topology.proxies["XNAS"].delay_s = 0
     place(ems)
-    assert ems.order(kept).status == "0" and counted(topology) == (0, 20, 0)
+    assert ems.order(kept).status == "0" and exposure(topology) == (0, 20, 0)
 
 
 @STOPS
@@ -172,7 +136,7 @@ def test_a_venue_that_forgets_its_numbers_is_asked_about_every_order(start, vers
     topology.wait_recovered()
     ems.wait_for(lambda: ems.order(traded).cum == "40" and ems.order(cancelled).status == "4")
     assert ems.order(kept).status == "0"
-    assert counted(topology) == (40, 80, 0)
+    assert exposure(topology) == (40, 80, 0)
     place(ems, quantity=5)
     assert len(set(children(venue))) == len(children(venue)) == 4
 
@@ -210,7 +174,7 @@ def test_orders_in_doubt_that_a_person_resolves(start) -> None:
     assert refused(ems).startswith("RECOVERY")
     assert tidegate(topology, "resolve", numbers[1], "--as", "working", "--reason", "by phone").returncode == 0
     place(ems, quantity=5)
-    assert counted(topology) == (30, 25, 0)
+    assert exposure(topology) == (30, 25, 0)
     ems.cancel(kept)
     ems.wait_for(lambda: ems.order(kept).status == "4")
     assert "no order is in doubt" in tidegate(topology, "resolve").stdout
@@ -232,7 +196,7 @@ def test_limits_changed_between_runs_hold_for_what_was_carried(start) -> None:
     topology.wait_up()
     assert refused(ems, quantity=6).startswith("MAX_LONG")
     place(ems, quantity=5)
-    assert counted(topology) == (50, 15, 0)
+    assert exposure(topology) == (50, 15, 0)
     ems.cancel(kept)
     ems.wait_for(lambda: ems.order(kept).status == "4")
     place(ems, quantity=6)
@@ -248,7 +212,7 @@ def test_forget_puts_the_journal_aside_and_begins_from_nothing(start) -> None:
     topology.wait_ready()
     topology.wait_up()
     place(ems, quantity=5)
-    assert counted(topology) == (0, 5, 0)
+    assert exposure(topology) == (0, 5, 0)
     assert list(journal(topology).parent.glob("journal-until-*"))
     cancel = ems.cancel(old)
     ems.wait_for(lambda: ems.reports(cancel))
@@ -257,7 +221,7 @@ def test_forget_puts_the_journal_aside_and_begins_from_nothing(start) -> None:
     end(topology, signal.SIGKILL)
     topology.start_again()
     topology.wait_recovered()
-    assert counted(topology) == (0, 5, 0)
+    assert exposure(topology) == (0, 5, 0)
 
 
 def test_a_damaged_journal_needs_a_person(start) -> None:
@@ -278,7 +242,7 @@ def test_a_damaged_journal_needs_a_person(start) -> None:
     refused_start(topology, "a part of the journal is lost.*--accept-loss 1", "--clear-fault", "1")
     topology.start_again("--accept-loss", "1")
     topology.wait_recovered()
-    venue.wait_for(lambda: counted(topology) == (50, 10, 0))
+    venue.wait_for(lambda: exposure(topology) == (50, 10, 0))
     assert list(journal(topology).glob("*.damaged")) or list(journal(topology).glob("*.torn"))
     ems.cancel(kept)
     ems.wait_for(lambda: ems.order(kept).status == "4")
@@ -287,7 +251,7 @@ def test_a_damaged_journal_needs_a_person(start) -> None:
     end(topology, signal.SIGTERM)
     topology.start_again()
     topology.wait_up()
-    assert counted(topology) == (50, 5, 0)
+    assert exposure(topology) == (50, 5, 0)
 
 
 def test_a_fault_stands_until_a_person_clears_it(start, version: str) -> None:
@@ -341,7 +305,7 @@ def test_every_sync_policy_carries_over_a_kill(start, sync: str) -> None:
     end(topology, signal.SIGKILL)
     topology.start_again()
     topology.wait_recovered()
-    assert counted(topology) == (50, 50, 0)
+    assert exposure(topology) == (50, 50, 0)
     ems.cancel(orders[0])
     ems.wait_for(lambda: ems.order(orders[0]).status == "4")
 
@@ -361,18 +325,9 @@ def test_segments_roll_under_load_and_a_start_uses_the_snapshots(start) -> None:
     recovered = gateway.wait_log("recovered", last_run="its process ended", open_orders=1)
     assert recovered["events"] < topology.state.record.events - 500
     topology.wait_recovered()
-    assert counted(topology) == (buys, 10, 0)
+    assert exposure(topology) == (buys, 10, 0)
     ems.cancel(kept)
     ems.wait_for(lambda: ems.order(kept).status == "4")
-
-
-def zone_where_it_is(folder: Path, hour: int, ahead_s: int) -> None:
-    """A time zone file `Soon` in which it is `ahead_s` before an hour now."""
-    now = datetime.now(UTC)
-    offset_s = hour * 3600 - ahead_s - (now.hour * 3600 + now.minute * 60 + now.second)
-    head = struct.pack(">4s16x6l", b"TZif", 0, 0, 0, 0, 1, 4)
-    folder.mkdir()
-    (folder / "Soon").write_bytes(head + struct.pack(">lbb", offset_s, 0, 0) + b"SOO\0")
 
 
 @pytest.mark.parametrize("positions", ["keep", "reset"])
@@ -391,12 +346,12 @@ def test_the_end_of_the_day_gives_back_what_is_finished(start, tmp_path: Path, p
     s = topology.state.record
     assert (s.days, s.order_free_count, s.open_order_count) == (1, 3, 1)
     bought = 30 if positions == "keep" else 0
-    assert counted(topology) == (bought, 10, 0)
+    assert exposure(topology) == (bought, 10, 0)
     new = place(ems, quantity=5)
     assert ems.order(new).order_id not in {ems.order(order).order_id for order in (*done, kept)}
     end(topology, signal.SIGKILL)
     topology.start_again(PYTHONTZPATH=str(tmp_path / "zones"))
     topology.wait_recovered()
-    assert counted(topology) == (bought, 15, 0) and topology.state.record.days == 1
+    assert exposure(topology) == (bought, 15, 0) and topology.state.record.days == 1
     ems.cancel(kept)
     ems.wait_for(lambda: ems.order(kept).status == "4")

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from gateway.core import layout as a
 from tests.properties.model import Model
 from tests.properties.model_config import CONFIG, INSTRUMENTS, INSTRUMENTS_CSV, LIMITS, MIDDLE
+from tests.properties.model_recovery import ALERT
 from tests.properties.model_orders import CANCEL, CHECKS, NEW, REPLACE, Order, Request, Wanted
 from tests.support.core import START_NS, Core
 
@@ -88,9 +89,26 @@ class OrderFlow(RuleBasedStateMachine):
             actual = []
             while reply := self.core.tick():
                 actual += reply
+            self.swept()
             assert sorted((s, t, f[11] if t == "H" else "") for s, t, f in actual) == sorted(
                 (s, t, str(f.get(11, ""))) for s, t, f in wanted
             )
+
+    def swept(self) -> None:
+        """Apply what a sweep sends that is under way."""
+        if self.core.record.sweep_row == a.NONE:
+            return
+        self.model.now_ns = self.core.time_ns
+        actual, wanted = self.core.sweep(), self.model.sweep()
+        shown = f"\ncore:  {actual}\nmodel: {[w for _, _, w in wanted]}"
+        assert [(s, t) for s, t, _ in actual] == [(s, t) for _, _, (s, t, _) in wanted], shown
+        for (_, _, got), (order, request, (_, _, fields)) in zip(actual, wanted, strict=True):
+            assert all((D(got[k]) if k == 38 else got[k]) == v for k, v in fields.items()), shown
+            assert got[11] not in self.children, shown
+            self.children.append(got[11])
+            self.model.newest = order, request
+            self.model.sent(got[11])
+        self.model.settle()
 
     def agree_on_sums(self) -> None:
         record = self.core.record
@@ -197,11 +215,15 @@ class OrderFlow(RuleBasedStateMachine):
         bps=st.sampled_from((0, 0, 0, 100, -100, 300, -300, 310, -310, 490, -490, 510, -510, 1010, -1010)),
         who=st.integers(0, 7),
         ms=st.sampled_from((0, 0, 20, 150, 350, 1100)),
+        crossed=st.sampled_from((False, False, False, True)),
     )
-    def new_order(self, session, kind, side, symbol, qty, bps, who, ms):
+    def new_order(self, session, kind, side, symbol, qty, bps, who, ms, crossed=False):
+        """`crossed`: to a venue of the other FIX version."""
         self.wait(ms)
         fields = self.order_fields(session, kind, side, symbol, self.quantity(symbol, qty), bps)
         fields[1] = "ACC2" if who & 1 else "ACC1"
+        if crossed:
+            fields[100] = "XOLD" if session == "EMS1" else "XNAS"
         if session == "EMS1":
             fields[116] = (None, "MOMO", "ARB", "MOMO")[who >> 1]
             fields[50] = "TOM" if who == 3 else None
@@ -218,38 +240,47 @@ class OrderFlow(RuleBasedStateMachine):
                 {100: "NONE"},
                 {100: "EMS1"}, {100: "NONE", 55: "IBM"}, {40: "3", 99: None}, {40: "3", 99: "100.005", 44: None},
                 {40: "1", 44: None}, {54: "1", 38: "600", 44: "200"}, {54: "2", 38: "999", 44: "1.001"},
-                {54: "8"}, {59: "1"}, {59: "5"}, {40: "P"}, {55: "MSFT", 38: "15", 44: "200"}, {50: "JIM"},
+                {100: "XOLD", 59: "7"}, {59: "7", 100: "XNAS"}, {54: "8"}, {59: "1"}, {59: "5"}, {40: "P"}, {55: "MSFT", 38: "15", 44: "200"}, {50: "JIM"},
             )
         ),
     )  # fmt: skip
     def odd_order(self, session, changes):
         fields = self.order_fields(session, "2", "1", "AAPL", "10", 0)
-        if session == "EMS2" and 50 in changes:
+        if session == "EMS2" and (50 in changes or changes.get(59) == "7"):
             session = "EMS1"
         self.send_order(session, fields | changes)
 
     @rule(
         session=st.sampled_from(("EMS1", "EMS2")),
-        answer=st.sampled_from((("H", "j", {380: "3"}), ("D", "3", {371: "54"}), ("D", "3", {371: "38", 373: "6"}))),
+        answer=st.sampled_from((("E", "j", {380: "3"}), ("D", "3", {371: "54"}), ("D", "3", {371: "38", 373: "6"}))),
     )
     def unreadable(self, session, answer):
         """What is no order: an unsupported MsgType, a value that the dictionary does not know, no number."""
         msg_type, reject, wanted = answer
         fields = self.order_fields(session, "2", "1", "AAPL", "10", 0)
-        if msg_type == "H":
-            fields = {tag: fields[tag] for tag in (11, 54, 55)}
-        else:
+        if msg_type == "D":
             fields[int(wanted[371])] = "x"
         self.model.now_ns = self.core.time_ns
         self.model.arrive(session)
         message = sorted((tag, v) for tag, v in fields.items() if v is not None and tag != 35)
         self.agree(self.core.message(session, msg_type, message), [(session, reject, wanted)])
 
+    @rule(pick=st.integers(0, 9), session=st.sampled_from(("EMS1", "EMS2")), again=st.sampled_from((None, "Y")))
+    def ask_status(self, pick, session, again):
+        """About a request there was, of this session or another, or about none."""
+        requests = [r for o in self.model.orders for r in o.requests if r.cl_ord_id]
+        cl_ord_id = requests[-1 - pick % len(requests)].cl_ord_id if requests and pick else "NOSUCH"
+        fields = {11: cl_ord_id, 54: "1", 55: "AAPL"} | ({97: again} if again else {})
+        self.model.now_ns = self.core.time_ns
+        wanted = self.model.status(session, fields)
+        self.agree(self.core.message(session, "H", sorted(fields.items())), wanted)
+
     @precondition(has_orders)
     @rule(pick=st.integers(0, 4), flag=st.sampled_from((None, "dup", "resend")), kind=st.sampled_from("DGF"))
     def repeated_id(self, pick, flag, kind):
         order = self.order(pick, only_open=False)
-        request = order.requests[pick % len(order.requests)]
+        requests = [r for r in order.requests if not r.ours]
+        request = requests[pick % len(requests)]
         symbol = order.instrument.symbol
         fields = self.order_fields(order.session, "2", order.side, symbol, "10", 0)
         fields |= {35: kind, 1: order.entities["account"], 11: request.cl_ord_id}
@@ -531,8 +562,13 @@ class OrderFlow(RuleBasedStateMachine):
             for bps in (bid, None if spread is None else (bid or 0) + spread, last)
         ]
         self.model.now_ns = self.core.time_ns
-        self.model.quote(symbol, *prices)
-        self.agree(self.core.quote(symbol, *(float(p) for p in prices)), [])
+        self.quoted(symbol, not self.model.quote(symbol, *prices), self.core.quote(symbol, *(float(p) for p in prices)))
+
+    def quoted(self, symbol: str, is_left_aside: bool, actual: list) -> None:
+        """The first quote of an instrument that is left aside is told."""
+        instrument = self.model.instruments[symbol]
+        instrument.left_aside += is_left_aside
+        self.agree(actual, [ALERT] if is_left_aside and instrument.left_aside == 1 else [])
 
     @rule(
         venue=st.sampled_from(("XNAS", "XNAS", "XCME", "XOLD")),
@@ -546,9 +582,20 @@ class OrderFlow(RuleBasedStateMachine):
         told = [D(0) if bps is None else MIDDLE[symbol] * (10_000 + bps) / 10_000 for bps in prices]
         entries = [pair for k, price in enumerate(told) if price for pair in ((269, str(k)), (270, number(price)))]
         self.model.now_ns = self.core.time_ns
-        self.model.snapshot(venue, symbol, *told)
+        is_left_aside = self.model.snapshot(venue, symbol, *told)
         fields = [(55, symbol), (268, str(len(entries) // 2)), *entries]
-        self.agree(self.core.message(venue, "W", fields), [])
+        self.quoted(symbol, is_left_aside, self.core.message(venue, "W", fields))
+
+    @rule(symbol=st.sampled_from(tuple(MIDDLE)), times=st.sampled_from((3, D("0.3"), 100)), again=st.booleans())
+    def far_off(self, symbol, times, again):
+        """A bad tick, perhaps one that is told again; the price is back soon."""
+        for _ in range(1 + again):
+            price = MIDDLE[symbol] * times
+            self.model.now_ns = self.core.time_ns
+            is_left_aside = not self.model.quote(symbol, price, price, D(0))
+            self.quoted(symbol, is_left_aside, self.core.quote(symbol, float(price), float(price)))
+        for _ in range(2):
+            self.quote(symbol, 0, 5, 0)
 
     @rule(ms=st.sampled_from((1, 20, 63, 100, 300, 500, 999, 2000, 6000, 59_990)))
     def wait(self, ms):

@@ -28,6 +28,8 @@ from tests.properties.model_recovery import ALERT, Execution, Recovery
 
 NOTHING = D(0)
 MAX_PENDING_REPLACES = 16
+MAX_CANCEL_TRIES = 5
+SECOND_NS = 10**9
 
 
 class Model(Recovery):
@@ -39,8 +41,12 @@ class Model(Recovery):
         self.count_message("firm", "")
 
     def use(self, session: str, cl_ord_id: str) -> None:
-        """A ClOrdID is kept: it takes the row of the cancel refused last, whose child nobody knows any more."""
+        """A ClOrdID is kept."""
         self.used.add((session, cl_ord_id))
+        self.take_row()
+
+    def take_row(self) -> None:
+        """A request takes the row of the cancel refused last, whose child nobody knows any more."""
         if self.freed:
             forgotten = self.freed.pop()
             if forgotten is not None:
@@ -51,8 +57,10 @@ class Model(Recovery):
         if request.kind != NEW:
             order.requests.append(request)
         request.looked_at = bool(self.freed) and order.venue in self.asked
-        self.use(request.session, request.cl_ord_id)
-        self.by_id[request.session, request.cl_ord_id] = order, request
+        self.take_row()
+        if not request.ours:
+            self.used.add((request.session, request.cl_ord_id))
+            self.by_id[request.session, request.cl_ord_id] = order, request
         self.newest = order, request
 
     def new(self, session: str, fields: Fields, poss_dup: bool = False) -> list[Wanted]:
@@ -288,6 +296,8 @@ class Model(Recovery):
     @staticmethod
     def ids(order: Order, request: Request, kind: str) -> dict[int, object]:
         """11 and 41 of a report: the request's and the order's when it is about a request, else only the order's."""
+        if request.ours:
+            return {11: order.accepted.cl_ord_id, 41: None}
         if kind in ("6", "E") or kind == "4" and request.kind == CANCEL:
             orig = None if request is order.accepted else order.accepted.cl_ord_id
             return {11: request.cl_ord_id, 41: orig}
@@ -348,6 +358,9 @@ class Model(Recovery):
 
     def drop_request(self, order: Order, request: Request, reason: str | None = None) -> list[Wanted]:
         request.state = "rejected"
+        if request.ours:
+            self.freed.append(request)
+            return [ALERT]
         if request.kind == CANCEL:
             self.used.discard((order.session, request.cl_ord_id))
             self.by_id.pop((order.session, request.cl_ord_id))
@@ -376,24 +389,80 @@ class Model(Recovery):
         order, _ = self.by_child.get(child, (None, None))
         return [ALERT] if order is None or order.venue != venue else self.undelivered(child)
 
+    # What the gateway cancels of its own accord.
+
+    def kill(self, scope: str, name: str, on: bool) -> list[Wanted]:
+        """A switch is set or released; what it cancels is up to `sweep`."""
+        if not on:
+            self.killed.discard((scope, name))
+            return [ALERT]
+        self.killed.add((scope, name))
+        if self.is_any_open():
+            for order in self.orders:
+                order.tries = 0
+        return [ALERT]
+
+    def sweep(self) -> list[tuple[Order, Request, Wanted]]:
+        """A cancel for each open order that is killed and was not canceled within the last second, five times."""
+        found = []
+        for order in sorted(self.orders, key=lambda o: o.row):
+            due = order.tries == 0 or self.now_ns - order.tried_ns >= SECOND_NS
+            if not self.is_killed(order.entities) or order.reserved() == 0 or not due:
+                continue
+            if order.tries == MAX_CANCEL_TRIES or not self.up[order.venue]:
+                continue
+            replaces = order.pending(REPLACE) if order.tries % 2 == 0 else []
+            orig = replaces[-1] if replaces else order.accepted
+            request = Request(order.session, CANCEL, "", D(0), ours=True)
+            self.add(order, request)
+            order.tries += 1
+            order.tried_ns = self.now_ns
+            terms = {54: order.side, 55: order.instrument.symbol, 38: order.qty, 41: orig.child}
+            found.append((order, request, (order.venue, "F", terms)))
+        return found
+
     # Everything else.
 
-    def quote(self, symbol: str, bid: Decimal, ask: Decimal, last: Decimal) -> None:
-        """A quote now; crossed and negative ones are ignored."""
+    def status(self, session: str, fields: Fields) -> list[Wanted]:
+        """OrderStatusRequest of an EMS."""
+        self.arrive(session)
+        is_44 = self.version(session) == "FIX.4.4"
+        order, request = self.by_id.get((session, fields[11]), (None, None))
+        if order is None or request is None:
+            wanted: dict[int, object] = {11: fields[11], 37: "NONE", 39: "8", 103: "5", 14: "0", 151: "0"}
+            return [(session, "8", wanted | ({150: "I", 20: None} if is_44 else {150: "8", 20: "3"}))]
+        return self.tell(order, "I", {11: fields[11]})
+
+    @staticmethod
+    def is_believed(instrument: Instrument, price: Decimal) -> bool:
+        """A price of more than twice the last one, or less than half, is believed when the next says the same."""
+        before = instrument.reference() or instrument.previous_close
+        near = not before or not price or before / 2 <= price <= before * 2
+        told = instrument.unconfirmed
+        is_same = told > 0 and abs(price - told) <= told / 10
+        instrument.unconfirmed = D(0) if near or is_same else price
+        return near or is_same
+
+    def quote(self, symbol: str, bid: Decimal, ask: Decimal, last: Decimal) -> bool:
+        """A quote now; crossed and negative ones are left aside, and those that are far off. Whether it was taken."""
         if min(bid, ask, last) < 0 or (bid > ask > 0):
-            return
+            return False
         instrument = self.instruments[symbol]
+        if not self.is_believed(instrument, (bid + ask) / 2 if bid > 0 and ask > 0 else last):
+            return False
         instrument.bid, instrument.ask = bid, ask
         if last > 0:
             instrument.last = last
             instrument.last_ns = self.now_ns
         if max(bid, ask, last) > 0:
             instrument.quote_ns = self.now_ns
+        return True
 
-    def snapshot(self, venue: str, symbol: str, bid: Decimal, ask: Decimal, last: Decimal) -> None:
-        """35=W counts from the instrument's own venue, where market data is on."""
+    def snapshot(self, venue: str, symbol: str, bid: Decimal, ask: Decimal, last: Decimal) -> bool:
+        """35=W counts from the instrument's own venue, where market data is on. Whether it was left aside."""
         if self.sessions[venue].get("market_data") and self.instruments[symbol].venue == venue:
-            self.quote(symbol, bid, ask, last)
+            return not self.quote(symbol, bid, ask, last)
+        return False
 
     def all_open_orders(self) -> dict[tuple[str, str], int]:
         """Open orders of every entity that ever had one."""

@@ -54,6 +54,8 @@ class Checks:
         self.began_ns = now_ns
         self.known_since_ns = 0  # after that: what was first sent before may have been forgotten
         self.recovering: set[str] = set()
+        self.killed: set[tuple[str, str]] = set()
+        self.is_closed = False  # outside the hours of the trading day
 
     # Limits.
 
@@ -194,6 +196,21 @@ class Checks:
         longest_ns = self.duration_ns(self.sessions[session].get("max_poss_dup_age", "10s"))
         return again and (sent_ns < self.known_since_ns or now_ns - sent_ns > longest_ns)
 
+    @staticmethod
+    def named(
+        session: str, entities: dict[str, str], instrument: Instrument | None, venue: str | None
+    ) -> dict[str, str]:
+        """All that a new order is in, as far as it says so."""
+        named = entities | {"session": session}
+        if instrument is not None:
+            named["instrument"] = instrument.symbol
+            if venue is not None:
+                named["venue"] = venue
+        return named
+
+    def is_killed(self, entities: dict[str, str]) -> bool:
+        return any(pair in self.killed for pair in entities.items())
+
     def is_recovering(self, venue: str, order: Order | None) -> bool:
         """Whether a venue takes no new order, or this order no replace."""
         if order is not None:
@@ -208,6 +225,8 @@ class Checks:
     ) -> tuple[set[str], Judgement | None]:
         """Names of the checks that fire, and the order as judged unless a prerequisite failed."""
         fired = {"FAULT"} if self.fault else set()
+        if self.is_closed:
+            fired.add("TRADING_DAY")
         entities, identified = self.identity(session, fields)
         if not self.well_formed(fields):
             fired.add("WELL_FORMED")
@@ -217,8 +236,12 @@ class Checks:
         if not identified:
             fired.add("IDENTITY")
         venue = order.venue if order else self.route(fields, instrument)
-        if instrument is not None and (venue is None or self.version(venue) != self.version(session)):
+        if instrument is not None and venue is None:
             fired.add("ROUTE")
+        elif venue is not None and fields.get(59) == "7" and self.version(session) != self.version(venue):
+            fired.add("TRANSLATION")
+        if self.is_killed(order.entities if order else self.named(session, entities, instrument, venue)):
+            fired.add("KILLED")
         if instrument is not None and venue is not None and not self.up[venue]:
             fired.add("VENUE_DOWN")
         elif instrument is not None and venue is not None and self.is_recovering(venue, order):

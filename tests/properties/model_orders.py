@@ -55,6 +55,8 @@ class Instrument:
     last: Decimal = D(0)
     quote_ns: int | None = None
     last_ns: int | None = None
+    unconfirmed: Decimal = D(0)  # price of the last quote if it was too far off to be believed
+    left_aside: int = 0
 
     def reference(self) -> Decimal:
         """Last trade inside the quote, middle without a trade, 0 when there never was either."""
@@ -78,6 +80,7 @@ class Request:
     child: str = ""
     day_only: bool = True
     looked_at: bool = False  # since its venue logged on: asked about where it had to be
+    ours: bool = False  # a cancel that the gateway sent of its own accord: its EMS knows nothing of it
 
 
 @dataclass
@@ -106,6 +109,8 @@ class Order:
         0  # 0 sure, 1 until its venue has sent again what we missed, 2 until it answers, 3 until somebody tells
     )
     unanswered: int = 0  # questions about it to the venue
+    tries: int = 0  # cancels of the gateway's own
+    tried_ns: int = 0
 
     @property
     def cum(self) -> Decimal:

@@ -47,6 +47,9 @@ class Recovery(Checks):
     def venues(self) -> list[str]:
         return [name for name, section in self.sessions.items() if section["role"] == "initiator"]
 
+    def is_any_open(self) -> bool:
+        return any(o.reserved() > 0 for o in self.orders)
+
     def settle(self) -> None:
         """Of an order that is not open nothing is in doubt, nor of one that only waited for its venue's answer."""
         for order in self.orders:
@@ -86,6 +89,8 @@ class Recovery(Checks):
         for order in self.orders:
             if order.venue == venue:
                 order.unanswered = 0
+                if self.killed and self.is_any_open():
+                    order.tries = 0
                 for request in order.requests:
                     request.looked_at = False
                 if reset:
@@ -210,6 +215,7 @@ class Recovery(Checks):
         """Whatever belongs to no open order is forgotten."""
         self.known_since_ns = self.now_ns - self.began_ns
         finished = [o for o in self.orders if o.reserved() == 0]
+        self.freed += [None] * sum(1 for o in finished for r in o.requests if r.ours and r not in self.freed)
         self.orders = [o for o in self.orders if o.reserved() > 0]
         self.free_rows += sorted(o.row for o in finished)
         is_open = {id(o) for o in self.orders}

@@ -41,6 +41,67 @@ class Histories(OrderFlow):
             wanted = self.model.synced(venue)
             self.agree(self.core.synced(venue), wanted)
 
+    # Kill switches, hours.
+
+    @rule(
+        what=st.sampled_from(
+            (
+                *(("firm", ""), ("account", "ACC2"), ("strategy", "MOMO"), ("trader", "TOM"), ("desk", "D1")),
+                *(("flow", "AUTO"), ("instrument", "ESZ6"), ("session", "EMS2"), ("venue", "XOLD"), ("venue", "XNAS")),
+            )
+        ),
+        rounds=st.integers(0, 7),
+        answers=st.lists(st.sampled_from(("yes", "ack", "no", "8")), max_size=4),
+        stays=st.sampled_from((False, False, False, False, True)),
+    )
+    def kill(self, what, rounds, answers, stays):
+        """A switch is set and swept for, its cancels perhaps answered; mostly it is released soon."""
+        self.switch(what, True)
+        for round_ in range(rounds):
+            for answer in answers[round_ : round_ + 1]:
+                self.answer_request(0, answer, tell=True)
+            self.later(1_000 if round_ % 2 else 400)
+        if not stays:
+            self.switch(what, False)
+
+    def switch(self, what: tuple[str, str], on: bool) -> None:
+        scope, name = what
+        self.model.now_ns = self.core.time_ns
+        wanted = self.model.kill(scope, name, on)
+        actual = self.core.kill(a.SCOPE_NAMES.index(scope), name, on)
+        assert [message[:2] for message in actual] == [message[:2] for message in wanted]
+        self.swept()
+        self.agree([], [])
+
+    @precondition(lambda self: self.model.killed)
+    @rule(pick=st.integers(0, 9))
+    def release(self, pick):
+        killed = sorted(self.model.killed)
+        self.switch(killed[pick % len(killed)], False)
+
+    def later(self, ms: int) -> None:
+        """A tick: what is due again has been canceled after a second."""
+        self.wait(ms)
+        self.model.now_ns = self.core.time_ns
+        due = any(self.model.is_killed(o.entities) and o.reserved() > 0 for o in self.model.orders)
+        wanted = sorted((s, t) for s, t, _ in self.model.ticks())
+        actual = []
+        while reply := self.core.tick():
+            actual += reply
+        assert sorted((s, t) for s, t, _ in actual) == wanted
+        assert not due or ms < 1_000 or self.core.record.sweep_row != a.NONE, "nothing is swept"
+        self.swept()
+        self.agree([], [])
+
+    @rule(ms=st.sampled_from((1, 99, 100, 1_000, 1_100)))
+    def tick(self, ms):
+        self.later(ms)
+
+    @rule(is_open=st.sampled_from((True, True, True, False)))
+    def hours(self, is_open):
+        self.model.is_closed = not is_open
+        self.agree(self.core.hours(is_open), [])
+
     # Runs, doubts, days.
 
     @rule(
