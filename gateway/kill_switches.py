@@ -72,6 +72,7 @@ class KillSwitches:
         self._rearming = Rearming(control.rearm_people, control.rearm_within)
         self._observer: Observer | None = None
         self._set: dict[Key, Switch] = {}  # every switch that the core knows of, or would if it knew the name
+        self._to_tell: list[tuple[Switch, int | None]] = []
         self.epoch = 0
         self.fault = ""
 
@@ -84,6 +85,7 @@ class KillSwitches:
             with contextlib.suppress(FileExistsError):
                 w.create(self._folder, group=self._group)
         try:
+            w.give_to(self._folder, self._group)
             self._observer = Observer(self._folder)
             _, found = self._observer.read()
             for key in self._killed() - {switch.key for switch in found}:
@@ -186,7 +188,7 @@ class KillSwitches:
             self._set[key] = switch
             row = self._state.entities.get(key)
             text = f"{_of(key)} by {switch.user or 'unknown'}: {switch.reason}"
-            self._tell_set(switch, row)
+            self._to_tell.append((switch, row))
             if row is not None:
                 events.append(self._event(row, 1, self._monotonic_ns(switch), text))
         for key in self._set.keys() - now.keys():
@@ -203,19 +205,24 @@ class KillSwitches:
         except (w.CannotKill, OSError) as error:
             raise SwitchFault(str(error)) from None
 
-    def _tell_set(self, switch: Switch, row: int | None) -> None:
-        """Who killed what, when, why, and what was open: an examiner needs no more than this line."""
-        count, found = (0, []) if row is None else open_orders_of(self._state, row, TOLD_ORDERS)
-        log.critical(
-            "kill switch set",
-            scope=_of(switch.key),
-            user=switch.user,
-            why=switch.reason,
-            set_at=datetime.fromtimestamp(switch.wall_ns / 1e9, UTC).isoformat(),
-            known=row is not None,
-            open_orders=count,
-            orders=found,
-        )
+    def tell(self) -> None:
+        """Log the switches that are new, once their events have been applied: cancels do not wait for it, and what was
+        open still is, until venues answer.
+        """
+        for switch, row in self._to_tell:
+            # Who killed what, when, why, and what was open: an examiner needs no more than this line.
+            count, found = (0, []) if row is None else open_orders_of(self._state, row, TOLD_ORDERS)
+            log.critical(
+                "kill switch set",
+                scope=_of(switch.key),
+                user=switch.user,
+                why=switch.reason,
+                set_at=datetime.fromtimestamp(switch.wall_ns / 1e9, UTC).isoformat(),
+                known=row is not None,
+                open_orders=count,
+                orders=found,
+            )
+        self._to_tell.clear()
 
     def _fail(self, fault: SwitchFault) -> list[Event]:
         self.fault = str(fault)

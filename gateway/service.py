@@ -353,6 +353,7 @@ class Service:
         for event in events:
             self._apply_now(event, self._now_ns())
         self._pulse.tell_switches(self._observed.switches.epoch)
+        self._observed.switches.tell()
 
     def _handle(self, event: Event) -> None:
         """Journal and apply an event, after whatever has changed about it; its time is taken before that is looked at.

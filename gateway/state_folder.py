@@ -40,11 +40,15 @@ def lock(folder: Path) -> int:
 
 
 def open_to_group(folder: Path, group: str | None) -> None:
-    """Let the members of a group reach the control socket and the kill switches in the folder, and list nothing.
+    """Let the members of a group reach the control socket and the kill switches in the folder, and nothing else in it.
 
-    Raises ConfigError when there is no such group.
+    Without a group nobody but the owner. Raises ConfigError when there is no such group.
     """
+    for name in ("fix", "journal"):
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+        (folder / name).chmod(0o700)
     if group is None:
+        folder.chmod(0o700)
         return
     try:
         shutil.chown(folder, group=group)

@@ -437,12 +437,26 @@ def _number_without(taken: set[int]) -> int:
     return int.from_bytes(bytes(free[:4]), "little")
 
 
+def give_to(folder: Path, group: str | None) -> None:
+    """Let the members of a group set switches, and without one nobody but the owner. Raises SwitchFault, LookupError.
+    """
+    fd = _open_to_read(folder)
+    try:
+        _give_away(fd, folder, group)
+    except OSError as error:
+        raise SwitchFault(f"{folder / FILE}: {error.strerror}") from None
+    finally:
+        os.close(fd)
+
+
 def _give_away(fd: int, folder: Path, group: str | None) -> None:
     """To the folder's owner, where root makes the file; to the group, where there is one."""
     if os.geteuid() == 0:
         owner = os.stat(folder)
         os.fchown(fd, owner.st_uid, owner.st_gid)
-    if group is not None:
+    if group is None:
+        os.fchmod(fd, 0o600)
+    else:
         import grp
 
         os.fchown(fd, -1, grp.getgrnam(group).gr_gid)

@@ -131,9 +131,14 @@ def _entry_end(index, first):
 
 
 @kernel
-def _named_in(s, buf, first, last):
-    """The instrument that a field from `first` to before `last` names, or NONE."""
+def _named_in(s, buf, first, last, instrument):
+    """The instrument that the fields from `first` to before `last` name, NONE for one that is not known, and
+    `instrument` where they name none.
+    """
     index = s.work.index
+    for f in range(first, last):
+        if index.tag[f] == t.Symbol or index.tag[f] == t.SecurityID:
+            instrument = NONE
     for f in range(first, last):
         found = NONE
         if index.tag[f] == t.Symbol:
@@ -142,7 +147,7 @@ def _named_in(s, buf, first, last):
             found = find_security(s, buf, index.start[f], index.length[f])
         if found != NONE:
             return found
-    return NONE
+    return instrument
 
 
 @kernel
@@ -164,8 +169,8 @@ def market_data_incremental(s, out, buf, venue):
     at = first
     while at < index.count:
         end = _entry_end(index, at)
-        named = _named_in(s, buf, at, end)
-        if named != NONE and named != instrument:
+        named = _named_in(s, buf, at, end, instrument)
+        if named != instrument:
             if instrument != NONE:
                 _take_entries(s, out, buf, venue, instrument, first, at, True)
             instrument = named

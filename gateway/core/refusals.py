@@ -21,8 +21,9 @@ NOT_DELIVERED = c.phrase("the venue did not receive this message")
 REFUSED_BY_VENUE = c.phrase("the venue refused this message: ")
 NO_STATUS = c.phrase("the venue does not answer OrderStatusRequest(H), resolve its orders in doubt: ")
 PERHAPS_SENT = c.phrase("not known whether this was sent, its order is in doubt: ")
+BEHIND = c.phrase(", ")
 NOT_CANCELED = c.phrase("a cancel of the gateway's own was refused: ")
-AT, ORDER, DASH = c.phrase(" at "), c.phrase(", order O"), 45
+ORDER, AT, DASH = c.phrase("order O"), c.phrase(" at "), 45
 CLOSED_THERE = c.phrase("the venue says that this order is closed, here it counts as open: ")
 
 
@@ -50,13 +51,15 @@ def _tell_not_canceled(s, out, buf, o, relay):
         f = find(work.index, t.Text)
         if f >= 0:
             add_bytes(work, buf, work.index.start[f], work.index.length[f])
-    e = s.entities[s.sessions[o.venue].entity]
-    add_bytes(work, AT, 0, AT.size)
-    add_bytes(work, e.name, 0, e.name_size)
+    if work.text_size > 0:
+        add_bytes(work, BEHIND, 0, BEHIND.size)
     add_bytes(work, ORDER, 0, ORDER.size)
     add_count(work, o.run)
     add_char(work, DASH)
     add_count(work, o.number)
+    e = s.entities[s.sessions[o.venue].entity]
+    add_bytes(work, AT, 0, AT.size)
+    add_bytes(work, e.name, 0, e.name_size)
     alert(s, out, NOT_CANCELED, work.text, 0, work.text_size)
 
 

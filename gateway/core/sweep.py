@@ -20,6 +20,7 @@ ROWS_AT_ONCE = 20_000  # orders looked at in one event
 RETRY_NS = 1_000_000_000
 SLICE_NS = 100_000_000  # what a venue's rate allows in so long goes at once
 MAX_CANCEL_TRIES = 5
+ANSWER_NS = 5_000_000_000  # in which an order's report still counts as the answer to a mass cancel
 START_GRACE_NS = 30_000_000_000  # in which an EMS must be back after a start of the gateway
 OWN_ID_BYTES = 9
 
@@ -121,7 +122,9 @@ def canceled_by_us(s, o, request):
     """Whether a venue's report of a cancel, on this request, is what the gateway itself asked for."""
     if o.canceled_by == 0:
         return False
-    return s.requests[request].ours == 1 or _own_cancel_is_pending(s, o) or why_canceled(s, o) != 0
+    if s.requests[request].ours == 1 or _own_cancel_is_pending(s, o) or why_canceled(s, o) != 0:
+        return True
+    return o.cancel_tries > 0 and s.now_ns - o.cancel_ns < ANSWER_NS  # a mass cancel has no request on the order
 
 
 @kernel
@@ -188,8 +191,9 @@ def _try_anew(s, venue):
 @kernel
 def venue_is_back(s, venue):
     """A venue has logged on: what is to be canceled there is tried again."""
-    if s.open_order_count > 0 and (s.sweeps_on == 1 or s.killed_count > 0):
+    if s.open_order_count > 0:
         _try_anew(s, venue)
+        s.sweeps_on = 1
 
 
 @kernel
@@ -215,7 +219,7 @@ def _cancel_all_at(s, out, venue, instrument):
     for row in range(s.order_count):
         o = s.orders[row]
         if o.counted_open == 1 and o.venue == venue and (instrument == NONE or o.instrument == instrument):
-            o.canceled_by = a.BY_KILL
+            o.canceled_by = why_canceled(s, o)
             o.cancel_tries = 1
             o.cancel_ns = s.now_ns
     return True
@@ -277,6 +281,9 @@ def on_drop(s, session):
     if own.role == a.EMS and own.cancels_on_drop == 1 and own.up == 1:
         own.dropped_ns = s.now_ns
         if s.open_order_count > 0:
+            for row in range(s.order_count):
+                if s.orders[row].session == session:
+                    s.orders[row].cancel_tries = 0
             begin_sweep(s)
 
 

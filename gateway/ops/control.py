@@ -50,7 +50,7 @@ class Command:
 @contextlib.contextmanager
 def _short_path(folder: Path) -> Iterator[str]:
     """The socket's address by way of a file descriptor: the path itself may be longer than an address can be."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # which needs no right to list it
     try:
         yield f"/proc/self/fd/{descriptor}/{SOCKET_NAME}"
     finally:
