@@ -100,9 +100,7 @@ def warmup(
 @limits_app.command()
 def check(config: ConfigOption) -> None:
     """List who could not trade for want of a mandatory limit, and the key to set."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from gateway.console import folded, tables
     from gateway.limits import missing_limits
     from gateway.settings import ConfigError, load_settings
 
@@ -114,10 +112,10 @@ def check(config: ConfigOption) -> None:
     if not missing:
         typer.echo("every mandatory limit is set")
         return
-    table = Table("blocked", "because this is not set")
+    table = folded("blocked", "because this is not set")
     for who, key in missing:
         table.add_row(who, key)
-    Console().print(table)
+    tables().print(table)
     raise typer.Exit(1)
 
 
@@ -136,9 +134,7 @@ def resolve(
     reason: Annotated[str, typer.Option(help="why; goes to the journal with your name")] = "",
 ) -> None:
     """Say what became of an order in doubt, as its venue told you."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from gateway.console import folded, tables
     from gateway.ops.control import ControlError, give_command
     from gateway.ops.doubts import orders_in_doubt
     from gateway.settings import ConfigError, load_settings
@@ -148,10 +144,10 @@ def resolve(
         gateway = load_settings(config).config.gateway
         if order is None:
             rows = orders_in_doubt(map_state(gateway.state_dir / "state.bin", gateway.capacity))
-            table = Table("order", "venue", "symbol", "side", "quantity", "executed", "")
+            table = folded("order", "venue", "symbol", "side", "quantity", "executed", "")
             for row in rows:
                 table.add_row(*row)
-            Console().print(table if rows else "no order is in doubt")
+            tables().print(table if rows else "no order is in doubt")
             return
         request = {"command": "resolve", "order": order, "verdict": verdict, "executed": executed, "reason": reason}
         typer.echo(give_command(gateway.state_dir, request))

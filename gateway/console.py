@@ -1,4 +1,4 @@
-"""What commands that read a journal share: a progress bar, and errors of one line."""
+"""What commands share: consoles and tables, a progress bar, errors of one line."""
 
 from __future__ import annotations
 
@@ -6,12 +6,36 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
 UNUSABLE = 2  # exit status of a command whose arguments are of no use
 SILENT_S = 2.0  # work that takes longer shows how far it is
+
+
+WIDTH = 220  # of tables that do not go to a terminal
+
+
+def tables() -> Console:
+    """A console for tables, wide where it is no terminal: no figure may be cut in a file or a pipe."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH)
+
+
+def folded(*columns: str, title: str | None = None) -> Table:
+    """A table whose long cells are folded, never cut: a cut figure is another figure."""
+    from rich.table import Table
+
+    made = Table(title=title)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
 
 
 def refuse(line: str) -> NoReturn:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
+from gateway.console import folded, tables
 from gateway.switches import (
     SCOPE_NAMES,
     CannotKill,
@@ -46,7 +47,6 @@ DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)")
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 STATE_DIR = re.compile(r"\bstate_dir['\"]?[ \t]*:[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|([^\s,}#'\"]+))")
 COMMENT = re.compile(r"(?m)^[ \t]*#.*$")
-WIDTH = 200  # of tables that do not go to a terminal
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="main config file (YAML)")]
 
@@ -333,14 +333,11 @@ def _tell_end(watch: Watch, done: bool) -> int:
 
 
 def _tell_orders(watch: Watch, heading: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = tables()
     orders = watch.orders()
     console.print(f"{max(len(orders), watch.open_orders())} {heading}")
     for venue in sorted({order.venue for order in orders}):
-        table = Table("order", "ClOrdID", "venue's OrderID", "symbol", "side", "leaves", "why", title=venue)
+        table = folded("order", "ClOrdID", "venue's OrderID", "symbol", "side", "leaves", "why", title=venue)
         for order in orders:
             if order.venue == venue:
                 row = (order.order, order.cl_ord_id, order.venue_order_id, order.symbol, order.side, order.leaves)

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.console import one_line_errors, refuse
+from gateway.console import one_line_errors, refuse, tables
 
 if TYPE_CHECKING:
-    from rich.console import Console
 
     from gateway.settings import Config
 
 NEEDS_A_PERSON, CANNOT_TELL = 1, 2
 SHOWN_ORDERS = 1_000
-WIDTH = 220  # of tables that do not go to a terminal
 
 ops_app = typer.Typer()
 
@@ -143,14 +141,8 @@ def _config(path: Path) -> Config:
     return load_settings(path).config
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH)
-
-
 def _print(parts: Iterable[Any]) -> None:
-    console = _console()
+    console = tables()
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, str))
 

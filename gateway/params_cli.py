@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.console import one_line_errors, refuse
+from gateway.console import folded, one_line_errors, refuse, tables
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.table import Table
 
     from gateway.settings import Settings
 
@@ -66,9 +67,7 @@ def push(
 @params_app.command()
 def show(config: ConfigOption) -> None:
     """Show what publishers push and what is in force, and which of them are heard."""
-    from rich.console import Console
-
-    Console().print(_seen(config))
+    tables().print(_seen(config))
 
 
 @params_app.command()
@@ -138,7 +137,6 @@ def _check_place(settings: Settings, scope: str, name: str, symbol: str, limit: 
 def _seen(config: Path) -> Group:
     """Tables of the pushed limits and the sources of the gateway that runs."""
     from rich.console import Group
-    from rich.table import Table
 
     from gateway.ops.attach import NoGateway, attach
     from gateway.params.pushed import PUSHED_COLUMNS, SOURCE_COLUMNS, publishers, pushed_limits
@@ -147,13 +145,13 @@ def _seen(config: Path) -> Group:
     with one_line_errors(NoGateway):
         state = attach(load_settings(config).config.gateway).state
     now_ns = time.monotonic_ns() + int(state.record.time_base_ns)
-    tables: list[Table | str] = []
+    parts: list[Table | str] = []
     for columns, rows, none in (
         (PUSHED_COLUMNS, pushed_limits(state, now_ns), "no limit is pushed"),
         (SOURCE_COLUMNS, publishers(state, now_ns), "no source is configured"),
     ):
-        table = Table(*columns)
+        table = folded(*columns)
         for row in rows:
             table.add_row(*row)
-        tables.append(table if rows else none)
-    return Group(*tables)
+        parts.append(table if rows else none)
+    return Group(*parts)

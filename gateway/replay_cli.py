@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +10,13 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from gateway.console import one_line_errors, progress, refuse
+from gateway.console import one_line_errors, progress, refuse, tables
 
 if TYPE_CHECKING:
     from gateway.journal.history import History
 
 DIFFERS = 1
 SHOWN_DIFFERENCES = 3
-WIDTH = 200  # of tables that do not go to a terminal
 
 
 def replay(
@@ -59,7 +57,7 @@ def replay(
 
     Exit status: 0 when all is equal, 1 when something differs, 2 when the journal or an option cannot be used.
     """
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = tables()
     chosen = [x for x in (until, order, explain, with_limits) if x is not None]
     if len(chosen) > 1:
         refuse("want one of --until, --order, --explain, --with at a time")

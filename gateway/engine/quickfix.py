@@ -455,7 +455,13 @@ class QuickFixEngine:
         if section.reset_on_logon and session not in application.logged_on:
             return self._not_kept(session, message_type, body)
         text = f"8={section.begin_string}{SOH}9=0{SOH}35={message_type}{SOH}{fields}10=000{SOH}"
-        message = fix.Message(text, self._dictionaries[session], False)
+        try:
+            message = fix.Message(text, self._dictionaries[session], False)
+        except fix.InvalidMessage as error:
+            # Nothing that can be sent. Ending the process would not help: the next start would be given it again.
+            log.critical("a message is no FIX and is not sent", session=section.id, why=str(error), text=text)
+            is_order = section.role == "initiator" and message_type in NEVER_LATE
+            return _undelivered(session, _cl_ord_id(body), "") if is_order else None
         application.declined = ""
         if not fix.Session.sendToTarget(message, self._ids[session]) and not application.declined:
             raise RuntimeError(f"session {section.id}: a message could not be stored, see {self._folder / 'log'}")

@@ -292,9 +292,10 @@ class Families:
             yield self._gauge(name, text, labels, zip(by_source, map(float, told), strict=True))
 
     def _is_known(self, x: Any, sources: int) -> bool:
-        """Whether a row of `parameters` names what there is; one may be being written."""
+        """Whether a row of `parameters` is in use and names what there is; one may be being written."""
         return (
-            0 <= x["source"] < sources
+            x["state"] in (a.VALID, a.HELD)
+            and 0 <= x["source"] < sources
             and 0 <= x["entity"] < len(self._names.entities)
             and NONE <= x["instrument"] < len(self._names.instruments)
             and 0 <= x["limit"] < a.LIMITS

@@ -330,7 +330,7 @@ def _pushed_limits(state: State, clock: Clock, config: Config) -> list[PushedLim
     views = []
     for row in s.parameters[: s.parameter_count].copy():
         limit = int(row.limit)
-        if not 0 <= limit < a.LIMITS:
+        if not 0 <= limit < a.LIMITS or int(row.state) not in (a.VALID, a.HELD):
             continue
         views.append(
             PushedLimit(
