@@ -115,7 +115,7 @@ def carry(old: State, settings: Settings) -> State:
     _carry_executions(old, new, rows, lost, settings)
     new.record.killed_count = int(new.record["entities"]["killed"][: new.record.entity_count].sum())
     if "parameters" in (old.block.dtype.names or ()):
-        _carry_parameters(old, new, rows)
+        _carry_parameters(old, new, rows, settings)
     orders = new.record["orders"][: new.record.order_count]
     used = np.flatnonzero(orders["number"] != NONE)
     link_rows(new.block, used[np.argsort(orders["number"][used])])
@@ -219,7 +219,7 @@ def _carry_exposures(old: State, new: State, rows: Rows, settings: Settings) -> 
     return mapped
 
 
-def _carry_parameters(old: State, new: State, rows: Rows) -> None:
+def _carry_parameters(old: State, new: State, rows: Rows, settings: Settings) -> None:
     """Sources keep what is known of them, by name; pushed limits stay in force within what people set now."""
     sources = _source_names(new)
     of_source = np.array([*(sources.get(name, NONE) for name in _source_names(old)), NONE], np.int64)
@@ -229,14 +229,16 @@ def _carry_parameters(old: State, new: State, rows: Rows) -> None:
     instruments = rows.instruments[before["instrument"]]
     lost = (of_source[before["source"]] == NONE) | (entities == NONE)
     lost |= (before["instrument"] != NONE) & (instruments == NONE)
-    kept = np.flatnonzero(~lost)[: new.record.parameters.size]
+    kept = np.flatnonzero(~lost)
+    _require_room(settings, "pushed limits", kept.size, new.record.parameters.size)
     after = new.record["parameters"][: kept.size]
     assign_fields_by_name(after, before[kept], zero_unassigned=False)
     after["source"] = of_source[before["source"][kept]]
     after["entity"] = entities[kept]
     after["instrument"] = instruments[kept]
     new.record.parameter_count = kept.size
-    restore_parameters(new.block)
+    no_room = restore_parameters(new.block)
+    _require_room(settings, "pairs of limits", new.record.pairs.size + no_room, new.record.pairs.size)
 
 
 def _source_names(state: State) -> dict[bytes, int]:

@@ -7,7 +7,7 @@ import sys
 
 import structlog
 
-END_S = 5.0
+END_S = 2.0
 
 log = structlog.get_logger()
 
@@ -18,7 +18,9 @@ class Companion:
     def __init__(self, name: str, module: str, options: dict[str, object]) -> None:
         """`python -m module` with these options, told in the log by `name`; not started yet."""
         self._name = name
-        self._command = [sys.executable, "-m", module, *(str(part) for option in options.items() for part in option)]
+        # -P: nothing is imported from the folder that the gateway was started in.
+        self._command = [sys.executable, "-P", "-m", module]
+        self._command += [str(part) for option in options.items() for part in option]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> bool:
@@ -36,6 +38,11 @@ class Companion:
             log.error("a process beside the gateway has ended", which=self._name, status=self._process.returncode)
             self._process = None
         return self._process is not None
+
+    def ask_to_end(self) -> None:
+        """Ask it to end, and do not wait."""
+        if self._process is not None:
+            self._process.terminate()
 
     def end(self) -> None:
         """End it, by force if need be."""

@@ -64,10 +64,20 @@ def cache_folder(path: Path) -> str:
     return str(cache_root() / f"{path.stem}-{digest.hexdigest()[:16]}")
 
 
+@functools.cache
+def _may_cache() -> bool:
+    """Whether kernels can be kept; a user without a place for them compiles what is called, each time."""
+    try:
+        cache_root().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(cache_root(), os.W_OK)
+
+
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     # A dispatcher takes its cache folder from this setting when it is made.
     numba.config.CACHE_DIR = cache_folder(Path(function.__code__.co_filename))
-    return njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
+    return njit(nogil=True, cache=_may_cache(), error_model="numpy", no_cfunc_wrapper=True, **options)(function)
 
 
 def kernel(function: Callable[..., Any]) -> Any:

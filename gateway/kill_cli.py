@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PROVEN, RESIDUE, BAD_INPUT, NOTHING_PROVEN = 0, 1, 2, 3
 HEARTBEAT_NS = 500_000_000  # a core that was not about for longer may hang
+DEFAULT_WAIT_S = 10.0
 SEEN_S = 0.6  # in which a core that is about has seen a switch
 POLL_S = 0.02
 PLAIN_S = 1.0  # between two lines of progress
@@ -67,18 +68,18 @@ def kill(
     The switch stays set, across restarts too, until it is rearmed. A name that the config does not know can be killed
     in advance.
 
-    Exit status: 0 no order is open any more, as the gateway says; 1 some are, they are listed; 2 bad input, nothing was
-    done; 3 nothing is proven: the gateway does not run or answer, has a fault, or the switch could not be set.
+    Exit status: 0 no order is open any more, as the gateway says; 1 some are, they are listed, or it does not know the
+    name; 2 bad input, nothing was done; 3 nothing is proven: the gateway does not run or answer, has a fault or waits
+    for a venue, or a switch could not be set.
     """
     try:
-        keys = [parse_scope(text) for text in scope]
-        wait_s = _seconds(timeout)
         folder = state_folder(config)
     except ValueError as error:
         _say(str(error))
         raise typer.Exit(BAD_INPUT) from None
+    keys, failed = _readable(scope)
+    wait_s = _seconds(timeout)
     kills: list[Kill] = []
-    failed = False
     for key in dict.fromkeys(keys):
         try:
             kills.append(set_switch(folder, *key, _user(), reason))
@@ -88,7 +89,7 @@ def kill(
         else:
             _tell_blocked(key, kills[-1])
     if not kills:
-        raise typer.Exit(NOTHING_PROVEN)
+        raise typer.Exit(NOTHING_PROVEN if keys else BAD_INPUT)
     synced = threading.Thread(target=_sync, args=(folder,), daemon=True)
     synced.start()
     status = _follow(folder, kills, wait_s, drop_sessions)
@@ -136,10 +137,23 @@ def state_folder(config: Path) -> Path:
     return config.parent / told
 
 
+def _readable(scopes: list[str]) -> tuple[list[tuple[int, str]], bool]:
+    """The scopes that can be read, and whether one cannot: a slip in one must not keep the others alive."""
+    keys = []
+    for text in scopes:
+        try:
+            keys.append(parse_scope(text))
+        except ValueError as error:
+            _say(f"NOT BLOCKED: {error}")
+    return keys, len(keys) < len(scopes)
+
+
 def _seconds(text: str) -> float:
+    """Seconds of --timeout; of what cannot be read, its default: nothing may keep a kill from being done."""
     match = DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"--timeout: want a duration such as 10s or 1m, got {text}")
+        _say(f"--timeout: want a duration such as 10s or 1m, got {text}: {DEFAULT_WAIT_S:g}s")
+        return DEFAULT_WAIT_S
     return float(match[1]) * UNITS_S[match[2]]
 
 
@@ -259,12 +273,14 @@ def _follow(folder: Path, kills: list[Kill], wait_s: float, drop_sessions: bool)
         if unseen:
             typer.echo("the gateway has the whole firm killed")
         for key in watch.unknown:
-            typer.echo(f"{scope_text(*key)}: the gateway does not know it, so there is nothing to cancel")
+            known = ", ".join(watch.names_of(key[0])) or "none"
+            _say(f"{scope_text(*key)}: NOT KNOWN to the gateway, set in advance, nothing is canceled; known: {known}")
+        status = RESIDUE if watch.unknown else PROVEN
         if watch.is_empty:
-            return PROVEN
+            return status
         done, why = _wait_canceled(pulse, watch, wait_s)
         if not why:
-            return _tell_end(watch, done)
+            return max(status, _tell_end(watch, done))
     if not silence:
         _nothing_proven(why)
     _tell_orders(watch, "orders were open when last known")
@@ -281,7 +297,7 @@ def _watch(folder: Path, keys: list[tuple[int, str]]) -> Watch:
 
     try:
         return Watch(folder, keys)
-    except (OSError, ValueError, ConfigError) as error:
+    except (OSError, ValueError, RuntimeError, ConfigError) as error:
         raise NotRunning(f"its state cannot be looked at: {error}") from None
 
 
@@ -302,10 +318,10 @@ def _wait_canceled(pulse: Pulse, watch: Watch, wait_s: float) -> tuple[bool, str
             why = pulse.silence()
             if why:
                 return False, why
-            if left == 0 and 0 < seen_at_ns < heartbeat_ns:
+            now_s = time.monotonic()
+            if left == 0 and 0 < seen_at_ns < heartbeat_ns and (now_s >= deadline_s or not watch.unsettled()):
                 return True, ""
             seen_at_ns = (seen_at_ns or heartbeat_ns) if left == 0 else 0
-            now_s = time.monotonic()
             if status is not None:
                 status.update(f"open orders in scope: {left}")
             elif left != told and now_s >= next_line_s:
@@ -318,17 +334,17 @@ def _wait_canceled(pulse: Pulse, watch: Watch, wait_s: float) -> tuple[bool, str
 
 def _tell_end(watch: Watch, done: bool) -> int:
     """Residue or none, and the positions; returns the exit status."""
-    fault = watch.fault()
+    fault = watch.fault() or watch.unsettled()
     if not done:
         _tell_orders(watch, "orders are still open")
     elif fault:
-        _nothing_proven(f"the gateway counts no open orders, but has a {fault}")
+        _nothing_proven(f"the gateway counts no open orders, but {fault}")
     else:
         typer.echo("no open orders")
     for line in watch.positions():
         typer.echo(line)
     if not done and fault:
-        _say(f"the gateway has a {fault}: there may be more than it counts")
+        _say(f"{fault}: there may be more than the gateway counts")
     return RESIDUE if not done else NOTHING_PROVEN if fault else PROVEN
 
 

@@ -73,6 +73,7 @@ class KillSwitches:
         self._observer: Observer | None = None
         self._set: dict[Key, Switch] = {}  # every switch that the core knows of, or would if it knew the name
         self._to_tell: list[tuple[Switch, int | None]] = []
+        self._word_at_fault = b""
         self.epoch = 0
         self.fault = ""
 
@@ -132,6 +133,13 @@ class KillSwitches:
         switch = self._set.get(key)
         if switch is None:
             raise ConfigError(f"rearm: {_of(key)}: is not killed")
+        if self.fault and w.firm_word(self._folder) != self._word_at_fault:
+            self._word_at_fault = w.firm_word(self._folder)
+            log.critical("a switch was set that the file could not take, the firm stays killed for it")
+            raise ConfigError(
+                "rearm: firm: was killed again since its file was damaged, by a setter that could not be "
+                "recorded: find out who and why, then rearm again"
+            )
         wanted = self._rearming.ask(switch, user, time.monotonic_ns())
         if wanted:
             log.warning("rearm asked for", scope=_of(key), user=user, why=reason)
@@ -226,6 +234,7 @@ class KillSwitches:
 
     def _fail(self, fault: SwitchFault) -> list[Event]:
         self.fault = str(fault)
+        self._word_at_fault = w.firm_word(self._folder)
         if self._observer is not None:
             # A file that was cut must not be touched any more: to read its page would end the process.
             self._observer.close()

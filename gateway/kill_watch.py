@@ -55,6 +55,10 @@ class Watch:
         self._rows = {key: self._state.entities[key] for key in keys if key in self._state.entities}
         self.unknown = sorted(keys - self._rows.keys())
 
+    def names_of(self, scope: int) -> list[str]:
+        """Names of a scope that the gateway knows."""
+        return sorted(name for known, name in self._state.entities if known == scope)
+
     @property
     def is_empty(self) -> bool:
         """Whether the gateway knows none of the scopes."""
@@ -69,7 +73,17 @@ class Watch:
         """What the fault word says, empty when it says nothing."""
         fault = int(self._state.record.fault)
         words = [text for bit, text in FAULTS.items() if fault & bit]
-        return f"fault word {fault}: {', '.join(words)}" if fault else ""
+        return f"it has fault word {fault}: {', '.join(words)}" if fault else ""
+
+    def unsettled(self) -> str:
+        """Which venues have not yet resent what the gateway missed, so that there may be orders that it does not count;
+        empty when all have.
+        """
+        sessions = self._state.record.sessions
+        venues = [name for row, name in enumerate(self._names.sessions) if sessions[row].recovering == 1]
+        if all(scope == a.VENUE for scope, _ in self._rows):
+            venues = [name for name in venues if (a.VENUE, name) in self._rows]
+        return f"{', '.join(venues)} has not yet told what was missed" if venues else ""
 
     def open_orders(self) -> int:
         """Orders in scope that may still trade; 0 only when neither the scopes nor the orders say that there is one."""

@@ -12,7 +12,6 @@ import typer
 from gateway.console import one_line_errors, refuse, tables
 
 if TYPE_CHECKING:
-
     from gateway.settings import Config
 
 NEEDS_A_PERSON, CANNOT_TELL = 1, 2

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -51,7 +52,7 @@ CLOCK_STEP_NS = 50_000_000  # a wall clock that moved by more is told to the cor
 BATCH = 100  # events between two syncs when sync comes before send
 CLOCK_TOLD_NS = 1_000_000_000
 TELL_DOWN_S = 60.0
-LAST_RESORT_S = 10.0
+LAST_RESORT_S = 20.0
 DAY_WAIT_S = 600.0
 METRICS_AGAIN_S = 5.0
 STORE_SYNC_S = 1.0  # each time costs the engine's own writes a wait
@@ -100,8 +101,8 @@ class Service:
         gateway = settings.config.gateway
         self.folder = gateway.state_dir
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        open_to_group(self.folder, settings.config.control.group)
         self._lock = lock(self.folder)
+        open_to_group(self.folder, settings.config.control.group)
         with follower_gone(self.folder / "journal"):
             forgotten = forget is not None and put_aside(self.folder, forget)
             recovered = recover_folder(self.folder, forgotten, accept_loss)
@@ -310,36 +311,40 @@ class Service:
         if isinstance(item, Event):
             self._apply(item)
             return
+        if not item.is_wanted():
+            log.warning("command left aside, its giver has gone", user=item.user, command=str(item.request["command"]))
+            return
+        self._look_about([])
         try:
-            text = self._command(item)
-        except Exception as error:
+            text, events = self._command(item.request, item.user)
+        except Exception as error:  # of whatever somebody sent; nothing has been applied yet
             log.warning("command refused", user=item.user, why=str(error))
             item.reply(False, str(error))
-        else:
-            item.reply(True, text)
+            return
+        # What goes wrong from here on ends the process, as with any other event.
+        for event in events:
+            self._apply(event)
+        item.reply(True, text)
 
-    def _command(self, command: Command) -> str:
-        request, user = command.request, command.user
+    def _command(self, request: dict[str, Any], user: str) -> tuple[str, list[Event]]:
+        """Answer and events of a person's command; raises ConfigError with what is wrong about it."""
         name = request["command"]
         if name == "rearm":
-            self._look_about([])
-            text, events = self._observed.switches.rearm(request, user)
-            self._look_about(events)
-            return text
+            return self._observed.switches.rearm(request, user)
         if name == "resolve":
-            self._apply(resolve_event(self.state, request, user))
+            event = resolve_event(self.state, request, user)
             text = f"order {request['order']} is {request['verdict']}"
         elif name == "cancel":
-            self._apply(cancel_event(self.state, request, user))
+            event = cancel_event(self.state, request, user)
             text = f"order {request['order']} is being canceled"
         elif name == "release":
-            self._apply(release_event(self.state, request, user))
+            event = release_event(self.state, request, user)
             text = f"{request['limit']} is given back, what a person set is in force"
         else:
             raise ConfigError(f"no such command: {name}")
         facts = {key: str(request[key]) for key in COMMAND_FACTS if request.get(key) is not None}
         log.warning(COMMANDS_TOLD[name], user=user, why=str(request["reason"]), **facts)
-        return text
+        return text, [event]
 
     def _apply(self, event: Event) -> None:
         """Journal and apply an event; what it gives is sent at once, or waits for the sync that must come before."""
@@ -356,8 +361,7 @@ class Service:
         self._observed.switches.tell()
 
     def _handle(self, event: Event) -> None:
-        """Journal and apply an event, after whatever has changed about it; its time is taken before that is looked at.
-        """
+        """Journal and apply an event, after whatever has changed about it; its time is taken before the look."""
         now_ns = self._now_ns()
         self._pulse.beat(now_ns - self._base_ns)
         if self._observed.changed():
@@ -539,6 +543,9 @@ class Service:
         last_resort.start()
         # Venues first, while every EMS can still be told what they say; then the EMS, for what those still say.
         self._control.close()
+        companions = [each for each in (self._follower, self._metrics) if each is not None]
+        for companion in companions:
+            companion.ask_to_end()
         try:
             for role in ("initiator", "acceptor"):
                 self._engine.log_out(role)
@@ -549,12 +556,12 @@ class Service:
                     sync_store(self.folder / "fix" / "store")
         finally:
             self._journal.close()
-            for companion in filter(None, (self._follower, self._metrics)):
+            for companion in companions:
                 companion.end()
             if self._decisions is not None:
                 self._decisions.close()
         for name in ("state.bin", "pulse"):
-            (self.folder / name).unlink()
+            (self.folder / name).unlink(missing_ok=True)
         last_resort.cancel()
         self._save_snapshot()
         os.close(self._lock)

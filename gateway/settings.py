@@ -233,12 +233,24 @@ class SessionSection(Model):
             raise ValueError("an initiator needs `connect: host:port` and no `listen`")
         if self.role == "acceptor" and not self.accounts:
             raise ValueError("`accounts` must list what the session may trade for")
+        self._check_role()
         self._check_security()
         for scope, names in self.allowed().items():
             default = getattr(self.defaults, a.SCOPE_NAMES[scope])
             if default is not None and default not in names:
                 raise ValueError(f"default {a.SCOPE_NAMES[scope]} {default} is not in the session's list")
         return self
+
+    def _check_role(self) -> None:
+        """What is for the other side would do nothing here, unnoticed."""
+        of_venues = ("market_data", "mass_status", "mass_cancel", "cancel_rate", "dont_know")
+        wrong = [key for key in of_venues if getattr(self, key)] if self.role == "acceptor" else []
+        if self.role == "initiator" and self.on_disconnect != "leave":
+            wrong = ["on_disconnect"]
+        if wrong:
+            raise ValueError(f"`{wrong[0]}` is not for an {self.role}")
+        if self.begin_string == "FIX.4.2" and (self.mass_cancel or self.mass_status):
+            raise ValueError("`mass_cancel` and `mass_status` are for FIX.4.4: FIX 4.2 has no such messages")
 
     def _check_security(self) -> None:
         acceptor = self.role == "acceptor"
@@ -317,7 +329,12 @@ class ControlSection(Model):
 
     group: str | None = Field(default=None, description="a group of users who may, besides the gateway's own user")
     rearm_people: Literal[1, 2] = Field(default=1, description="how many people it takes to release a switch")
-    rearm_within: Duration = Field(default=10 * UNITS_NS["m"], description="time in which the second one must confirm")
+    rearm_within: Duration = Field(
+        default=10 * UNITS_NS["m"],
+        ge=10 * UNITS_NS["s"],
+        le=24 * UNITS_NS["h"],
+        description="time in which the second one must confirm",
+    )
 
 
 class MetricsSection(Model):

@@ -20,6 +20,7 @@ from gateway.fix.values import E8
 from gateway.jit import entry
 from gateway.settings import ConfigError, ParametersSection, Settings, load_settings
 from gateway.state import State, build_state
+from tests.support.checks import NAMED
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, Core, write_config
 
 POSITIONS = "account,strategy,symbol,quantity\nACC1,MOMO,AAPL,50\nACC2,,MSFT,-20\n"
@@ -91,7 +92,19 @@ CARRIED: dict[str, set[str]] = {
     "orders": {"run", "number", "next", "doubt", "asked", "side", "status", "replaced", "first", "accepted", "pending"}
     | {"qty_e8", "fills_e8", "venue_cum_e8", "cum_e8", "avg_px_e8", "corrected", "reserved_e8", "counted_open"}
     | {"placed_ns", "venue_order_id_size", "venue_order_id", "canceled_by", "cancel_tries", "cancel_ns"},
-    "requests": {"next", "run", "child", "kind", "state", "acknowledged", "order", "older", "qty_e8", "price_e8", "ours"}
+    "requests": {
+        "next",
+        "run",
+        "child",
+        "kind",
+        "state",
+        "acknowledged",
+        "order",
+        "older",
+        "qty_e8",
+        "price_e8",
+        "ours",
+    }
     | {"stop_e8", "ord_type", "time_in_force", "cl_ord_id_size", "cl_ord_id"},
     "executions": {"order", "qty_e8", "run", "number", "exec_id_size", "exec_id", "next"},
     "sources": set(carrying.OF_SOURCE),
@@ -443,21 +456,21 @@ def test_what_is_closed_and_flat_may_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scope", range(a.SCOPES))
 def test_what_is_killed_stays_killed(core: Core, tmp_path: Path, scope: int) -> None:
-    names = {a.DESK: "D1", a.ACCOUNT: "ACC1", a.STRATEGY: "MOMO", a.TRADER: "TOM", a.FLOW: "ALGO"}
-    names |= {a.FIRM: "", a.INSTRUMENT: "AAPL", a.SESSION: "EMS1", a.VENUE: "XNAS"}
     ems, venue = peers()
     ems |= {"desks": ["D1"], "flows": ["ALGO"], "defaults": {"desk": "D1", "flow": "ALGO"}}
     take(core, settings_of(tmp_path / "before", sessions=[ems, venue]))
-    core.kill(scope, names[scope])
+    core.hours(is_open=False)
+    core.kill(scope, NAMED[scope])
     ems["accounts"] = ["AAA", *ems["accounts"]]
     ems["desks"] = ["D0", "D1"]
     take(core, settings_of(tmp_path / "new", sessions=[XAAA, venue, EMS2, ems], gateway=ROOMY))
     assert core.record.killed_count == 1
     who: dict[str, Any] = {"t7001": "MOMO", "t50": "TOM"}
     ((_, _, fields),) = core.new("NEXT", **who)
-    where = f"{a.SCOPE_NAMES[scope]} {names[scope]}".strip()
-    assert fields.get(58) == f"KILLED no order passes ({where})"
-    core.kill(scope, names[scope], on=False)
+    where = f"{a.SCOPE_NAMES[scope]} {NAMED[scope]}".strip()
+    assert fields[58] == f"TRADING_DAY the trading day has not begun; KILLED no order passes ({where})"
+    core.hours(is_open=True)
+    core.kill(scope, NAMED[scope], on=False)
     assert child(core.new("AFTER", **who))
 
 
@@ -496,7 +509,12 @@ def with_account(**limits: Any) -> dict[str, Any]:
 def test_pushed_limits_stay_in_force_where_rows_have_moved(core: Core, tmp_path: Path) -> None:
     moved = {"sources": [{"id": "NEW", "file": "new"}, *reversed(PARAMETERS["sources"])]}
     settings = all_moved(tmp_path / "new")
-    take(core, replace(settings, config=settings.config.model_copy(update={"parameters": parameters_of(moved)})))
+    take(
+        core,
+        replace(
+            settings, config=settings.config.model_copy(update={"parameters": ParametersSection.model_validate(moved)})
+        ),
+    )
     assert in_force(core, a.MAX_ORDER_QTY) == (700 * E8, 5)
     assert in_force(core, a.MAX_LONG, "MSFT") == (3_000 * E8, 6)
     assert [int(source.pushes) for source in core.record.sources[:3]] == [0, 1, 1]
@@ -505,10 +523,6 @@ def test_pushed_limits_stay_in_force_where_rows_have_moved(core: Core, tmp_path:
     core.push(a.MAX_ORDER_QTY, 600 * E8, source=1, epoch=7)
     assert in_force(core, a.MAX_ORDER_QTY) == (600 * E8, 7)
     assert core.record.parameter_count == 2
-
-
-def parameters_of(section: dict[str, Any]) -> ParametersSection:
-    return ParametersSection.model_validate(section)
 
 
 def test_pushed_limits_stay_within_what_people_set_now(core: Core, tmp_path: Path) -> None:
@@ -559,19 +573,16 @@ def test_a_pushed_limit_goes_with_its_entity(tmp_path: Path) -> None:
     ems, venue = peers()
     ems["accounts"] = ["ACC1"]
     without = "\n".join(line for line in INSTRUMENTS.splitlines() if "MSFT" not in line) + "\n"
-    limits = {"account*instrument": {}}
-    take_without_msft = settings_of(
-        tmp_path / "new", sessions=[ems, venue], instruments=without, limits=limits, positions=None
-    )
-    core.state = carry(core.state, take_without_msft)
-    assert core.state.record.parameter_count == 0
+    changes = {"instruments": without, "limits": {"account*instrument": {}}, "positions": None}
+    new = carry(core.state, settings_of(tmp_path / "new", sessions=[ems, venue], **changes))
+    assert new.record.parameter_count == 0
 
 
-def test_hours_and_drops_are_carried(core: Core, tmp_path: Path) -> None:
-    core.hours(is_open=False)
-    take(core, all_moved(tmp_path / "new"))
-    ((_, _, fields),) = core.new("NEXT")
-    assert "TRADING_DAY" in fields[58]
+def test_what_was_given_back_stays_so(core: Core, tmp_path: Path) -> None:
+    core.give_back(a.MAX_ORDER_QTY, source=1)
+    take(core, settings_of(tmp_path / "wide", limits=with_account(max_order_qty=2_000)))
+    core.push(a.MAX_ORDER_QTY, 700 * E8, source=1, epoch=5)
+    assert in_force(core, a.MAX_ORDER_QTY) == (2_000 * E8, 0)
 
 
 def test_a_capacity_that_is_too_small(tmp_path: Path) -> None:

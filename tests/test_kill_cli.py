@@ -181,8 +181,8 @@ def test_orders_out_of_scope_do_not_count(gateway: Gateway) -> None:
 
 def test_a_name_that_is_not_known_is_killed_in_advance(gateway: Gateway) -> None:
     result = gateway.kill("strategy=LATER")
-    assert result.exit_code == PROVEN, result.output
-    assert "strategy LATER: the gateway does not know it" in result.output
+    assert result.exit_code == RESIDUE, result.output
+    assert "strategy LATER: NOT KNOWN to the gateway" in result.output and "MOMO" in result.output
     assert "no open orders" not in result.output
     assert gateway.killed() == {(a.STRATEGY, "LATER")}
 
@@ -382,12 +382,25 @@ def test_without_a_state_folder_in_the_config_it_says_what_is_wanted(tmp_path: P
 
 
 def test_bad_input_does_nothing(still: Gateway) -> None:
-    assert still.kill("strategy=MOMO", "fund=X").exit_code == BAD_INPUT
     assert still.kill("strategy=" + "x" * 33).exit_code == BAD_INPUT
-    assert still.kill("strategy=MOMO", timeout="soon").exit_code == BAD_INPUT
     assert run("kill", "-c", str(still.config)).exit_code == BAD_INPUT
     assert run("kill", "-c", str(still.config) + "x", "--scope", "firm").exit_code == BAD_INPUT
     assert not still.killed()
+
+
+def test_a_slip_in_one_scope_or_in_an_option_keeps_nobody_alive(gateway: Gateway) -> None:
+    result = gateway.kill("strategy=MOMO", "fund=X", timeout="soon")
+    assert result.exit_code == NOTHING_PROVEN
+    assert "NOT BLOCKED: fund=X" in result.output and "--timeout: want a duration" in result.output
+    assert gateway.killed() == {(a.STRATEGY, "MOMO")}
+
+
+def test_a_venue_that_has_not_told_what_was_missed_is_waited_for(gateway: Gateway) -> None:
+    gateway.state.record.sessions[XNAS].recovering = 1
+    result = gateway.kill("strategy=MOMO", timeout="200ms")
+    assert result.exit_code == NOTHING_PROVEN
+    assert "XNAS has not yet told what was missed" in result.output
+    assert "no open orders" not in result.output.replace("counts no open orders", "")
 
 
 def test_nothing_slow_is_imported_before_the_switch_is_set() -> None:

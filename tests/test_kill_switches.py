@@ -137,6 +137,7 @@ def test_an_unknown_name_is_told_once_and_kept(gateway: Gateway) -> None:
     kill(gateway.folder, LATER)
     with capture_logs() as log:
         assert gateway.look() == [] and gateway.check() == []
+        gateway.switches.tell()
     assert [(entry["event"], entry["known"]) for entry in log] == [("kill switch set", False)]
     gateway.assert_agrees(LATER)
     assert "released" in gateway.rearm("strategy", "LATER")

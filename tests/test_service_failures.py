@@ -216,7 +216,7 @@ def commanded(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return answers, run.facts()
 
 
-def fails_on_purpose(_: object) -> str:
+def fails_on_purpose(*_: object) -> str:
     raise ZeroDivisionError("broken on purpose")
 
 

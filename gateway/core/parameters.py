@@ -12,7 +12,7 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert
 from gateway.core.layout import NONE, UNLIMITED, UNSET
-from gateway.core.lookup import exposure_row
+from gateway.core.lookup import exposure_row, find_exposure
 from gateway.core.text import add_bytes, add_char, add_count
 from gateway.jit import entry, kernel
 
@@ -66,7 +66,8 @@ def _ceiling(s, entity, instrument, limit):
         return of_entity
     if limit == a.MAX_OPEN_ORDERS or limit == a.MAX_MESSAGES or s.entities[entity].scope >= a.POSITION_SCOPES:
         return UNSET  # no pair has it
-    pair = _pair_of(s, entity, instrument)
+    exposure = find_exposure(s, entity, instrument)
+    pair = s.exposures[exposure].pair if exposure != NONE else NONE
     of_pair = s.pairs[pair].limit_set[limit] if pair != NONE else UNSET
     if of_pair == UNSET or of_entity == UNSET:
         return max(of_pair, of_entity)
@@ -79,6 +80,8 @@ def _put_in_force(s, entity, instrument, limit):
     value = s.entities[entity].limit_set[limit]
     if instrument != NONE:
         pair = _pair_of(s, entity, instrument)
+        if pair == NONE:
+            return
         value = s.pairs[pair].limit_set[limit]
     epoch = 0
     for row in range(s.parameter_count):
@@ -113,6 +116,8 @@ def _loosen(s, p):
     is kept.
     """
     ms = (s.now_ns - p.moved_ns) // 1_000_000
+    if s.loosen_percent == 0:
+        return
     if p.ceiling >= SMALL:
         p.effective = min(p.target, p.effective + _share(p.ceiling, s.loosen_percent, min(ms, MINUTE_MS)))
         p.moved_ns = s.now_ns
@@ -244,8 +249,8 @@ def on_parameter(s, out, event):
     p = s.parameters[row]
     s.sources[source].pushes += 1
     if p.state == a.RELEASED:
-        if v[a.PARAMETER_EPOCH] == p.epoch:
-            return  # the same push, read again
+        if not usable or v[a.PARAMETER_EPOCH] == p.epoch:
+            return  # no push, or the same one read again
         p.state = a.VALID
     if not usable or not _set_bounds(s, p):
         _hold(s, out, p, HELD)
@@ -311,6 +316,13 @@ def on_release(s, out, buf, event):
 
 
 @kernel
+def start_parameters(s):
+    """Time in which the gateway was down loosens nothing."""
+    for row in range(s.parameter_count):
+        s.parameters[row].moved_ns = s.now_ns
+
+
+@kernel
 def move_parameters(s, out):
     """Each tick: hold what has expired, and move what may loosen, once a second. Returns whether anything changed."""
     changed = False
@@ -332,9 +344,12 @@ def move_parameters(s, out):
 
 @entry
 def restore_parameters(block):
-    """After settings changed: bounds by what people set now; a limit that they took away is dropped with its row."""
+    """After settings changed: bounds by what people set now; a limit that they took away is dropped with its row.
+    Returns how many limits of pairs find no room.
+    """
     s = block[0]
     row = 0
+    no_room = 0
     while row < s.parameter_count:
         p = s.parameters[row]
         entity = p.entity
@@ -342,7 +357,8 @@ def restore_parameters(block):
         limit = p.limit
         if p.effective == p.target:
             p.moved_ns = s.now_ns  # time in which it had nowhere to go does not count
-        if p.source != NONE and entity != NONE and _set_bounds(s, p):
+        kept = p.source != NONE and entity != NONE and _set_bounds(s, p)
+        if kept:
             p.effective = min(p.effective, p.ceiling)
             if p.state == a.HELD:
                 p.target = p.effective
@@ -351,4 +367,7 @@ def restore_parameters(block):
             s.parameter_count -= 1
             s.parameters[row] = s.parameters[s.parameter_count]
         if entity != NONE:
+            if kept and instrument != NONE and _pair_of(s, entity, instrument) == NONE:
+                no_room += 1
             _put_in_force(s, entity, instrument, limit)
+    return no_room

@@ -22,13 +22,18 @@ BID, OFFER, TRADE = 48, 49, 50  # MDEntryType(269)
 
 
 @kernel
+def _near(one, other):
+    """Whether two prices are not too far apart; 0 is none."""
+    return one == 0 or other == 0 or (one // FAR_OFF <= other and other // FAR_OFF <= one)
+
+
+@kernel
 def _believable(i, price):
     """Whether a reference price can follow the last one; one far off must be told twice."""
     before = live_reference(i)
     if before == 0:
         before = i.previous_close_e8
-    near = before == 0 or price == 0 or (price // FAR_OFF <= before and before // FAR_OFF <= price)
-    if near or (i.unconfirmed_e8 > 0 and abs(price - i.unconfirmed_e8) <= i.unconfirmed_e8 // SAME):
+    if _near(before, price) or (i.unconfirmed_e8 > 0 and abs(price - i.unconfirmed_e8) <= i.unconfirmed_e8 // SAME):
         i.unconfirmed_e8 = 0
         return True
     i.unconfirmed_e8 = price
@@ -46,9 +51,11 @@ def take_quote(s, out, instrument, bid_e8, ask_e8, last_e8, time_ns):
     price = last_e8
     if not absurd and bid_e8 > 0 and ask_e8 > 0:
         price = bid_e8 // 2 + ask_e8 // 2
+        if not _near(last_e8, price):
+            last_e8 = 0  # the quote is believed, a trade far from it is not
     if absurd or not _believable(i, price):
         i.quotes_left_aside += 1
-        if i.quotes_left_aside % TELL_EVERY == 1:
+        if i.quotes_left_aside % TELL_EVERY == 1 and out.count < a.OUT_MESSAGES // 2:
             alert(s, out, LEFT_ASIDE, i.symbol, 0, i.symbol_size)
         return False
     i.bid_e8 = bid_e8

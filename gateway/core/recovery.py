@@ -14,7 +14,8 @@ from gateway.core.compose import alert, order_mass_status_request, order_status_
 from gateway.core.exposure import closed, is_sure, never_acknowledged, settle, unanswered
 from gateway.core.intake import char_of, decimal_of
 from gateway.core.layout import NONE
-from gateway.core.refusals import refuse_child, refuse_request
+from gateway.core.parameters import start_parameters
+from gateway.core.refusals import forget_request, refuse_child, refuse_request
 from gateway.core.status import refresh_status
 from gateway.core.sweep import expect_back, venue_is_back
 from gateway.core.text import add_bytes
@@ -63,8 +64,8 @@ def on_start(s, event):
     if s.started_wall_ns == 0 or ended == a.REBOOTED:
         # Orders of before may be at their venue though the journal lost them: sent again, they are refused as stale.
         s.started_wall_ns = event.time_ns + s.wall_offset_ns
-    s.sweep_row = NONE
     expect_back(s)
+    start_parameters(s)
     for k in range(s.session_count):
         own = s.sessions[k]
         own.up = 0
@@ -252,7 +253,10 @@ def on_resolve(s, out, buf, event):
     refresh_status(s, o)
     if event.value[a.RESOLVE_VERDICT] == a.GONE:
         while o.pending != NONE:
-            refuse_request(s, out, buf, o.pending, t.CANCEL_TOO_LATE, False)
+            if out.count < MOST_OUTPUTS:
+                refuse_request(s, out, buf, o.pending, t.CANCEL_TOO_LATE, False)
+            else:
+                forget_request(s, o.pending)
         if o.cum_e8 < o.qty_e8:
             exec_type = t.EXEC_REJECTED if never and o.cum_e8 == 0 else t.EXEC_CANCELED
             o.status = exec_type

@@ -43,6 +43,18 @@ def unlink_pending(s, o, request):
 
 
 @kernel
+def forget_request(s, request):
+    """A pending cancel or replace is over without effect."""
+    r = s.requests[request]
+    o = s.orders[r.order]
+    unlink_pending(s, o, request)
+    r.state = a.REQUEST_REJECTED
+    settle(s, o)
+    if r.kind == t.ORDER_CANCEL_REQUEST:
+        free_request(s, request)
+
+
+@kernel
 def _tell_not_canceled(s, out, buf, o, relay):
     """An alert that a cancel of the gateway's own had no effect, with the venue's Text(58) or what `work.text` says."""
     work = s.work
@@ -68,16 +80,13 @@ def refuse_request(s, out, buf, request, reason, relay):
     """Tell the EMS that a pending cancel or replace was refused; the order works on."""
     r = s.requests[request]
     o = s.orders[r.order]
-    unlink_pending(s, o, request)
     response = t.RESPONSE_TO_CANCEL if r.kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
     if r.ours == 1:
         _tell_not_canceled(s, out, buf, o, relay)
     else:
+        unlink_pending(s, o, request)
         cancel_reject(s, out, buf, o.session, request, o.accepted, r.order, response, reason, relay)
-    r.state = a.REQUEST_REJECTED
-    settle(s, o)
-    if r.kind == t.ORDER_CANCEL_REQUEST:
-        free_request(s, request)
+    forget_request(s, request)
 
 
 @kernel

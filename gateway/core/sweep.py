@@ -42,9 +42,10 @@ def why_canceled(s, o):
         return a.BY_PERSON
     dropped_ns = s.sessions[o.session].dropped_ns
     if dropped_ns != NONE:
-        if s.now_ns >= dropped_ns and _ends_with_session(s.requests[o.accepted].time_in_force):
+        if s.now_ns < dropped_ns:
+            s.sweeps_on = 1
+        elif _ends_with_session(s.requests[o.accepted].time_in_force):
             return a.BY_DROP
-        s.sweeps_on = 1
     return 0
 
 
@@ -98,7 +99,8 @@ def _send_cancel(s, out, buf, row, why):
     own = s.sessions[o.venue]
     orig = _orig_of(s, o)
     request = _add_own_request(s, o, row)
-    o.canceled_by = why
+    if o.canceled_by != a.BY_PERSON:
+        o.canceled_by = why
     o.cancel_tries += 1
     o.cancel_ns = s.now_ns
     own.cancel_due_ns = max(own.cancel_due_ns, s.now_ns) + own.cancel_interval_ns
@@ -154,7 +156,7 @@ def sweep(s, out, buf):
         why = why_canceled(s, o)
         if why == 0:
             continue
-        if o.cancel_tries < MAX_CANCEL_TRIES:
+        if o.cancel_tries < MAX_CANCEL_TRIES and s.sessions[o.venue].up == 1:
             s.sweeps_on = 1
         if not _may_try(s, o):
             continue
@@ -219,7 +221,8 @@ def _cancel_all_at(s, out, venue, instrument):
     for row in range(s.order_count):
         o = s.orders[row]
         if o.counted_open == 1 and o.venue == venue and (instrument == NONE or o.instrument == instrument):
-            o.canceled_by = why_canceled(s, o)
+            if o.canceled_by != a.BY_PERSON:
+                o.canceled_by = why_canceled(s, o)
             o.cancel_tries = 1
             o.cancel_ns = s.now_ns
     return True
@@ -282,19 +285,22 @@ def on_drop(s, session):
         own.dropped_ns = s.now_ns
         if s.open_order_count > 0:
             for row in range(s.order_count):
-                if s.orders[row].session == session:
-                    s.orders[row].cancel_tries = 0
+                o = s.orders[row]
+                if o.session == session and s.now_ns - o.cancel_ns > ANSWER_NS:
+                    o.cancel_tries = 0
             begin_sweep(s)
 
 
 @kernel
 def expect_back(s):
-    """After a start of the gateway each EMS has some time to be back before it counts as gone."""
+    """After a start of the gateway each EMS has some time to be back before it counts as gone; and a sweep goes on."""
+    s.sweep_row = NONE
+    s.sweeps_on = 1
     for k in range(s.session_count):
         own = s.sessions[k]
+        own.dropped_ns = NONE
         if own.role == a.EMS and own.cancels_on_drop == 1:
             own.dropped_ns = s.now_ns + START_GRACE_NS
-            s.sweeps_on = 1
 
 
 @kernel

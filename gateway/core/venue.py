@@ -150,7 +150,7 @@ def _apply_change(s, o, request, exec_type, index, buf):
     _learn_cum(o, index, buf)
     _reopen(o, index, buf)
     if exec_type == t.EXEC_PENDING_CANCEL or exec_type == t.EXEC_PENDING_REPLACE:
-        if r.state == a.REQUEST_PENDING:
+        if r.state == a.REQUEST_PENDING and r.ours == 0:
             r.acknowledged = 1
     elif exec_type == t.EXEC_REPLACED:
         _accept_replace(s, o, request, index, buf)
@@ -367,6 +367,8 @@ def _change_report(s, out, buf, event, row, request, action, exec_type):
     else:
         _reopen(o, index, buf)
         refresh_status(s, o)
+    if r.ours == 1 and exec_type == t.EXEC_PENDING_CANCEL:
+        return  # the EMS knows nothing of it, and would never hear that it was refused
     cl_ord_id = o.accepted
     orig = NONE
     answers_request = exec_type == t.EXEC_CANCELED and r.kind == t.ORDER_CANCEL_REQUEST

@@ -11,16 +11,19 @@ from gateway.fix.index import SOH
 from gateway.fix.values import DAY_NS, E8, copy_bytes
 from gateway.jit import kernel
 
+TAIL = OUT_BYTES - TEXT_BYTES - 2 * 1024  # where a message that does not fit is written, over the one before it
 MARGIN = 1024  # bytes kept for the fields of fixed size that follow a field of any size
 
 
 @kernel
 def begin(s, out, session, message_type):
     """Open a message to a session; every `begin` has its `finish`."""
-    if out.count >= OUT_MESSAGES or out.used + TEXT_BYTES + MARGIN > OUT_BYTES:
+    if out.count >= OUT_MESSAGES or out.used + TEXT_BYTES + MARGIN > TAIL:
+        # The messages before it stay whole; of those that do not fit the last one is kept.
         s.fault |= FAULT_OUTPUT_FULL
-        out.count = OUT_MESSAGES - 1
-        out.used = 0
+        if out.count >= OUT_MESSAGES or (out.count > 0 and out.message[out.count - 1].start == TAIL):
+            out.count -= 1
+        out.used = TAIL
     m = out.message[out.count]
     m.session = session
     m.message_type = message_type
@@ -38,7 +41,8 @@ def finish(out):
 @kernel
 def has_room(s, out, size):
     """Whether so many more bytes fit; if not the fault word is set."""
-    if out.used + size + MARGIN <= OUT_BYTES:
+    end = OUT_BYTES if out.message[out.count].start == TAIL else TAIL
+    if out.used + size + MARGIN <= end:
         return True
     s.fault |= FAULT_OUTPUT_FULL
     return False

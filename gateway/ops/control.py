@@ -16,6 +16,7 @@ import shutil
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ import structlog
 
 log = structlog.get_logger()
 MAX_COMMAND_BYTES = 4096
-IO_TIMEOUT_S = 5.0
+IO_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0
 SOCKET_NAME = "control"
 
@@ -41,6 +42,13 @@ class Command:
     request: dict[str, Any]
     user: str
     answer: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
+    taken: threading.Lock = field(default_factory=threading.Lock)
+
+    def is_wanted(self) -> bool:
+        """Whether its giver still waits: what has been told to have failed must not be done. True once, and from then
+        on the giver waits for the answer.
+        """
+        return self.taken.acquire(blocking=False)
 
     def reply(self, ok: bool, text: str) -> None:
         """Answer it."""
@@ -105,18 +113,44 @@ class ControlSocket:
         except (ValueError, RecursionError) as error:
             answer: dict[str, Any] = {"ok": False, "text": f"not a command: {error}"}
         else:
+            if _has_gone(connection):
+                return
             command = Command(request, _user_of(connection))
             self._submit(command)
-            try:
-                answer = command.answer.get(timeout=ANSWER_TIMEOUT_S)
-            except queue.Empty:
-                answer = {"ok": False, "text": f"the gateway's core has not answered for {ANSWER_TIMEOUT_S:.0f} s"}
+            answer = _answer_to(command)
         connection.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def _answer_to(command: Command) -> dict[str, Any]:
+    """What the core's thread says, or that it has not taken the command; one that it has taken it answers."""
+    try:
+        return command.answer.get(timeout=ANSWER_TIMEOUT_S)
+    except queue.Empty:
+        if command.is_wanted():
+            text = f"the gateway's core has not taken it for {ANSWER_TIMEOUT_S:.0f} s: nothing is done"
+            return {"ok": False, "text": text}
+    try:
+        return command.answer.get(timeout=ANSWER_TIMEOUT_S)
+    except queue.Empty:
+        return {"ok": False, "text": "the gateway's core has taken it and not answered: look what has been done"}
+
+
+def _has_gone(connection: socket.socket) -> bool:
+    """Whether the other end has closed: it has given up waiting."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    finally:
+        connection.settimeout(IO_TIMEOUT_S)
 
 
 def _read_line(connection: socket.socket) -> bytes:
     line = b""
+    deadline_s = time.monotonic() + IO_TIMEOUT_S
     while not line.endswith(b"\n"):
+        connection.settimeout(max(deadline_s - time.monotonic(), 0.001))
         part = connection.recv(MAX_COMMAND_BYTES)
         line += part
         if not part or len(line) > MAX_COMMAND_BYTES:
@@ -137,7 +171,7 @@ def give_command(folder: Path, request: dict[str, Any]) -> str:
     """Give a command to the gateway of a state folder; returns its answer. Raises ControlError."""
     try:
         with _short_path(folder) as address, socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(ANSWER_TIMEOUT_S + IO_TIMEOUT_S)
+            connection.settimeout(2 * ANSWER_TIMEOUT_S + 2 * IO_TIMEOUT_S)
             connection.connect(address)
             connection.sendall(json.dumps(request).encode() + b"\n")
             answer = json.loads(connection.makefile("rb").readline())

@@ -40,21 +40,25 @@ def open_orders_of(state: State, entity: int, most: int) -> tuple[int, list[dict
     scope = int(s.entities[entity].scope)
     of_entity = orders["entities"][:, scope] == entity
     rows = np.flatnonzero((orders["number"] != a.NONE) & (orders["counted_open"] == 1) & of_entity)
-    found = []
-    for row in rows[:most]:
-        order = s.orders[row]
-        request = s.requests[order.accepted]
-        found.append(
-            {
-                "order_id": order_id(order),
-                "child_cl_ord_id": f"C{request.run}-{request.child}",
-                "session": str(names.session(int(order.session))),
-                "cl_ord_id": bytes(request.cl_ord_id[: request.cl_ord_id_size]).decode("latin-1"),
-                "symbol": str(names.instrument(int(order.instrument))),
-                "side": SIDES[int(order.side)],
-                "leaves": str(Decimal(int(order.reserved_e8)) / E8),
-            }
+    # Whole columns: a field of a record costs a microsecond, and there may be a thousand orders.
+    chosen = orders[rows[:most]]
+    requests = s["requests"][chosen["accepted"]]
+    columns = [chosen[name].tolist() for name in ("run", "number", "session", "instrument", "side", "reserved_e8")]
+    of_requests = [requests[name].tolist() for name in ("run", "child", "cl_ord_id_size")]
+    found = [
+        {
+            "order_id": f"O{run}-{number}",
+            "child_cl_ord_id": f"C{child_run}-{child}",
+            "session": str(names.session(session)),
+            "cl_ord_id": bytes(cl_ord_id[:size]).decode("latin-1"),
+            "symbol": str(names.instrument(instrument)),
+            "side": SIDES[side],
+            "leaves": str(Decimal(leaves) / E8),
+        }
+        for run, number, session, instrument, side, leaves, child_run, child, size, cl_ord_id in zip(
+            *columns, *of_requests, requests["cl_ord_id"], strict=True
         )
+    ]
     return rows.size, found
 
 

@@ -19,6 +19,7 @@ from gateway.core import layout as a
 from gateway.core.catalogue import CHECKS, LIMITS
 from gateway.core.sweep import MAX_CANCEL_TRIES
 from gateway.journal.names import FAULTS, Names
+from gateway.params.pushed import source_names
 from gateway.pulse import LATENCY_BOUNDS_NS
 from gateway.settings import Config
 from gateway.state import State
@@ -316,11 +317,12 @@ def _never_canceled(state: State) -> int:
 
 
 def _sources(state: State, clock: Clock, config: Config) -> list[Source]:
-    sections = [*config.parameters.sources, *config.quotes]
+    by_hand = {s.id for s in (*config.parameters.sources, *config.quotes) if s.max_silence is None}
     views = []
-    for section, row in zip(sections, state.record.sources, strict=False):
+    # By the names that the running gateway has: the config file may have changed since.
+    for name, row in zip(source_names(state), state.record.sources, strict=False):
         since = clock.time(row.since_ns) if row.since_ns else None
-        views.append(Source(section.id, bool(row.up), section.max_silence is None, since, int(row.pushes)))
+        views.append(Source(name, bool(row.up), name in by_hand, since, int(row.pushes)))
     return views
 
 

@@ -24,6 +24,7 @@ from gateway.journal.scan import write_record_crc
 from gateway.journal.snapshot import save
 from gateway.state import build_state
 from tests.properties.test_plain_python import history as short_history
+from tests.properties.test_plain_python import steered, steered_settings
 from tests.support.core import BASE, WALL_NS
 from tests.support.journal import OUT, ROOMY, Flow, JournaledCore, raw_records, state_digest, wait_for
 
@@ -90,6 +91,20 @@ def test_a_journal_replays_to_what_was_sent(make: Make) -> None:
         assert result.exit_code == 0, result.output
         assert f"{outputs:,} outputs, 0 events differ" in result.stdout
         assert "3 segments, from the beginning of the journal" in result.stdout
+
+
+def test_what_people_and_publishers_do_replays(make: Make) -> None:
+    """Switches, sweeps, pushed limits, hours, sources: all that steers a core is in the journal."""
+    config, limits = steered_settings()
+    core = make(config=config, limits=limits)
+    steered(core)
+    core.close()
+    kinds = {event.kind for event, _ in core.log}
+    assert {a.KILL, a.SWEEP, a.CANCEL, a.PARAMETER, a.RELEASE, a.SOURCE, a.HOURS} <= kinds
+    assert rebuilt(core.folder).endswith(" 0")
+    assert rebuilt(core.folder).split()[0] == state_digest(core.state.block).hex()
+    result = replay(core.folder)
+    assert result.exit_code == 0 and "0 events differ" in result.stdout
 
 
 def test_a_journal_in_use_replays(make: Make) -> None:

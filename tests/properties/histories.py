@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from gateway.core import layout as a
 from tests.properties.model import Model
 from tests.properties.model_config import CONFIG, INSTRUMENTS, INSTRUMENTS_CSV, LIMITS, MIDDLE
-from tests.properties.model_recovery import ALERT
 from tests.properties.model_orders import CANCEL, CHECKS, NEW, REPLACE, Order, Request, Wanted
+from tests.properties.model_recovery import ALERT
 from tests.support.core import START_NS, Core
 
 D = Decimal
@@ -218,7 +218,6 @@ class OrderFlow(RuleBasedStateMachine):
         crossed=st.sampled_from((False, False, False, True)),
     )
     def new_order(self, session, kind, side, symbol, qty, bps, who, ms, crossed=False):
-        """`crossed`: to a venue of the other FIX version."""
         self.wait(ms)
         fields = self.order_fields(session, kind, side, symbol, self.quantity(symbol, qty), bps)
         fields[1] = "ACC2" if who & 1 else "ACC1"
@@ -237,10 +236,10 @@ class OrderFlow(RuleBasedStateMachine):
                 {38: "0100.000"}, {44: "100.005"}, {44: "0"}, {44: "-1"}, {44: "100.000000001"}, {44: "0.01"},
                 {44: "10000000000"}, {44: None}, {55: "IBM"}, {55: "IBM", 38: "0"}, {48: "US0378331005", 22: "4"},
                 {48: "US5949181045", 22: "4"}, {1: "ACC9"}, {1: None}, {1: "ACC9", 55: "IBM"}, {100: "XCME"},
-                {100: "NONE"},
-                {100: "EMS1"}, {100: "NONE", 55: "IBM"}, {40: "3", 99: None}, {40: "3", 99: "100.005", 44: None},
+                {100: "NONE"}, {100: "XOLD", 59: "7"}, {59: "7", 100: "XNAS"}, {100: "EMS1"},
+                {100: "NONE", 55: "IBM"}, {40: "3", 99: None}, {40: "3", 99: "100.005", 44: None},
                 {40: "1", 44: None}, {54: "1", 38: "600", 44: "200"}, {54: "2", 38: "999", 44: "1.001"},
-                {100: "XOLD", 59: "7"}, {59: "7", 100: "XNAS"}, {54: "8"}, {59: "1"}, {59: "5"}, {40: "P"}, {55: "MSFT", 38: "15", 44: "200"}, {50: "JIM"},
+                {54: "8"}, {59: "1"}, {59: "5"}, {40: "P"}, {55: "MSFT", 38: "15", 44: "200"}, {50: "JIM"},
             )
         ),
     )  # fmt: skip
@@ -267,7 +266,6 @@ class OrderFlow(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 9), session=st.sampled_from(("EMS1", "EMS2")), again=st.sampled_from((None, "Y")))
     def ask_status(self, pick, session, again):
-        """About a request there was, of this session or another, or about none."""
         requests = [r for o in self.model.orders for r in o.requests if r.cl_ord_id]
         cl_ord_id = requests[-1 - pick % len(requests)].cl_ord_id if requests and pick else "NOSUCH"
         fields = {11: cl_ord_id, 54: "1", 55: "AAPL"} | ({97: again} if again else {})

@@ -19,6 +19,7 @@ from tests.properties.model_orders import (
     REPLACE,
     D,
     Fields,
+    Instrument,
     Judgement,
     Order,
     Request,
@@ -282,7 +283,7 @@ class Model(Recovery):
             if works or 151 not in fields and fields[39] in ("0", "1"):
                 order.closed, order.done_for_day = "", False
         elif kind in ("6", "E") and request.state == "pending":
-            request.acknowledged = True
+            request.acknowledged = not request.ours
         elif kind == "5":
             wanted |= self.replaced(order, request)
         elif kind == "3":
@@ -291,7 +292,7 @@ class Model(Recovery):
             order.closed = kind
             if request.kind == CANCEL and request.state == "pending":
                 request.state = "accepted"
-        return self.tell(order, kind, wanted)
+        return [] if request.ours and kind == "6" else self.tell(order, kind, wanted)
 
     @staticmethod
     def ids(order: Order, request: Request, kind: str) -> dict[int, object]:

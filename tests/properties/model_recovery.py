@@ -194,7 +194,7 @@ class Recovery(Checks):
         """A person says what became of an order in doubt."""
         if order.doubt == 0:
             return []
-        never = order.never_acknowledged()
+        never = order.base_status("FIX.4.4") == "A"
         order.doubt = 0
         order.is_acknowledged |= never
         before = order.cum
@@ -215,7 +215,7 @@ class Recovery(Checks):
         """Whatever belongs to no open order is forgotten."""
         self.known_since_ns = self.now_ns - self.began_ns
         finished = [o for o in self.orders if o.reserved() == 0]
-        self.freed += [None] * sum(1 for o in finished for r in o.requests if r.ours and r not in self.freed)
+        self.freed += [None] * sum(1 for o in finished for r in o.requests if r.ours and r.state != "rejected")
         self.orders = [o for o in self.orders if o.reserved() > 0]
         self.free_rows += sorted(o.row for o in finished)
         is_open = {id(o) for o in self.orders}

@@ -21,7 +21,7 @@ import quickfix as fix
 import structlog
 from structlog.testing import LogCapture
 
-from gateway import service, switches
+from gateway import switches
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.engine.store import read_store

@@ -1,0 +1,193 @@
+"""`on_disconnect: cancel`: what an EMS leaves is canceled but for GTC and GTD; one that is back keeps the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.core import layout as a
+from tests.support.checks import Reply, passed
+from tests.support.core import Core, Fields
+from tests.support.kill import VERSIONS, Of, canceled, cancels, core_of, is_told_by_us, open_orders
+from tests.support.referee import faults
+
+GTC: dict[str, Any] = {"t59": "1"}
+GTD: dict[str, Any] = {"t59": "6", "t432": "20260712"}
+
+
+@pytest.fixture
+def of(tmp_path: Path) -> Iterator[Of]:
+    """Makes cores as `core_of` does, whose EMSs have `on_disconnect: cancel`."""
+    made: list[Core] = []
+
+    def make(*versions: str, **more: Any) -> Core:
+        made.append(core_of(tmp_path, *versions, **{"ems_section": {"on_disconnect": "cancel"}} | more))
+        return made[-1]
+
+    yield make
+    assert [fault for core in made for fault in faults(core)] == []
+
+
+def lost(core: Core, session: str = "EMS1") -> list[Fields]:
+    reply: Reply = core.logout(session) + core.sweep()
+    return cancels(reply)
+
+
+@pytest.mark.parametrize("versions", VERSIONS)
+def test_its_orders_are_canceled_and_gtc_and_gtd_stay(of: Of, versions: tuple[str, str]) -> None:
+    core = of(*versions)
+    day = core.working("A")
+    nothing = core.working("B", px="99", t59=None)
+    core.working("C", px="98", **GTC)
+    core.working("D", px="97", **GTD)
+    core.working("E", px="96", session="EMS2")
+    sent = lost(core)
+    assert sorted(fields[41] for fields in sent) == sorted([day, nothing])
+    for fields in sent:
+        told = is_told_by_us(canceled(core, fields, "X" + fields[11]), "the EMS is gone")
+        assert told[11] in "AB"
+    assert open_orders(core) == 3
+    assert cancels(core.later(60)) == []
+
+
+def test_by_default_they_are_left(of: Of) -> None:
+    core = of(ems_section={})
+    core.working("A")
+    assert lost(core) == [] and cancels(core.later(60)) == []
+
+
+def test_an_order_that_became_gtc_by_a_replace_stays(of: Of) -> None:
+    core = of()
+    child = core.working("A")
+    newer = core.replace("R", "A", qty="50", **GTC)[0][2][11]
+    core.report(newer, "X1", "5", "0", t41=child, t38="50", t151="50")
+    assert lost(core) == []
+
+
+def test_an_ems_that_is_back_keeps_what_was_not_sent(of: Of) -> None:
+    core = of(cancel_rate=10)
+    for k in range(5):
+        core.working(f"A{k}", px=f"{99 - k}")
+    sent = lost(core)
+    assert 1 <= len(sent) <= 2
+    core.logon("EMS1")
+    assert cancels(core.later(1)) == [] and cancels(core.later(10)) == []
+    assert open_orders(core) == 5
+
+
+def test_one_that_comes_and_goes_floods_no_venue(of: Of) -> None:
+    core = of()
+    core.working("A")
+    sent = []
+    for _ in range(20):
+        sent += lost(core)
+        core.logon("EMS1")
+        sent += cancels(core.later(0.05))
+    assert 1 <= len(sent) <= 5
+    is_told_by_us(canceled(core, sent[0], "X1"), "the EMS is gone")
+    assert cancels(core.later(60)) == []
+
+
+def test_orders_after_it_is_back_are_its_own(of: Of) -> None:
+    core = of()
+    core.working("A")
+    [first] = lost(core)
+    canceled(core, first, "X1")
+    core.logon("EMS1")
+    core.working("B")
+    assert cancels(core.later(60)) == []
+    assert len(lost(core)) == 1
+
+
+def test_a_venue_that_is_down_is_told_when_it_is_back(of: Of) -> None:
+    core = of()
+    child = core.working("A")
+    core.logout("XNAS")
+    assert lost(core) == []
+    core.later(30)
+    core.logon("XNAS")
+    assert [fields[41] for fields in cancels(core.later(0.1))] == [child]
+
+
+def test_a_venue_that_is_lost_takes_nothing_along(of: Of) -> None:
+    core = of()
+    core.working("A")
+    assert core.logout("XNAS") == [] and core.sweep() == []
+    core.logon("XNAS")
+    assert cancels(core.later(60)) == []
+
+
+@pytest.mark.parametrize("ended", [a.STOPPED, a.CRASHED, a.REBOOTED])
+def test_after_a_start_an_ems_has_thirty_seconds_to_be_back(of: Of, ended: int) -> None:
+    core = of()
+    child = core.working("A")
+    core.start(ended)
+    core.logon("XNAS")
+    core.synced("XNAS")
+    sent: list[Fields] = []
+    for _ in range(29):
+        sent += [f for _, m, f in core.later(1) if m == "F"]
+    assert sent == []
+    for _ in range(2):
+        sent += [f for _, m, f in core.later(1) if m == "F"]
+    assert [fields[41] for fields in sent][:1] == [child]
+
+
+@pytest.mark.parametrize("after", [0, 29])
+def test_one_that_is_back_in_time_keeps_them(of: Of, after: int) -> None:
+    core = of()
+    core.working("A")
+    core.start(a.STOPPED)
+    core.logon("XNAS")
+    core.synced("XNAS")
+    core.later(after)
+    core.logon("EMS1")
+    assert [m for _, m, _ in core.later(60) if m == "F"] == []
+
+
+def test_a_gateway_that_was_gone_itself_cancels_nothing(of: Of) -> None:
+    """Nor one that crashes: what it left works on when its EMSs are back."""
+    core = of()
+    core.working("A")
+    core.start(a.STOPPED)
+    core.come_back()
+    assert [m for _, m, _ in core.later(60) if m == "F"] == []
+    core.quote("AAPL", 99.99, 100.01)
+    passed(core.new("B", qty="10"))
+
+
+def test_killed_and_gone_is_told_as_killed(of: Of) -> None:
+    core = of()
+    core.working("A")
+    [first] = lost(core)
+    core.cancel_reject(first[11], first[41])
+    core.kill(a.FIRM)
+    [again] = cancels(core.sweep())
+    is_told_by_us(canceled(core, again, "X1"), "kill switch")
+
+
+def test_tries_of_a_switch_long_released_do_not_count(of: Of) -> None:
+    """The venue was deaf then; it may not be now."""
+    core = of()
+    child = core.working("A")
+    core.kill(a.FIRM)
+    for _ in range(8):
+        core.later(1)
+    core.kill(a.FIRM, on=False)
+    core.later(60)
+    assert [fields[41] for fields in lost(core)] == [child]
+
+
+def test_a_mass_cancel_that_takes_them_along_does_not_make_them_killed(of: Of) -> None:
+    core = of(mass_cancel=True)
+    children = [core.working("A"), core.working("B", px="99")]
+    killed = core.working("C", t1="ACC2", session="EMS2")
+    assert len(lost(core)) == 2
+    sent = [m for _, m, _ in core.killed(a.ACCOUNT, "ACC2")]
+    assert sent in (["q"], ["F"])
+    for child in children:
+        is_told_by_us(core.report(child, "X" + child, "4", "4"), "the EMS is gone")
+    is_told_by_us(core.report(killed, "X", "4", "4"), "kill switch")

@@ -1,0 +1,493 @@
+"""Cancels of a kill switch at venues that ignore, refuse, are slow, down, lost in a crash, or cancel all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.core import layout as a
+from tests.support.checks import Reply, passed
+from tests.support.core import Core, Fields
+from tests.support.kill import (
+    ANOTHER,
+    EVERYONE,
+    VERSIONS,
+    Of,
+    canceled,
+    cancels,
+    core_of,
+    is_told_by_us,
+    open_orders,
+    to_ems,
+)
+from tests.support.referee import faults
+
+
+@pytest.fixture
+def of(tmp_path: Path) -> Iterator[Of]:
+    """Makes cores as `core_of` does; at the end all that they have sent must be valid."""
+    made: list[Core] = []
+
+    def make(*versions: str, **more: Any) -> Core:
+        made.append(core_of(tmp_path, *versions, **more))
+        return made[-1]
+
+    yield make
+    assert [fault for core in made for fault in faults(core)] == []
+
+
+def many(core: Core, count: int, **more: Any) -> list[str]:
+    """So many orders that work, each with a price of its own; returns their children."""
+    return [core.working(f"M{k}", px=f"{90 - k / 100:.2f}", **more) for k in range(count)]
+
+
+# Silence, refusals
+
+
+def test_a_silent_venue_is_asked_five_times_a_second_apart(of: Of) -> None:
+    core = of()
+    child = core.working("A")
+    tries = cancels(core.killed(a.FIRM))
+    times = [0]
+    for tenth in range(1, 200):
+        sent = cancels(core.later(0.1))
+        times += [tenth] * len(sent)
+        tries += sent
+    assert times == [0, 10, 20, 30, 40]
+    assert {fields[41] for fields in tries} == {child}
+    assert len({fields[11] for fields in tries}) == 5, "each has an id of its own"
+    assert open_orders(core) == 1, "residue: it is open until the venue says else"
+    is_told_by_us(canceled(core, tries[0], "X1"))
+
+
+def test_a_repeated_kill_begins_anew(of: Of) -> None:
+    core = of()
+    core.working("A")
+    tries = cancels(core.killed(a.FIRM))
+    for _ in range(8):
+        tries += cancels(core.later(1))
+    assert len(tries) == 5
+    again = cancels(core.killed(a.FIRM))
+    for _ in range(8):
+        again += cancels(core.later(1))
+    assert len(again) == 5 and len({fields[11] for fields in tries + again}) == 10
+    is_told_by_us(canceled(core, again[2], "X1"), t11="A")
+
+
+def test_each_refusal_is_told_and_tried_again(of: Of) -> None:
+    core = of()
+    child = core.working("A")
+    [cancel] = cancels(core.killed(a.FIRM))
+    for number in range(5):
+        reply = core.cancel_reject(cancel[11], child)
+        assert [message[:2] for message in reply] == [("", "")] and "O1-0" in reply[0][2][58]
+        assert core.later(0.5) == []
+        sent = cancels(core.later(0.5))
+        assert len(sent) == (1 if number < 4 else 0)
+        cancel = sent[0] if sent else cancel
+    assert open_orders(core) == 1
+
+
+@pytest.mark.parametrize("versions", VERSIONS)
+def test_a_venue_that_refuses_by_other_messages(of: Of, versions: tuple[str, str]) -> None:
+    """BusinessMessageReject, a session Reject, ExecutionReport 150=8: our cancel is over, the order is not."""
+    core = of(*versions)
+    child = core.working("A")
+    [cancel] = cancels(core.killed(a.FIRM))
+    refusal = [(45, "2"), (58, "no"), (372, "F"), (379, cancel[11]), (380, "4")]
+    assert to_ems(core.message("XNAS", "j", refusal)) == []
+    [cancel] = cancels(core.later(1))
+    assert to_ems(core.undelivered({35: "F", **cancel})) == []
+    [cancel] = cancels(core.later(1))
+    assert to_ems(core.report(cancel[11], "X1", "8", "0", t41=child, t151="100")) == []
+    assert open_orders(core) == 1
+    [cancel] = cancels(core.later(1))
+    is_told_by_us(canceled(core, cancel, "X2"))
+
+
+# Slow venues
+
+
+def test_a_venue_s_rate_is_kept(of: Of) -> None:
+    core = of(cancel_rate=20)
+    children = many(core, 50)
+    sent = [len(cancels(core.killed(a.FIRM)))]
+    log = cancels(core.sweep())
+    for _ in range(60):
+        batch = cancels(core.later(0.1))
+        log += batch
+        for fields in batch:
+            canceled(core, fields, "X" + fields[11])
+        sent.append(len(batch))
+    assert max(sum(sent[k : k + 10]) for k in range(len(sent))) <= 20 + 2, "in any second"
+    assert sum(sent[:26]) >= 48, "and no slower than it allows"
+    assert sent[0] <= 3
+    answered = {fields[41] for fields in log}
+    assert len(answered) <= len(children)
+    assert open_orders(core) <= sent[0]
+
+
+def test_the_rate_of_one_venue_does_not_hold_up_another(of: Of) -> None:
+    core = of(cancel_rate=10)
+    many(core, 20)
+    for k in range(3):
+        core.working(f"N{k}", px=f"{80 - k}", t100="XNYS")
+    sent = core.killed(a.FIRM)
+    for _ in range(3):
+        sent += core.later(0.1)
+    assert sum(1 for venue, _, _ in sent if venue == "XNYS") == 3
+
+
+def test_the_day_s_limit_of_messages_of_an_ems_is_not_ours(of: Of) -> None:
+    core = of(limits={"session.EMS1": {"max_messages": 3}, "firm": {"max_messages": 3}})
+    for k in range(3):
+        core.working(f"A{k}", px=f"{90 - k}")
+    assert len(cancels(core.killed(a.FIRM))) == 3
+
+
+# Venues that are down
+
+
+def test_a_venue_that_is_down_is_swept_when_it_is_back(of: Of) -> None:
+    core = of()
+    child = core.working("A")
+    other = core.working("B", t100="XNYS")
+    core.logout("XNAS")
+    assert [fields[41] for fields in cancels(core.killed(a.FIRM))] == [other]
+    for _ in range(20):
+        assert child not in [fields[41] for fields in cancels(core.later(1))]
+    core.logon("XNAS")
+    [cancel] = cancels(core.later(0.1))
+    assert cancel[41] == child
+    is_told_by_us(canceled(core, cancel, "X1"))
+
+
+def test_a_venue_that_was_lost_after_the_cancel_went_is_asked_anew(of: Of) -> None:
+    core = of()
+    child = core.working("A")
+    tries = cancels(core.killed(a.FIRM))
+    for _ in range(6):
+        tries += cancels(core.later(1))
+    core.logout("XNAS")
+    core.later(60)
+    core.logon("XNAS")
+    again = cancels(core.later(0.1))
+    assert [fields[41] for fields in again] == [child]
+    assert again[0][11] not in [fields[11] for fields in tries]
+
+
+def test_a_cancel_that_the_engine_could_not_deliver_goes_again(of: Of) -> None:
+    core = of()
+    core.working("A")
+    [cancel] = cancels(core.killed(a.FIRM))
+    core.undelivered({35: "F", **cancel})
+    [again] = cancels(core.later(1))
+    is_told_by_us(canceled(core, again, "X1"))
+
+
+def test_an_order_that_never_arrived_is_told_as_refused(of: Of) -> None:
+    """The order itself was not delivered: nothing is left to cancel."""
+    core = of()
+    child = passed(core.new("A"))
+    [cancel] = cancels(core.killed(a.FIRM))
+    [(_, fields)] = to_ems(core.undelivered(child))
+    assert (fields[150], fields[39]) == ("8", "8")
+    assert to_ems(core.cancel_reject(cancel[11], child[11], reason="1", status="8")) == []
+    assert core.later(5) == [] and open_orders(core) == 0
+
+
+def test_an_order_not_yet_acknowledged_is_canceled_too(of: Of) -> None:
+    core = of()
+    child = passed(core.new("A"))[11]
+    [cancel] = cancels(core.killed(a.FIRM))
+    assert cancel[41] == child and 37 not in cancel
+    core.report(child, "X1", "0", "0", t151="100")
+    is_told_by_us(canceled(core, cancel, "X2"))
+
+
+# Crashes, days
+
+
+@pytest.mark.parametrize("ended", [a.STOPPED, a.CRASHED, a.REBOOTED])
+@pytest.mark.parametrize("answer", ["canceled", "unknown", "working"])
+def test_a_switch_outlives_the_process(of: Of, ended: int, answer: str) -> None:
+    core = of()
+    child = core.working("A")
+    core.killed(a.FIRM)
+    core.start(ended)
+    assert core.record.killed_count == 1
+    core.come_back()
+    sent = core.later(0.1)
+    [cancel] = [fields for _, msg_type, fields in sent if msg_type == "F"]
+    assert cancel[41] == child and cancel[11].startswith("C2-")
+    asked = [fields[11] for _, msg_type, fields in sent if msg_type == "H"]
+    assert core.new("B")[0][2][58].startswith("KILLED") or "KILLED" in core.new("C")[0][2][58]
+    if answer == "canceled":
+        is_told_by_us(canceled(core, cancel, "X1"), t11="A")
+    elif answer == "unknown":
+        for request in asked:
+            core.status(request, "8", t37="NONE")
+        assert to_ems(core.cancel_reject(cancel[11], child, reason="1", status="8")) == []
+        core.report(child, "X2", "4", "4")
+    else:
+        core.status(child, "0", t151="100")
+        is_told_by_us(canceled(core, cancel, "X1"), t11="A")
+    assert (open_orders(core), core.doubts()) == (0, 0)
+
+
+def test_a_crash_while_our_cancel_is_pending_leaves_no_doubt_behind(of: Of) -> None:
+    core = of()
+    child = core.working("A")
+    [first] = cancels(core.killed(a.FIRM))
+    core.start(a.CRASHED)
+    core.come_back()
+    assert core.doubts() == 1, "our cancel has no answer"
+    is_told_by_us(canceled(core, first, "X1"), t11="A")
+    assert core.doubts() == 0
+    assert child not in [fields.get(41) for fields in cancels(core.later(5))]
+
+
+def test_a_day_that_ends_amid_the_sweep(of: Of) -> None:
+    core = of(cancel_rate=10)
+    children = many(core, 5)
+    sent = cancels(core.killed(a.FIRM))
+    core.day()
+    for _ in range(20):
+        for fields in sent:
+            is_told_by_us(canceled(core, fields, "X" + fields[11]))
+        sent = cancels(core.later(0.1))
+    assert open_orders(core) == 0 and len(children) == 5
+    assert "KILLED" in core.new("B")[0][2][58], "a switch outlives the day"
+    core.day()
+    assert core.record.order_free_count == core.record.order_count
+
+
+def test_ids_of_our_cancels_are_new_after_a_day(of: Of) -> None:
+    core = of()
+    core.working("A")
+    [first] = cancels(core.killed(a.FIRM))
+    core.day()
+    [again] = cancels(core.later(1))
+    assert again[11] != first[11]
+    is_told_by_us(canceled(core, first, "X1"))
+
+
+# Room
+
+
+@pytest.mark.parametrize("orders", [100, 2_000])
+def test_a_full_book_is_swept_once(of: Of, orders: int) -> None:
+    core = of()
+    children = many(core, orders)
+    sent = cancels(core.killed(a.FIRM))
+    assert sorted(fields[41] for fields in sent) == sorted(children)
+    for fields in sent:
+        is_told_by_us(canceled(core, fields, "X" + fields[11]))
+    assert open_orders(core) == 0
+    assert core.later(5) == []
+
+
+def test_no_event_sends_more_than_fits(of: Of) -> None:
+    core = of()
+    many(core, 200)
+    since = len(core.log)
+    core.killed(a.FIRM)
+    assert max(len(outputs) for _, outputs in core.log[since:]) <= 32
+    assert core.record.fault == 0
+
+
+@pytest.mark.soak
+def test_ten_thousand_orders_are_swept_once(of: Of) -> None:
+    core = of(capacity="standard")
+    children = [core.working(f"M{k}", qty=str(1 + k)) for k in range(10_000)]
+    sent = cancels(core.killed(a.FIRM))
+    assert sorted(fields[41] for fields in sent) == sorted(children)
+    for fields in sent:
+        is_told_by_us(canceled(core, fields, "X" + fields[11]))
+    assert open_orders(core) == 0 and core.later(5) == []
+
+
+def test_every_order_has_room_for_its_cancel(of: Of) -> None:
+    """However full the requests are: of replaces and cancels that venues leave open, and of refused orders."""
+    core = of()
+    children = many(core, 1_000)
+    number = 0
+    while True:
+        number += 1
+        [(session, _, fields)] = core.cancel(f"F{number}", f"M{number % 1_000}")
+        if session.startswith("EMS"):
+            assert "pending" in fields[58]
+            break
+    sent = cancels(core.killed(a.FIRM))
+    assert sorted(fields[41] for fields in sent) == sorted(children)
+    assert core.record.fault == 0
+    for fields in sent:
+        canceled(core, fields, "X" + fields[11])
+    assert open_orders(core) == 0
+
+
+def test_tries_do_not_eat_the_room_of_other_orders(of: Of) -> None:
+    """1,500 orders killed again and again at a silent venue: the first cancel by their EMS still finds room."""
+    core = of()
+    many(core, 1_500)
+    for _ in range(6):
+        core.killed(a.FIRM)
+        for _ in range(3):
+            core.later(1)
+    core.kill(a.FIRM, on=False)
+    reply: Reply = []
+    for k in range(1_500):
+        reply += core.cancel(f"F{k}", f"M{k}")
+    assert {session for session, _, _ in reply} == {"XNAS"}
+
+
+# Mass cancels
+
+
+def mass(reply: Reply) -> list[tuple[str, Fields]]:
+    return [(session, fields) for session, msg_type, fields in reply if msg_type == "q"]
+
+
+def one_by_one(reply: Reply) -> list[Fields]:
+    return [fields for _, msg_type, fields in reply if msg_type == "F"]
+
+
+def test_all_orders_of_a_venue_go_by_one_message(of: Of) -> None:
+    core = of(mass_cancel=True)
+    children = many(core, 40)
+    sent = core.killed(a.FIRM)
+    assert [message[:2] for message in sent] == [("XNAS", "q")]
+    request = sent[0][2]
+    assert (request[530], 55 in request) == ("7", False) and request[11] not in children and 60 in request
+    accepted = [(11, request[11]), (37, "V1"), (530, "7"), (531, "7"), (533, "40")]
+    assert core.message("XNAS", "r", accepted) == []
+    for child in children:
+        is_told_by_us(core.report(child, "X" + child, "4", "4"))
+    assert open_orders(core) == 0 and core.later(5) == []
+
+
+def test_a_venue_with_one_order_gets_a_cancel(of: Of) -> None:
+    core = of(mass_cancel=True)
+    core.working("A")
+    many(core, 2, t100="XNYS")
+    sent = core.killed(a.FIRM)
+    assert [message[:2] for message in sent if message[0] == "XNAS"] == [("XNAS", "F")]
+    assert [message[:2] for message in sent if message[0] == "XNYS"] == [("XNYS", "q")]
+
+
+@pytest.mark.parametrize("scope", [s for s in range(a.SCOPES) if s not in (a.FIRM, a.INSTRUMENT)])
+def test_no_innocent_order_is_hit(of: Of, scope: int) -> None:
+    core = of(mass_cancel=True)
+    names = {a.DESK: "D1", a.ACCOUNT: "ACC1", a.STRATEGY: "MOMO", a.TRADER: "TOM", a.FLOW: "ALGO"}
+    names |= {a.SESSION: "EMS1", a.VENUE: "XNYS"}
+    mine = many(core, 3, **EVERYONE, t100="XNYS" if scope == a.VENUE else None)
+    where: dict[str, Any] = {"session": "EMS2"} if scope == a.SESSION else {}
+    core.working("B", **ANOTHER, **where)
+    sent = core.killed(scope, names[scope])
+    if scope == a.VENUE:
+        assert [message[:2] for message in sent] == [("XNYS", "q")]
+    else:
+        assert mass(sent) == [] and sorted(fields[41] for fields in one_by_one(sent)) == sorted(mine)
+
+
+def test_an_innocent_order_not_yet_acknowledged_counts(of: Of) -> None:
+    core = of(mass_cancel=True)
+    many(core, 3, **EVERYONE)
+    passed(core.new("B", **ANOTHER))
+    assert mass(core.killed(a.STRATEGY, "MOMO")) == []
+
+
+def test_orders_of_another_switch_are_no_innocents(of: Of) -> None:
+    core = of(mass_cancel=True)
+    many(core, 2, **EVERYONE)
+    core.working("B", **ANOTHER)
+    core.kill(a.STRATEGY, "ARB")
+    assert len(mass(core.killed(a.STRATEGY, "MOMO"))) == 1
+
+
+def test_an_instrument_goes_by_one_message_that_names_it(of: Of) -> None:
+    core = of(mass_cancel=True)
+    children = many(core, 3)
+    core.working("B", symbol="MSFT")
+    sent = core.killed(a.INSTRUMENT, "AAPL")
+    assert [message[:2] for message in sent] == [("XNAS", "q")]
+    assert (sent[0][2][530], sent[0][2][55]) == ("1", "AAPL")
+    for child in children:
+        is_told_by_us(core.report(child, "X" + child, "4", "4"))
+    assert open_orders(core) == 1
+
+
+def test_a_refused_mass_cancel_goes_one_by_one(of: Of) -> None:
+    core = of(mass_cancel=True)
+    children = many(core, 3)
+    [(_, request)] = mass(core.killed(a.FIRM))
+    refusal = [(11, request[11]), (37, "V1"), (530, "7"), (531, "0"), (532, "0")]
+    reply = core.message("XNAS", "r", refusal) + core.sweep()
+    assert to_ems(reply) == []
+    assert sorted(fields[41] for fields in one_by_one(reply)) == sorted(children)
+    for fields in one_by_one(reply):
+        is_told_by_us(canceled(core, fields, "X" + fields[11]))
+    assert open_orders(core) == 0
+
+
+@pytest.mark.parametrize("how", ["j", "3"])
+def test_a_mass_cancel_that_is_refused_as_a_message(of: Of, how: str) -> None:
+    core = of(mass_cancel=True)
+    children = many(core, 3)
+    [(_, request)] = mass(core.killed(a.FIRM))
+    if how == "j":
+        refusal = [(45, "2"), (58, "unsupported"), (372, "q"), (379, request[11]), (380, "3")]
+        reply = core.message("XNAS", "j", refusal)
+    else:
+        reply = core.undelivered({35: "q", **request})
+    assert to_ems(reply) == []
+    sent = one_by_one(reply + core.sweep() + core.later(1))
+    assert sorted(fields[41] for fields in sent) == sorted(children)
+
+
+def test_a_mass_cancel_without_effect_goes_one_by_one_after_a_second(of: Of) -> None:
+    core = of(mass_cancel=True)
+    children = many(core, 3)
+    core.killed(a.FIRM)
+    core.report(children[0], "X1", "4", "4")
+    assert core.later(0.9) == []
+    assert sorted(fields[41] for fields in cancels(core.later(0.1))) == sorted(children[1:])
+
+
+def test_a_venue_that_is_down_gets_no_mass_cancel_later(of: Of) -> None:
+    core = of(mass_cancel=True)
+    children = many(core, 3)
+    core.logout("XNAS")
+    assert core.killed(a.FIRM) == []
+    core.logon("XNAS")
+    sent = core.later(0.1)
+    assert sorted(fields[41] for fields in one_by_one(sent)) == sorted(children) or len(mass(sent)) == 1
+
+
+def test_what_a_mass_cancel_took_is_ours_after_the_release_too(of: Of) -> None:
+    core = of(mass_cancel=True)
+    children = many(core, 3)
+    core.killed(a.FIRM)
+    core.kill(a.FIRM, on=False)
+    for child in children:
+        is_told_by_us(core.report(child, "X" + child, "4", "4"))
+
+
+def test_mass_cancels_do_not_use_up_the_requests(of: Of) -> None:
+    """They are given back when they are answered, or at the end of the day."""
+    core = of(mass_cancel=True)
+    many(core, 2)
+
+    def used() -> int:
+        return int(core.record.request_count) - int(core.record.request_free_count)
+
+    before = used()
+    for _ in range(50):
+        [(_, request)] = mass(core.killed(a.FIRM))
+        core.message("XNAS", "r", [(11, request[11]), (37, "V1"), (530, "7"), (531, "7"), (533, "0")])
+        core.kill(a.FIRM, on=False)
+    core.day()
+    assert used() == before
