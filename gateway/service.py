@@ -48,6 +48,7 @@ from gateway.state_folder import (
 from gateway.switches import boot_hash
 
 TICK_NS = 100_000_000
+LOOK_NS = 10_000_000  # a core with nothing to do looks at the switches so often
 CLOCK_STEP_NS = 50_000_000  # a wall clock that moved by more is told to the core
 BATCH = 100  # events between two syncs when sync comes before send
 CLOCK_TOLD_NS = 1_000_000_000
@@ -270,13 +271,16 @@ class Service:
         next_tick = time.monotonic_ns() + TICK_NS
         while not self._stopping.is_set():
             sweeping = self._sweep_word[0] != NONE
-            wait_ns = 0 if sweeping else max(next_tick - time.monotonic_ns(), 0)
+            wait_ns = 0 if sweeping else min(max(next_tick - time.monotonic_ns(), 0), LOOK_NS)
             event = self._inbox.get(wait_ns / 1e9)
             count = 0
             while event is not None:
                 self._take(event)
                 count += 1
-                event = self._inbox.get(0) if self._waiting and count < BATCH else None
+                # Between two sweeps everything that came meanwhile has its turn.
+                event = self._inbox.get(0) if (self._waiting or sweeping) and count < BATCH else None
+            if self._observed.changed():
+                self._look_about([])
             if sweeping:
                 self._apply(Event(a.SWEEP, 0))
             self._send_waiting()

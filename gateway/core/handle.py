@@ -99,6 +99,7 @@ def _cancel_fault(index):
 
 @kernel
 def _from_ems(s, out, buf, event):
+    """Handle a message of an EMS; returns its MsgType, 0 where it could not be read."""
     own = s.sessions[event.session]
     count_message(s.entities[own.entity], s.now_ns)
     count_message(s.entities[FIRM_ROW], s.now_ns)
@@ -108,12 +109,12 @@ def _from_ems(s, out, buf, event):
         index_message(index, buf, event.start, MAX_MESSAGE_BYTES, s.dictionary[own.version].data_length_tag)
         _say(s, TOO_LONG)
         business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_OTHER)
-        return
+        return 0
     dictionary = s.dictionary[own.version]
     fault = index_message(index, buf, event.start, event.length, dictionary.data_length_tag)
     if fault != INDEXED:
         _reject_unindexed(s, out, buf, event, fault)
-        return
+        return 0
     message_type = _message_type(index, buf)
     row = find_message(dictionary, message_type)
     supported = (
@@ -125,7 +126,7 @@ def _from_ems(s, out, buf, event):
     if row < 0 or not supported:
         _say(s, UNSUPPORTED)
         business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_UNSUPPORTED_MESSAGE)
-        return
+        return message_type
     if message_type == t.ORDER_CANCEL_REQUEST:
         reason, tag = _cancel_fault(index)
     else:
@@ -141,12 +142,12 @@ def _from_ems(s, out, buf, event):
         order_status_request(s, out, buf, event)
     else:
         order_cancel_replace_request(s, out, buf, event, dictionary.messages[row])
+    return message_type
 
 
 @kernel
-def _count_ems_message(s, out, event, buf):
+def _count_ems_message(s, out, event, message_type):
     """Count a message of an EMS by type and by what it came to: a copy, passed on or answered, refused."""
-    message_type = _message_type(s.work.index, buf)
     kind = a.COUNTED_TYPES - 1
     if message_type == t.NEW_ORDER_SINGLE:
         kind = 0
@@ -252,8 +253,8 @@ def handle_event(s, event, buf, out):
     if kind == a.MESSAGE:
         s.sessions[event.session].last_in = event.msg_seq_num
         if s.sessions[event.session].role == a.EMS:
-            _from_ems(s, out, buf, event)
-            _count_ems_message(s, out, event, buf)
+            message_type = _from_ems(s, out, buf, event)
+            _count_ems_message(s, out, event, message_type)
         else:
             _from_venue(s, out, buf, event)
     elif kind == a.QUOTE:

@@ -171,16 +171,16 @@ ENTITY = np.dtype(
         ("name_size", "i8"),
         ("name", "u1", NAME_BYTES),
         ("limit", "i8", LIMITS),  # in force
-        ("limit_set", "i8", LIMITS),  # by a person: the envelope of what is pushed
-        ("limit_epoch", "i8", LIMITS),  # of the pushed value in force, 0: none
         ("killed", "i8"),  # 1: no order of it passes
-        ("killed_ns", "i8"),  # when its switch was set
         ("open_orders", "i8"),
         ("slice", "i8"),  # number of the slice of time being counted
         ("sliced", "i8", RATE_SLICES),  # messages by slice
         ("in_window", "i8"),  # their sum
         ("messages", "i8"),
         ("refused", "i8"),
+        ("killed_ns", "i8"),  # when its switch was set
+        ("limit_set", "i8", LIMITS),  # by a person: the envelope of what is pushed
+        ("limit_epoch", "i8", LIMITS),  # of the pushed value in force, 0: none
     ]
 )
 

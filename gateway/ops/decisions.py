@@ -102,7 +102,7 @@ class DecisionLog:
         }
         if child is not None:
             line["venue"] = self._sessions[child.session]
-            line["child_cl_ord_id"] = fields_of(child.body).get(t.ClOrdID)
+            line["child_cl_ord_id"] = _child_id(child.body)
         if answer is not None:
             line["text"] = fields_of(answer.body).get(t.Text, "")[:MAX_TEXT]
         line["latency_us"] = round(latency_ns / 1000, 1)
@@ -117,6 +117,12 @@ class DecisionLog:
             found = re.search(rb"\x01448=([^\x01]*)\x01(?:447=[^\x01]*\x01)?452=%d\x01" % role, event.data)
             named = found[1].decode("latin-1") if found else None
         return named or self._default_accounts[event.session]
+
+
+def _child_id(body: bytes) -> str:
+    """ClOrdID(11) of a child, which we wrote ourselves: it stands among the first fields."""
+    start = 3 if body.startswith(b"11=") else body.find(b"\x0111=") + 4
+    return body[start : body.find(b"\x01", start)].decode("latin-1")
 
 
 def judge(session: int, message: str, outputs: Sequence[Output]) -> tuple[str, Output | None, Output | None]:

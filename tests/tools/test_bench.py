@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS
 from gateway.fix import tags as t
 from gateway.journal.read import read_segment, segment_files
 from gateway.journal.replayer import Replayer
 from gateway.journal.writer import Journal
 from tools.bench import config
-from tools.bench.__main__ import run
+from tools.bench.__main__ import BENCHMARKS, PLANS, SHORT, chosen, run
+from tools.bench.controls import KILLED, PLAIN, PUSHED, ControlsPlan, resting, sweep
 from tools.bench.core import CorePlan
 from tools.bench.journal import EVENTS_PER_ORDER, RUN_EVENTS, JournalPlan
+from tools.bench.kill import CANCEL, MASS_CANCEL, ONE_BY_ONE, KillPlan, receive_cancels
 from tools.bench.loaded import BenchmarkError, LoadedCore
+from tools.bench.publish import NO_QUOTES, PublishPlan
 from tools.bench.relay import QUICKFIX_MEMORY, RAW
+from tools.bench.service import BEFORE, EVERYTHING, LINES, NO_LINES, ServicePlan, variants
 from tools.bench.wire import WirePlan, running
 
 TINY_CORE = CorePlan("small", (3,), (10,), batches=3, batch=20, single_calls=5, syncs=2, sync_batch=5)
 TINY_JOURNAL = JournalPlan("small", 3, orders=1_000, rounds=1)
 TINY_WIRE = WirePlan((RAW, QUICKFIX_MEMORY), (200,), 0.1, 1, 20, 16, 200, 1.0, "small")
+TINY_GATEWAYS = WirePlan((), (200,), 0.1, 1, 20, 16, 50, 1.0, "small")
+TINY_CONTROLS = ControlsPlan("small", 3, 10, 50, 2, 20, 100, 200, 2)
+TINY_KILL = KillPlan("small", 50, 1, (QUICKFIX_MEMORY,), 16)
+TINY_SERVICE = ServicePlan("small", 200, 2, 20, 3, 1, TINY_GATEWAYS)
+TINY_PUBLISH = PublishPlan("small", 60, 12, 5, 3, 200, TINY_GATEWAYS)
 
 
 def numbers(value: object) -> list[float]:
@@ -37,7 +48,7 @@ def numbers(value: object) -> list[float]:
 
 
 def test_core_benchmark_measures_accepted_orders_and_writes_its_results(tmp_path: Path) -> None:
-    results = run(TINY_CORE, None, None, tmp_path, Console(quiet=True))
+    results = run({"core": TINY_CORE}, tmp_path, Console(quiet=True))
     (case,) = results["core"]["cases"]
     filled = 10 * case["instruments"]
     batches = len(case["each_order"]) * (TINY_CORE.batches + 2)  # each path's, the first again order by order
@@ -69,7 +80,7 @@ def test_what_is_sent_with_a_journal_is_in_it(tmp_path: Path) -> None:
 
 
 def test_journal_benchmark_replays_and_recovers_every_order(tmp_path: Path) -> None:
-    journal = run(TINY_CORE, TINY_JOURNAL, None, tmp_path, Console(quiet=True))["journal"]
+    journal = run({"journal": TINY_JOURNAL}, tmp_path, Console(quiet=True))["journal"]
     assert journal["replay"]["events"] >= TINY_JOURNAL.orders * EVENTS_PER_ORDER + RUN_EVENTS
     assert journal["recovery"]["segments"] > journal["recovery"]["segments_behind_snapshot"]
     assert all(math.isfinite(figure) for figure in numbers(journal))
@@ -85,7 +96,7 @@ def test_every_limit_is_set_at_every_scope() -> None:
 
 
 def test_wire_benchmark_carries_every_order(tmp_path: Path) -> None:
-    results = run(TINY_CORE, None, TINY_WIRE, tmp_path, Console(quiet=True))
+    results = run({"wire": TINY_WIRE}, tmp_path, Console(quiet=True))
     figures = numbers(results["wire"])
     assert figures and all(math.isfinite(figure) for figure in figures)
     (figures_of_round,) = results["wire"]["rounds"]
@@ -100,3 +111,79 @@ def test_a_target_that_dies_fails_the_wire_benchmark_and_leaves_no_process() -> 
         link.process.wait(5)
         link.load(10, 10**6, 16, 1.0)
     assert link.process.poll() is not None
+
+
+def test_each_benchmark_can_be_chosen_by_its_name() -> None:
+    assert set(PLANS) == set(SHORT) == set(BENCHMARKS) == set(chosen([], False, False, None))
+    assert chosen(["kill"], True, False, None) == {"kill": SHORT["kill"]}
+    assert chosen(["service"], False, False, Path("other"))["service"].before == Path("other")
+    with pytest.raises(ValueError, match="^kil: want one of core, "):
+        chosen(["kil"], False, False, None)
+
+
+def test_results_of_benchmarks_that_are_run_alone_are_kept_together(tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_text('{"core": 1, "journal": 2}')
+    run({"journal": TINY_JOURNAL}, tmp_path, Console(quiet=True))
+    written = json.loads((tmp_path / "bench.json").read_text())
+    assert written["core"] == 1
+    assert written["journal"]["replay"]["events"] > 0
+
+
+def test_controls_benchmark_pushes_limits_and_cancels_every_order(tmp_path: Path) -> None:
+    controls = run({"controls": TINY_CONTROLS}, tmp_path, Console(quiet=True))["controls"]
+    assert set(controls["accepted"]) == {PLAIN, KILLED, PUSHED}
+    one_by_one, mass = controls["sweeps"]["one_by_one"], controls["sweeps"]["mass_cancel"]
+    assert (one_by_one["cancels"], mass["mass_cancels"]) == (TINY_CONTROLS.orders, 1)
+    assert one_by_one["all_ns"] >= one_by_one["longest_ns"] > 0
+    assert all(math.isfinite(figure) for figure in numbers(controls))
+
+
+def test_a_switch_of_a_strategy_that_traded_cancels_its_orders_only() -> None:
+    core = resting(TINY_CONTROLS, 40)
+    assert 0 < sweep(core, (a.STRATEGY, config.STRATEGIES[0]))["cancels"] < 40
+
+
+def test_kill_benchmark_waits_for_a_cancel_of_every_order(tmp_path: Path) -> None:
+    (figures,) = run({"kill": TINY_KILL}, tmp_path, Console(quiet=True))["kill"]["rounds"]
+    assert figures[ONE_BY_ONE]["orders"] >= TINY_KILL.orders
+    assert figures[ONE_BY_ONE]["sent"] >= figures[ONE_BY_ONE]["orders"]
+    assert 0 < figures[ONE_BY_ONE]["first_ms"] <= figures[ONE_BY_ONE]["last_ms"]
+    assert figures[MASS_CANCEL]["sent"] == 1
+    assert figures[RAW]["last_ms"] > 0 and figures[QUICKFIX_MEMORY]["last_ms"] > 0
+
+
+def test_a_cancel_that_comes_twice_or_in_two_parts_counts_once() -> None:
+    def cancel(number: int) -> bytes:
+        return b"8=FIX.4.4\x019=5\x0135=F\x0134=7\x0111=X%d\x0141=C1-%d\x0110=000\x01" % (number, number)
+
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # a recv for each send
+    with here, there:
+        there.sendall(cancel(1) + cancel(1) + cancel(2)[:20])
+        there.sendall(cancel(2)[20:])
+        there.close()
+        times_ns, data = receive_cancels(here, CANCEL, 2)
+        assert len(times_ns) == 2 and data == cancel(1) + cancel(1) + cancel(2)
+        with pytest.raises(BenchmarkError, match="0 of 1 cancels came"):
+            receive_cancels(here, CANCEL, 1)
+
+
+def test_service_benchmark_measures_each_part_and_each_gateway(tmp_path: Path) -> None:
+    service = run({"service": TINY_SERVICE}, tmp_path, Console(quiet=True))["service"]
+    assert all(figure > 0 for figure in service["ns"].values())
+    (figures,) = service["wire"]["rounds"]
+    assert {name: row["messages"] for name, row in figures.items()} == {NO_LINES: 50, LINES: 50, EVERYTHING: 50}
+
+
+def test_another_checkout_takes_part_in_the_service_benchmark() -> None:
+    variant = variants(Path("/elsewhere"))[BEFORE]
+    assert variant.checkout == Path("/elsewhere")
+    with pytest.raises(FileNotFoundError, match="/elsewhere"), running(BEFORE, "small", variant):
+        pass
+
+
+def test_publish_benchmark_takes_every_limit_and_quote(tmp_path: Path) -> None:
+    publish = run({"publish": TINY_PUBLISH}, tmp_path, Console(quiet=True))["publish"]
+    assert set(publish["taking"]) == {f"{what}, {n} at a time" for what in ("limits", "quotes") for n in (1, 5)}
+    assert all(row["taken_per_s"] > 0 for row in publish["taking"].values())
+    (figures,) = publish["wire"]["rounds"]
+    assert len(figures) == 3 and NO_QUOTES in figures

@@ -1,10 +1,11 @@
-"""Run the benchmarks: `python -m tools.bench`."""
+"""Run the benchmarks: `python -m tools.bench`, or some of them: `python -m tools.bench kill`."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,15 +15,44 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway import __version__
+from tools.bench.controls import ControlsPlan, run_controls
 from tools.bench.core import CorePlan, run_core
 from tools.bench.journal import MILLION, JournalPlan, run_journal
+from tools.bench.kill import KillPlan, run_kill
 from tools.bench.loaded import BenchmarkError
+from tools.bench.publish import PublishPlan, run_publish
 from tools.bench.report import print_tables, write_json, write_plot
+from tools.bench.service import ServicePlan, run_service
 from tools.bench.wire import WirePlan, run_wire
 
-SHORT_CORE = replace(CorePlan(), batches=150, single_calls=500, syncs=50)
-SHORT_JOURNAL = replace(JournalPlan(), rounds=1)
-SHORT_WIRE = replace(WirePlan(), seconds=1.0, rounds=1, throughput_seconds=0.5, throughput_messages=50_000)
+BENCHMARKS: dict[str, Any] = {
+    "core": run_core,
+    "controls": run_controls,
+    "journal": run_journal,
+    "wire": run_wire,
+    "kill": run_kill,
+    "service": run_service,
+    "publish": run_publish,
+}
+PLANS: dict[str, Any] = {
+    "core": CorePlan(),
+    "controls": ControlsPlan(),
+    "journal": JournalPlan(),
+    "wire": WirePlan(),
+    "kill": KillPlan(),
+    "service": ServicePlan(),
+    "publish": PublishPlan(),
+}
+BRIEF: dict[str, Any] = {"seconds": 1.0, "rounds": 1, "throughput_seconds": 0.5}
+SHORT: dict[str, Any] = {
+    "core": replace(CorePlan(), batches=150, single_calls=500, syncs=50),
+    "controls": replace(ControlsPlan(), batches=40, kills=3),
+    "journal": replace(JournalPlan(), rounds=1),
+    "wire": replace(WirePlan(), **BRIEF, throughput_messages=50_000),
+    "kill": replace(KillPlan(), rounds=1),
+    "service": replace(ServicePlan(), wire=replace(ServicePlan().wire, **BRIEF)),
+    "publish": replace(PublishPlan(), wire=replace(PublishPlan().wire, **BRIEF)),
+}
 
 
 def machine() -> dict[str, Any]:
@@ -36,47 +66,62 @@ def machine() -> dict[str, Any]:
     }
 
 
-def run(
-    core: CorePlan, journal: JournalPlan | None, wire: WirePlan | None, folder: Path, console: Console
-) -> dict[str, Any]:
-    """Run the plans with progress, print the tables and write `bench.json` and `bench.png` to a folder."""
+def run(plans: Mapping[str, Any], folder: Path, console: Console) -> dict[str, Any]:
+    """Run the benchmarks of these names by their plans with progress, print the tables, and write `bench.json` and
+    `bench.png` to a folder; returns the results by name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = {"machine": machine()}
-    steps = len(core.instruments) * len(core.open_orders) + 2
-    steps += 3 if journal else 0
-    steps += wire.rounds * len(wire.targets) if wire else 0
+    results: dict[str, Any] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=steps, completed=-1)
+        task = progress.add_task("", total=len(plans))
 
         def show(text: str) -> None:
-            progress.update(task, description=text, advance=1)
+            progress.update(task, description=text)
 
-        results["core"] = run_core(core, show)
-        if journal is not None:
-            results["journal"] = run_journal(journal, show)
-        if wire is not None:
-            results["wire"] = run_wire(wire, show)
+        for name, plan in plans.items():
+            of = machine()
+            results[name] = BENCHMARKS[name](plan, show) | {"machine": of}
+            progress.advance(task)
     print_tables(results, console)
-    for path in (write_json(results, folder), write_plot(results, folder)):
+    for path in filter(None, (write_json(results, folder), write_plot(results, folder))):
         console.print(f"written: {path}")
     return results
 
 
+def chosen(names: list[str], short: bool, million: bool, before: Path | None) -> dict[str, Any]:
+    """The plans of these benchmarks, of all when none is named; raises ValueError for a name that there is not."""
+    for name in names:
+        if name not in BENCHMARKS:
+            raise ValueError(f"{name}: want one of {', '.join(BENCHMARKS)}")
+    plans = {name: plan for name, plan in (SHORT if short else PLANS).items() if name in names or not names}
+    if million and "journal" in plans:
+        plans["journal"] = MILLION
+    if "service" in plans:
+        plans["service"] = replace(plans["service"], before=before)
+    return plans
+
+
 def main(
-    short: Annotated[bool, typer.Option("--short", help="Fewer batches and rounds: under two minutes.")] = False,
-    core_only: Annotated[bool, typer.Option("--core-only", help="Leave replay, recovery and the wire out.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(BENCHMARKS)}; all when none is named.")] = None,
+    short: Annotated[bool, typer.Option("--short", help="Fewer batches and rounds: a few minutes for all.")] = False,
     million: Annotated[bool, typer.Option("--million", help="A journal of a million orders: 2.3 GB in /tmp.")] = False,
+    before: Annotated[
+        Path | None,
+        typer.Option(help="Another checkout, its kernels compiled, whose gateway takes turns in `service`."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for bench.json and bench.png.")] = Path("bench-results"),
 ) -> None:
-    """Measure the compiled core, without and with a journal, replay and recovery, and the gateway on the wire."""
-    core = SHORT_CORE if short else CorePlan()
-    journal = MILLION if million else SHORT_JOURNAL if short else JournalPlan()
-    wire = SHORT_WIRE if short else WirePlan()
+    """Measure the gateway.
+
+    core: compiled code alone, without and with a journal. controls: the same with a switch set and limits pushed, and
+    the cancels of a kill. journal: replay and recovery. wire: latency and throughput against relays that check nothing.
+    kill: a kill on the wire. service: what Python does for each order. publish: pushed limits and quotes.
+    """
     try:
         console = Console(width=None if sys.stdout.isatty() else 140)
-        run(core, None if core_only else journal, None if core_only else wire, out, console)
-    except BenchmarkError as error:
+        run(chosen(names or [], short, million, before), out, console)
+    except (BenchmarkError, ValueError) as error:
         typer.echo(f"bench: {error}", err=True)
         raise typer.Exit(1) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ ACCOUNTS = [f"ACC{k}" for k in range(10)]
 STRATEGIES = [f"STRAT{k}" for k in range(4)]
 TRADERS = [f"TRADER{k}" for k in range(4)]
 DESKS = ["DESK0", "DESK1"]
+NOT_TRADED = "STRAT-NONE"  # a strategy that no order names
+SOURCES = ("volatility", "liquidity")  # publishers of limits
+QUOTES = "prices"  # and of quotes
+MAX_SILENCE = "5s"
+NO_SECTIONS: Mapping[str, Any] = {}
 
 
 def symbol(number: int) -> str:
@@ -47,23 +53,41 @@ def limits() -> dict[str, Any]:
     return table
 
 
-def write_config(folder: Path, capacity: str, instruments: int, listen: str, connect: str) -> Path:
-    """Write config, limits and instruments into a folder; returns the main file. One EMS (row 0), one venue (row 1)."""
+def observed(folder: Path) -> dict[str, Any]:
+    """Sections of a config with two publishers of limits and one of quotes, whose files lie in a folder."""
+    files = {name: {"id": name, "file": str(folder / name), "max_silence": MAX_SILENCE} for name in (*SOURCES, QUOTES)}
+    return {"parameters": {"sources": [files[name] for name in SOURCES]}, "quotes": [files[QUOTES]]}
+
+
+def write_config(
+    folder: Path,
+    capacity: str,
+    instruments: int,
+    listen: str,
+    connect: str,
+    sections: Mapping[str, Any] = NO_SECTIONS,
+    mass_cancel: bool = False,
+) -> Path:
+    """Write config, limits and instruments into a folder; returns the main file. One EMS (row 0), one venue (row 1).
+
+    `sections` are added to the config; with `mass_cancel` the venue takes OrderMassCancelRequest(q).
+    """
     session = {"begin_string": "FIX.4.4", "sender_comp_id": GATEWAY_COMP_ID, "heartbeat": 30, "reset_on_logon": True}
     ems = session | {
         **{"id": EMS_COMP_ID, "role": "acceptor", "target_comp_id": EMS_COMP_ID, "listen": listen},
-        **{"accounts": ACCOUNTS, "strategies": STRATEGIES, "traders": TRADERS, "desks": DESKS, "flows": ["AUTO"]},
-        "defaults": {"flow": "AUTO"},
+        **{"accounts": ACCOUNTS, "strategies": [*STRATEGIES, NOT_TRADED], "traders": TRADERS, "desks": DESKS},
+        **{"flows": ["AUTO"], "defaults": {"flow": "AUTO"}},
     }
     venue = session | {
         **{"id": VENUE_COMP_ID, "role": "initiator", "target_comp_id": VENUE_COMP_ID, "connect": connect},
         **{"reconnect": 1, "market_data": True},
+        **({"mass_cancel": True} if mass_cancel else {}),
     }
     config = {
         "gateway": {"name": "BENCH", "state_dir": "var", "capacity": capacity},
         "identity": {"account": 1, "strategy": STRATEGY_TAG, "trader": 50, "desk": 116, "flow": 5001},
         **{"sessions": [ems, venue], "instruments": "instruments.csv", "limits": "limits.yaml"},
-        "routing": {"default": VENUE_COMP_ID},
+        **{"routing": {"default": VENUE_COMP_ID}, **sections},
     }
     rows = "".join(f"{symbol(k)},0.01,1\n" for k in range(instruments))
     (folder / "instruments.csv").write_text("symbol,tick,lot\n" + rows)

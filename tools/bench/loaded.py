@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gateway.core import layout as a
 from gateway.core.driver import Driver, Event
+from gateway.core.handle import handle
 from gateway.core.layout import BUFFER, EVENT, OUT, record_dtype
 from gateway.fix import tags as t
 from gateway.fix.values import E8
@@ -90,14 +93,20 @@ class LoadedCore:
     """A core between one EMS and one venue, and what is done to it; what is timed returns the ns it took."""
 
     def __init__(
-        self, capacity: str, instruments: int, seed: int, touched: bool = True, journal: Journal | None = None
+        self,
+        capacity: str,
+        instruments: int,
+        seed: int,
+        touched: bool = True,
+        journal: Journal | None = None,
+        sections: Mapping[str, Any] = config.NO_SECTIONS,
     ) -> None:
         """Build the state; `touched`: have its memory mapped before anything is timed. With a journal everything goes
-        into it from here, its settings first.
+        into it from here, its settings first. `sections` are added to the config.
         """
         rng = np.random.default_rng(seed)
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
-            path = config.write_config(Path(folder), capacity, instruments, "127.0.0.1:1", "127.0.0.1:1")
+            path = config.write_config(Path(folder), capacity, instruments, "127.0.0.1:1", "127.0.0.1:1", sections)
             settings = load_settings(path)
         self.state: State = build_state(settings, run=0)
         if touched:
@@ -199,6 +208,15 @@ class LoadedCore:
         if good != count:
             raise BenchmarkError(f"{count} messages indexed, {good} good")
         return elapsed
+
+    def apply(self, kind: int, value: tuple[int, ...] = ()) -> tuple[int, int]:
+        """Apply an event without bytes, past the journal; returns the ns it took and how many messages it gave."""
+        event = self._event[0]
+        event.kind, event.time_ns, event.session, event.start, event.length = kind, self.time_ns, 0, 0, 0
+        event.value[: len(value)] = value
+        before = time.perf_counter_ns()
+        handle(self.state.block, self._event, self._buffer, self._out)
+        return time.perf_counter_ns() - before, int(self._out[0].count)
 
     def single_call(self, data: bytearray) -> int:
         """One accepted order through the Driver, as an engine in Python calls it; returns the ns it took."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from tools.bench.controls import KILLED, PLAIN, PUSHED
 from tools.bench.core import SYNCED, UNSYNCED, WITHOUT
+from tools.bench.publish import NO_QUOTES
 from tools.bench.relay import QUICKFIX_FILE, QUICKFIX_MEMORY, RAW
+from tools.bench.service import BEFORE, NO_LINES
 
 RATIO_TO = (RAW, QUICKFIX_MEMORY, QUICKFIX_FILE)
 ACCEPTED = (
@@ -84,11 +88,81 @@ def _journal_table(journal: dict[str, Any]) -> Table:
     return table
 
 
-def _latency_table(summary: dict[str, Any], rates: list[str]) -> Table:
+def _controls_table(controls: dict[str, Any]) -> Table:
+    table = Table(title="Core alone, an order accepted, ns, no journal")
+    for heading in ("while", "median", "p99"):
+        table.add_column(heading, justify="left" if heading == "while" else "right")
+    names = {PLAIN: "nothing is set", KILLED: "the switch of another strategy is set"}
+    names[PUSHED] = f"{controls['limits']:,} limits are pushed"
+    for path, name in names.items():
+        figures = controls["accepted"][path]
+        table.add_row(name, f"{figures['p50_ns']:,.0f}", f"{figures['p99_ns']:,.0f}")
+    return table
+
+
+def _sweeps_table(controls: dict[str, Any]) -> Table:
+    table = Table(title="Core alone, a kill, µs (medians of each event)")
+    for heading in ("of", "KILL event", "SWEEP events", "all events", "longest event"):
+        table.add_column(heading, justify="left" if heading == "of" else "right")
+    names = {
+        "one_by_one": f"{controls['orders']:,} orders, one by one",
+        "mass_cancel": f"{controls['orders']:,} orders, one mass cancel",
+        "bystanders": f"none of {controls['bystanders']:,} orders",
+    }
+    for key, name in names.items():
+        sweep = controls["sweeps"][key]
+        times = [f"{sweep[key] / 1e3:,.0f}" for key in ("all_ns", "longest_ns")]
+        table.add_row(name, f"{sweep['kill_ns'] / 1e3:,.0f}", f"{sweep['sweeps']:,}", *times)
+    return table
+
+
+def _kill_table(kill: dict[str, Any]) -> Table:
+    table = Table(title=f"Kill of {kill['orders']:,} resting orders, ms from its set time (medians over rounds)")
+    for heading in ("by", "first at the venue", "last at the venue", "the kill is x this, in a round"):
+        table.add_column(heading, justify="left" if heading == "by" else "right")
+    for target, row in kill["summary"].items():
+        first = f"{row['first_ms']:,.1f}" if "first_ms" in row else ""
+        table.add_row(target, first, f"{row['last_ms']:,.1f}", f"{row['times']:,.2f}")
+    table.caption = "the others: the bytes of the cancels through a socket, as many messages through bare relays"
+    return table
+
+
+def _service_table(service: dict[str, Any]) -> Table:
+    table = Table(title="The service in Python, processor time, µs")
+    table.add_column("what")
+    table.add_column("when")
+    table.add_column("takes", justify="right")
+    check = "verify the switch file, look after publishers"
+    rows = (
+        *(("look", "look at switches and three publishers", "before each event"),),
+        *(("look_at_switches", "of that: switches", "before each event"), ("beat", "heartbeat", "before each event")),
+        *(("count", "count the latency", "each order message"), ("note", "note the decision", "each order message")),
+        *(("line", "write its line, in a thread", "each order message"), ("check", check, "every 100 ms")),
+        ("check_with_switches", f"the same, {service['switches']} switches set", "every 100 ms"),
+        ("password_hash", "hash of a password", "first logon"),
+    )
+    for key, what, when in rows:
+        table.add_row(what, when, f"{service['ns'][key] / 1e3:,.2f}")
+    return table
+
+
+def _publish_table(publish: dict[str, Any]) -> Table:
+    table = Table(
+        title=f"Publishing, µs a change; {publish['limits']:,} limits and {publish['instruments']:,} quotes in use"
+    )
+    for heading in ("changes", "publisher", "feed", "core and journal", "taken a second"):
+        table.add_column(heading, justify="left" if heading == "changes" else "right")
+    for what, row in publish["taking"].items():
+        times = [f"{row[key] / 1e3:,.1f}" for key in ("publish_ns", "feed_ns", "core_ns")]
+        table.add_row(what, *times, f"{row['taken_per_s']:,.0f}")
+    return table
+
+
+def _latency_table(summary: dict[str, Any], rates: list[str], ratio_to: tuple[str, ...] = RATIO_TO) -> Table:
     table = Table(title="One-way latency, µs; ratios to the others in the same round (medians over rounds)")
     for heading in ("through", "msg/s", "p50", "p90", "p99"):
         table.add_column(heading, justify="left" if heading == "through" else "right")
-    others = [other for other in RATIO_TO if other in summary]
+    others = [other for other in ratio_to if other in summary]
     for other in others:
         table.add_column(f"p50, p99 x {other}", justify="right")
     for rate in rates:
@@ -100,17 +174,18 @@ def _latency_table(summary: dict[str, Any], rates: list[str]) -> Table:
     return table
 
 
-def _throughput_table(wire: dict[str, Any]) -> Table:
+def _throughput_table(wire: dict[str, Any], ratio_to: tuple[str, ...] = RATIO_TO) -> Table:
     summary = wire["summary"]
-    others = [other for other in RATIO_TO if other in summary]
+    others = [other for other in ratio_to if other in summary]
     table = Table(title=f"Throughput, {wire['window']} orders under way")
     table.add_column("through")
     table.add_column("msg/s", justify="right")
+    table.add_column("processor time of the target, µs a message", justify="right")
     for other in others:
         table.add_column(f"x {other}", justify="right")
     for target, row in summary.items():
         ratios = [f"{row['throughput_ratio'][other]:.3g}" for other in others]
-        table.add_row(target, f"{row['messages_per_s']:,.0f}", *ratios)
+        table.add_row(target, f"{row['messages_per_s']:,.0f}", f"{row['cpu_us']:,.1f}", *ratios)
     return table
 
 
@@ -118,37 +193,55 @@ def _rates(wire: dict[str, Any]) -> list[str]:
     return [key for key in next(iter(wire["summary"].values())) if key.isdigit()]
 
 
+TABLES: dict[str, tuple[Callable[[dict[str, Any]], Table], ...]] = {
+    "core": (_accepted_table, _paths_table),
+    "controls": (_controls_table, _sweeps_table),
+    "journal": (_journal_table,),
+    "kill": (_kill_table,),
+    "service": (_service_table,),
+    "publish": (_publish_table,),
+}
+RATIOS = {"wire": RATIO_TO, "service": (NO_LINES, BEFORE), "publish": (NO_QUOTES,)}
+
+
 def print_tables(results: dict[str, Any], console: Console) -> None:
     """Print the results to a terminal."""
-    console.print(_accepted_table(results["core"]))
-    console.print(_paths_table(results["core"]))
-    if "journal" in results:
-        console.print(_journal_table(results["journal"]))
-    if "wire" in results:
-        console.print(_latency_table(results["wire"]["summary"], _rates(results["wire"])))
-        console.print(_throughput_table(results["wire"]))
+    for name, tables in TABLES.items():
+        for table in tables if name in results else ():
+            console.print(table(results[name]))
+    for name, ratio_to in RATIOS.items():
+        if name in results:
+            wire = results[name].get("wire", results[name])
+            console.print(_latency_table(wire["summary"], _rates(wire), ratio_to))
+            console.print(_throughput_table(wire, ratio_to))
 
 
 def write_json(results: dict[str, Any], folder: Path) -> Path:
-    """Write everything that was measured; returns the file."""
+    """Write everything that was measured; returns the file. Results of other benchmarks in it stay."""
     path = folder / "bench.json"
-    path.write_text(json.dumps(results, indent=2) + "\n")
+    older = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(older | results, indent=2) + "\n")
     return path
 
 
-def write_plot(results: dict[str, Any], folder: Path) -> Path:
-    """Draw the results; returns the file."""
+def write_plot(results: dict[str, Any], folder: Path) -> Path | None:
+    """Draw the results of the core and the wire; returns the file, None when there are none."""
+    plots: list[Callable[[Any], None]] = []
+    if "core" in results:
+        plots.append(lambda axes: _plot_core(axes, results["core"]))
+    if "wire" in results:
+        plots.append(lambda axes: _plot_latency(axes, results["wire"]))
+        plots.append(lambda axes: _plot_ratios(axes, results["wire"]))
+    if not plots:
+        return None
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = 3 if "wire" in results else 1
-    figure, axes = pyplot.subplots(rows, 1, figsize=(11, 5 * rows), squeeze=False, layout="constrained")
-    _plot_core(axes[0][0], results["core"])
-    if "wire" in results:
-        _plot_latency(axes[1][0], results["wire"])
-        _plot_ratios(axes[2][0], results["wire"])
+    figure, axes = pyplot.subplots(len(plots), 1, figsize=(11, 5 * len(plots)), squeeze=False, layout="constrained")
+    for plot, place in zip(plots, axes[:, 0], strict=True):
+        plot(place)
     path = folder / "bench.png"
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

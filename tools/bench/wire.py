@@ -7,15 +7,16 @@ TCP_NODELAY. Runs alternate; figures are compared only with those of the same ro
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,11 +42,31 @@ INBOX_BYTES = 1 << 20
 MAX_ORDER_BYTES = 320
 PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9)
 UNBOUNDED = 2**62
+USER_TIME = 11  # in /proc/PID/stat behind the name; system time follows
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A gateway with other settings: sections of its config; publishers beside it, with so many `quotes` a second
+    (None: no publishers); or the gateway of another checkout, a folder.
+    """
+
+    sections: Mapping[str, Any] = field(default_factory=dict)
+    quotes: int | None = None
+    instruments: int = INSTRUMENTS
+    mass_cancel: bool = False
+    checkout: Path | None = None
+
+
+PLAIN = Variant()
 
 
 @dataclass(frozen=True)
 class WirePlan:
-    """What to run: `rounds` of every target; in each, `seconds` at each rate (messages a second), then closed loop."""
+    """What to run: `rounds` of every target; in each, `seconds` at each rate (messages a second), then closed loop.
+
+    A target of `variants` is a gateway that differs so; any other is one of TARGETS.
+    """
 
     targets: tuple[str, ...] = TARGETS
     rates: tuple[int, ...] = (500, 1_000, 2_000)
@@ -56,6 +77,7 @@ class WirePlan:
     throughput_messages: int = 150_000
     throughput_seconds: float = 2.0
     capacity: str = "large"
+    variants: Mapping[str, Variant] = field(default_factory=dict)
 
 
 class Side(RawFixClient):
@@ -87,42 +109,68 @@ class Side(RawFixClient):
         self._parser.append_buffer(data)
 
 
-def command(target: str, folder: Path, capacity: str, ems_port: int, venue_port: int) -> list[str]:
-    """The command line of what is measured."""
-    if target != TIDEGATE:
-        return [sys.executable, "-m", "tools.bench.relay", target, str(ems_port), str(venue_port), str(folder)]
-    path = config.write_config(folder, capacity, INSTRUMENTS, f"{LOOPBACK}:{ems_port}", f"{LOOPBACK}:{venue_port}")
+def command(target: str, variant: Variant, folder: Path, capacity: str, ports: tuple[int, int]) -> list[str]:
+    """The command line of what is measured; `ports` of EMS and venue."""
+    if target in TARGETS and target != TIDEGATE:
+        return [sys.executable, "-m", "tools.bench.relay", target, *map(str, ports), str(folder)]
+    sections = variant.sections
+    if variant.quotes is not None:
+        sections = {**sections, **config.observed(folder)}
+    listen, connect = (f"{LOOPBACK}:{port}" for port in ports)
+    path = config.write_config(folder, capacity, variant.instruments, listen, connect, sections, variant.mass_cancel)
     return [sys.executable, "-m", "gateway.cli", "run", "--config", str(path)]
 
 
 @contextmanager
-def running(target: str, capacity: str) -> Iterator[Link]:
+def publishing(folder: Path, variant: Variant) -> Iterator[None]:
+    """Have the publishers of a variant at work, in a process of their own."""
+    if variant.quotes is None:
+        yield
+        return
+    numbers = str(variant.quotes), str(variant.instruments)
+    arguments = [sys.executable, "-m", "tools.bench.publishers", str(folder), *numbers]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE) as process:
+        try:
+            yield
+            if process.poll() is not None:
+                raise BenchmarkError(f"its publishers ended with status {process.returncode}")
+        finally:
+            process.kill()
+
+
+@contextmanager
+def running(target: str, capacity: str, variant: Variant = PLAIN) -> Iterator[Link]:
     """Start a target between an EMS and a venue, ready for orders; it is ended in any case."""
     prefix = "tidegate-bench-"
     with tempfile.TemporaryDirectory(prefix=prefix) as name, socket.create_server((LOOPBACK, 0)) as listener:
         folder = Path(name)
-        ems_port = free_port()
-        arguments = command(target, folder, capacity, ems_port, int(listener.getsockname()[1]))
+        ports = free_port(), int(listener.getsockname()[1])
+        arguments = command(target, variant, folder, capacity, ports)
         log = folder / "stderr.txt"
-        with log.open("wb") as stderr:
-            process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr)
-        link = Link(target, process)
-        try:
-            link.open(listener, ems_port)
-            yield link
-        except (BenchmarkError, OSError) as error:
-            raise BenchmarkError(f"{target}: {error}; its last words: {log.read_text()[-500:] or 'none'}") from error
-        finally:
-            link.close()
+        with publishing(folder, variant):
+            with log.open("wb") as stderr:
+                process = subprocess.Popen(
+                    arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr, cwd=variant.checkout
+                )
+            link = Link(target, process, folder)
+            try:
+                link.open(listener, ports[0])
+                yield link
+            except (BenchmarkError, OSError) as error:
+                words = log.read_text()[-500:] or "none"
+                raise BenchmarkError(f"{target}: {error}; its last words: {words}") from error
+            finally:
+                link.close()
 
 
 class Link:
     """A running target with its EMS side and its venue side."""
 
-    def __init__(self, target: str, process: subprocess.Popen[bytes]) -> None:
-        """Not connected yet."""
+    def __init__(self, target: str, process: subprocess.Popen[bytes], folder: Path) -> None:
+        """Not connected yet; `folder` is where the target works."""
         self.target = target
         self.process = process
+        self.folder = folder
         self.ems = Side(LOOPBACK, 0, sender=config.EMS_COMP_ID, target=config.GATEWAY_COMP_ID)
         self.venue = Side(LOOPBACK, 0, sender=config.VENUE_COMP_ID, target=config.GATEWAY_COMP_ID)
         self.next_number = 1
@@ -176,22 +224,28 @@ class Link:
             self.venue.send("W", [(262, request), (55, symbol), (268, str(len(prices))), *entries])
 
     def _probe(self) -> None:
-        """Send an order again and again until one arrives: only then does the target know venue and prices."""
+        """Send an order again and again until one arrives: only then does the target know venue and prices. Then wait
+        for what became of the others.
+        """
         deadline = time.monotonic() + PROBE_TIMEOUT_S
         answer = "none"
-        while True:
-            number = self.next_number
-            self.next_number += 1
-            head, tail = order_template(utc_now())[0].split("0" * ID_DIGITS, 1)
-            text = f"{head}{number:0{ID_DIGITS}d}{tail}".strip(SOH)
-            fields = [(int(tag), value) for tag, _, value in (part.partition("=") for part in text.split(SOH))]
-            self.ems.send("D", fields)
-            if any(first(message, 35) == "D" for message in self._venue_messages()):
-                return
+        arrived, refused, sent = 0, 0, 0
+        while arrived == 0 or arrived + refused < sent:
+            if arrived == 0:
+                self._send_probe()
+                sent += 1
+            arrived += sum(first(message, 35) == "D" for message in self._venue_messages())
             for message in self.ems.drain():
                 answer = readable(message)
+                refused += 1
             self._check(deadline, f"order at the venue (last answer to the EMS: {answer})")
             time.sleep(0.05)
+
+    def _send_probe(self) -> None:
+        head, tail = order_template(utc_now())[0].split("0" * ID_DIGITS, 1)
+        text = f"{head}{self.next_number:0{ID_DIGITS}d}{tail}".strip(SOH)
+        self.next_number += 1
+        self.ems.send("D", [(int(tag), value) for tag, _, value in (part.partition("=") for part in text.split(SOH))])
 
     def load(self, count: int, gap_ns: int, window: int, duration_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Send orders as `run_load` says; returns when each was sent and received, ns. Fails unless all arrive."""
@@ -225,6 +279,11 @@ class Link:
             if first(message, 35) in ("3", "8", "j"):
                 raise BenchmarkError(f"an order was refused: {readable(message)}")
 
+    def cpu_s(self) -> float:
+        """Processor time that the process has taken, s: other load of the machine does not change it by much."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[USER_TIME : USER_TIME + 2])) / os.sysconf("SC_CLK_TCK")
+
     def close(self) -> None:
         """Close both sides and end the process."""
         self.ems.close()
@@ -256,7 +315,7 @@ def order_template(stamp: str) -> tuple[str, np.ndarray]:
 
 def measure(plan: WirePlan, target: str) -> dict[str, Any]:
     """One run of one target: latency at each rate, then closed-loop throughput."""
-    with running(target, plan.capacity) as link:
+    with running(target, plan.capacity, plan.variants.get(target, PLAIN)) as link:
         link.load(plan.warmup_messages, 10**6, plan.window, 10.0)
         rates = {}
         for rate in plan.rates:
@@ -269,9 +328,14 @@ def measure(plan: WirePlan, target: str) -> dict[str, Any]:
                 "sent_late_us_p99": float(np.percentile(late_us, 99)),
                 "messages": count,
             }
+        cpu_s = link.cpu_s()
         sent_ns, received_ns = link.load(plan.throughput_messages, 0, plan.window, plan.throughput_seconds)
-        elapsed_s = float(received_ns.max() - sent_ns[0]) / 1e9
-        return {"rates": rates, "messages": len(sent_ns), "messages_per_s": len(sent_ns) / elapsed_s}
+        cpu_s = link.cpu_s() - cpu_s
+        elapsed_s, count = float(received_ns.max() - sent_ns[0]) / 1e9, len(sent_ns)
+        return {
+            **{"rates": rates, "messages": count, "messages_per_s": count / elapsed_s},
+            **{"cpu_us": cpu_s * 1e6 / count},
+        }
 
 
 def run_wire(plan: WirePlan, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -300,6 +364,7 @@ def summarize(plan: WirePlan, rounds: list[dict[str, Any]]) -> dict[str, Any]:
     for target in plan.targets:
         summary[target] = row = {
             "messages_per_s": float(np.median(throughput(target))),
+            "cpu_us": float(np.median([figures[target]["cpu_us"] for figures in rounds])),
             "throughput_ratio": {o: _median_ratio(throughput(target), throughput(o)) for o in plan.targets},
         }
         for rate in map(str, plan.rates):
