@@ -20,6 +20,7 @@ from gateway.core.catalogue import CHECKS
 from gateway.core.driver import Event, Output
 from gateway.fix import tags as t
 from gateway.journal.names import SIDES, fields_of
+from gateway.ops.log import log_many
 from gateway.settings import Config
 
 MAX_WAITING = 10_000
@@ -29,6 +30,7 @@ MAX_TEXT = 1_000  # characters of a refusal
 
 MESSAGES = {"D": "new order", "G": "replace", "F": "cancel", "H": "status"}
 ORDERS = ("D", "G")
+TOLD_TAGS = (t.MsgType, t.ClOrdID, t.OrigClOrdID, t.Symbol, t.SecurityID, t.Side, t.OrderQty, t.Price)
 CHECK_NAMES = frozenset(check.name for check in CHECKS)
 Note = tuple[int, Event, Sequence[Output], int]
 
@@ -43,6 +45,7 @@ class DecisionLog:
         self._sessions = [section.id for section in config.sessions]
         self._default_accounts = [section.defaults.account for section in config.sessions]
         self._account_tag = config.identity.account
+        self._tags = {b"%d" % tag: tag for tag in (*TOLD_TAGS, self._account_tag)}
         self._waiting: deque[Note] = deque()
         self._lost = 0  # written by the core's thread only
         self._told = 0
@@ -70,12 +73,15 @@ class DecisionLog:
         self._write_waiting()
 
     def _write_waiting(self) -> None:
+        lines = []
         for _ in range(len(self._waiting)):
             note = self._waiting.popleft()
             try:
-                log.info("decision", **self._line(note))
+                lines.append(self._line(note))
             except Exception:
                 log.error("a decision could not be logged", exc_info=True)
+        if lines:
+            log_many("decision", lines)
         lost = self._lost
         if lost > self._told:
             log.warning("decisions were not logged", count=lost - self._told)
@@ -83,7 +89,7 @@ class DecisionLog:
 
     def _line(self, note: Note) -> dict[str, Any]:
         wall_ns, event, outputs, latency_ns = note
-        fields = fields_of(event.data)
+        fields = self._fields(event.data)
         message = fields.get(t.MsgType, "")
         verdict, child, answer = judge(event.session, message, outputs)
         side = fields.get(t.Side, "")
@@ -107,6 +113,16 @@ class DecisionLog:
             line["text"] = fields_of(answer.body).get(t.Text, "")[:MAX_TEXT]
         line["latency_us"] = round(latency_ns / 1000, 1)
         return {key: value for key, value in line.items() if value is not None}
+
+    def _fields(self, message: bytes) -> dict[int, str]:
+        """The fields that a line tells, of a repeated one the first."""
+        told: dict[int, str] = {}
+        for part in message.split(b"\x01"):
+            tag, _, value = part.partition(b"=")
+            number = self._tags.get(tag)
+            if number is not None and number not in told:
+                told[number] = value.decode("latin-1")
+        return told
 
     def _account(self, event: Event, fields: dict[int, str]) -> str | None:
         """The account that a message names, or its session's default."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TextIO
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 import structlog
+
+log = structlog.get_logger()
 
 
 class LossyFile:
@@ -36,9 +40,15 @@ class LossyFile:
             self._lost += 1
 
 
+_json_file: list[LossyFile] = []  # where JSON lines go, once they do
+
+
 def configure_log() -> None:
     """JSON lines on stderr, or readable ones at a terminal."""
-    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    file = LossyFile(sys.stderr)
+    readable = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    _json_file[:] = [] if readable else [file]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -46,5 +56,18 @@ def configure_log() -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(LossyFile(sys.stderr)),  # type: ignore[arg-type]
+        logger_factory=structlog.PrintLoggerFactory(file),  # type: ignore[arg-type]
     )
+
+
+def log_many(event: str, lines: list[dict[str, Any]]) -> None:
+    """Log lines of level info together. As JSON they go past structlog, whose work for a line is four times theirs: it
+    would be taken from the order path, which shares the interpreter.
+    """
+    if not _json_file:
+        for line in lines:
+            log.info(event, **line)
+        return
+    told = {"event": event, "level": "info", "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z")}
+    _json_file[0].write("".join([json.dumps(line | told) + "\n" for line in lines]))
+    _json_file[0].flush()
