@@ -28,7 +28,7 @@ class LossyFile:
                 self._file.flush()
                 self._lost = 0
             self._file.write(text)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: it was closed
             self._lost += 1
         return len(text)
 
@@ -36,7 +36,7 @@ class LossyFile:
         """Flush the file."""
         try:
             self._file.flush()
-        except OSError:
+        except (OSError, ValueError):  # ValueError: it was closed
             self._lost += 1
 
 

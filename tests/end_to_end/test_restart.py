@@ -13,7 +13,7 @@ from gateway.journal import format as f
 from gateway.journal.read import PACKED_SUFFIX, read_segment, segment_files
 from gateway.journal.scan import words_crc
 from tests.end_to_end.acts import exposure, place, refused, tidegate, zone_where_it_is
-from tests.end_to_end.conftest import LIMITS, Topology
+from tests.end_to_end.conftest import FIX_42, FIX_44, LIMITS, Topology, Versions
 from tests.support.gateway_process import GatewayProcess
 from tools.ems import Ems
 from tools.fix_text import first
@@ -21,6 +21,12 @@ from tools.venue import Liquidity, Venue
 
 E8 = 10**8
 STOPS = pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+
+
+@pytest.fixture(params=[(FIX_42, FIX_44), (FIX_44, FIX_42)], ids="-".join)
+def version(request: pytest.FixtureRequest) -> Versions:
+    """Each version on each side once."""
+    return Versions(*request.param)
 
 
 def buy(ems: Ems, quantity: int = 50) -> str:
