@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -19,15 +20,17 @@ class LossyFile:
         """Write to `file`."""
         self._file = file
         self._lost = 0
+        self._turn = threading.Lock()  # several threads log, and no line may stand within another
 
     def write(self, text: str) -> int:
-        """Write text, after word of what was lost before."""
+        """Write whole lines, after word of what was lost before."""
         try:
-            if self._lost:
-                self._file.write(f'{{"event": "log lines were lost", "count": {self._lost}}}\n')
-                self._file.flush()
-                self._lost = 0
-            self._file.write(text)
+            with self._turn:
+                if self._lost:
+                    self._file.write(f'{{"event": "log lines were lost", "count": {self._lost}}}\n')
+                    self._file.flush()
+                    self._lost = 0
+                self._file.write(text)
         except (OSError, ValueError):  # ValueError: it was closed
             self._lost += 1
         return len(text)
@@ -35,7 +38,8 @@ class LossyFile:
     def flush(self) -> None:
         """Flush the file."""
         try:
-            self._file.flush()
+            with self._turn:
+                self._file.flush()
         except (OSError, ValueError):  # ValueError: it was closed
             self._lost += 1
 
@@ -56,7 +60,7 @@ def configure_log() -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(file),  # type: ignore[arg-type]
+        logger_factory=structlog.WriteLoggerFactory(file),  # type: ignore[arg-type]
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -158,3 +161,22 @@ def test_close_waits_for_a_log_that_hangs_no_longer_than_its_time(core, monkeypa
     assert decisions._thread.is_alive()
     hangs.set()
     decisions._thread.join(20)
+
+
+LOGGING_THREADS = """
+import threading, structlog
+from gateway.ops.log import configure_log, log_many
+configure_log()
+log = structlog.get_logger()
+one = lambda: [log.info("one", number=k) for k in range(2000)]
+many = lambda: [log_many("decision", [{"number": k} for k in range(10)]) for _ in range(200)]
+threads = [threading.Thread(target=target) for target in (one, many, one, many)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+def test_lines_of_several_threads_are_whole():
+    written = subprocess.run([sys.executable, "-c", LOGGING_THREADS], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in written.stderr.splitlines()]
+    assert len(lines) == 8_000 and {line["event"] for line in lines} == {"one", "decision"}
