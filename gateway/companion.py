@@ -46,8 +46,8 @@ class Companion:
 
     def end(self) -> None:
         """End it, by force if need be."""
+        self.ask_to_end()
         if self._process is not None:
-            self._process.terminate()
             try:
                 self._process.wait(END_S)
             except subprocess.TimeoutExpired:

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from gateway import switches as w
+from gateway.boot import boot_hash
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.ops.orders import open_orders_of
@@ -177,7 +178,7 @@ class KillSwitches:
         s = self._state.record
         killed_ns = int(s.entities[self._state.entities[key]].killed_ns)
         set_ns, wall_ns = max(killed_ns - int(s.time_base_ns), 0), killed_ns + int(s.wall_offset_ns)
-        return Switch(*key, 0, set_ns, w.boot_hash(), wall_ns, OURSELVES, "was set when its file could not be used")
+        return Switch(*key, 0, set_ns, boot_hash(), wall_ns, OURSELVES, "was set when its file could not be used")
 
     def _killed(self) -> set[Key]:
         """What the state has as killed."""
@@ -245,7 +246,7 @@ class KillSwitches:
     def _firm_event(self, reason: str) -> Event:
         now_ns = time.monotonic_ns()
         key = (w.FIRM, "")
-        self._set[key] = Switch(*key, now_ns, now_ns, w.boot_hash(), time.time_ns(), OURSELVES, reason)
+        self._set[key] = Switch(*key, now_ns, now_ns, boot_hash(), time.time_ns(), OURSELVES, reason)
         return self._event(self._state.entities[key], 1, now_ns, f"firm by {OURSELVES}: {reason}")
 
     def _monotonic_ns(self, switch: Switch) -> int:
@@ -253,7 +254,7 @@ class KillSwitches:
         now_ns = time.monotonic_ns()
         if not 0 < switch.set_ns <= now_ns:
             return now_ns  # it is being set
-        if switch.boot == w.boot_hash():
+        if switch.boot == boot_hash():
             return switch.set_ns
         return min(now_ns - (time.time_ns() - switch.wall_ns), now_ns)
 

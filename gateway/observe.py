@@ -32,7 +32,7 @@ class Observed:
 
     def begin(self, fresh: bool) -> list[Event]:
         """What to apply behind START; `fresh`: no run has used the state folder yet. Raises OSError, LookupError."""
-        return self.switches.begin(fresh) + self.check()
+        return self.switches.begin(fresh) + self._check_feeds()
 
     def changed(self) -> bool:
         """Whether `look` has something to give; so cheap that it is asked before every event."""
@@ -48,7 +48,7 @@ class Observed:
 
     def check(self) -> list[Event]:
         """Ten times a second: verify the switch file, and find publishers that are silent or back."""
-        events = self.switches.check()
-        for feed in self._feeds:
-            events += feed.check(time.monotonic_ns())
-        return events
+        return self.switches.check() + self._check_feeds()
+
+    def _check_feeds(self) -> list[Event]:
+        return [event for feed in self._feeds for event in feed.check(time.monotonic_ns())]

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from gateway.boot import boot_hash
 from gateway.carry import carry
 from gateway.companion import Companion
 from gateway.core import layout as a
@@ -45,7 +46,6 @@ from gateway.state_folder import (
     put_aside,
     recover_folder,
 )
-from gateway.switches import boot_hash
 
 TICK_NS = 100_000_000
 LOOK_NS = 10_000_000  # a core with nothing to do looks at the switches so often

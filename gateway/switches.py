@@ -42,10 +42,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gateway.boot import boot_hash
 from gateway.durable import sync_path
 
 FILE = "switches"
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 SCOPE_NAMES = ("firm", "desk", "account", "strategy", "trader", "flow", "instrument", "session", "venue")
 FIRM = 0
 NAME_BYTES, USER_BYTES, REASON_BYTES = 32, 32, 128
@@ -123,11 +123,6 @@ class Kill:
         if self.fault:
             return self.word != 0 and word >> 32 == self.word >> 32
         return word & HALF >= self.word & HALF
-
-
-def boot_hash() -> int:
-    """A number of this boot of the machine: CLOCK_MONOTONIC means nothing in another."""
-    return int(BOOT_ID.read_text().replace("-", "")[:15], 16)
 
 
 def parse_scope(text: str) -> tuple[int, str]:

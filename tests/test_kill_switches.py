@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import switches as w
+from gateway.boot import boot_hash
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.kill_switches import KillSwitches, Rearming
@@ -116,7 +117,7 @@ def test_a_switch_whose_setter_died_before_the_epoch_is_found_by_the_check(
     """Such a file as it leaves: set, with the epoch of before."""
     with w._Mapped(gateway.folder) as file:
         epoch = file._halves[w.EPOCH]
-        file.put(Switch(*MOMO, 0, 0, w.boot_hash(), 0, "alice", "runs away"))
+        file.put(Switch(*MOMO, 0, 0, boot_hash(), 0, "alice", "runs away"))
         file._halves[w.EPOCH] = epoch
     assert gateway.look() == []
     assert gateway.check() == [(MOMO, 1, "strategy MOMO by alice: runs away")]

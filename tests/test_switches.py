@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from gateway import switches as w
+from gateway.boot import boot_hash
 from gateway.core import layout as a
 from gateway.switches import (
     CannotKill,
@@ -178,7 +179,7 @@ def test_a_switch_is_read_as_it_was_set(folder: Path) -> None:
     assert done.seen_in(observer.epoch())
     (switch,) = observer.check()[1]
     assert switch == done.switch
-    assert (switch.key, switch.user, switch.reason, switch.boot) == (MOMO, "alice", "runs away", w.boot_hash())
+    assert (switch.key, switch.user, switch.reason, switch.boot) == (MOMO, "alice", "runs away", boot_hash())
     assert switch.set_ns > 0
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import structlog
 
+from gateway.boot import boot_hash
 from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS, PER_INSTRUMENT_SCOPES, PUSHABLE
 from gateway.core.driver import Event
@@ -48,7 +49,7 @@ class _Feed:
         self.row = row
         self._section = section
         self._state = state
-        self._boot = store.boot_hash()
+        self._boot = boot_hash()
         self._up: bool | None = None
         self._epoch: int | None  # as seen; None: look at all records
         self._identity: tuple[int, int] | None = None  # device and inode of the file that is mapped

@@ -21,6 +21,7 @@ import zlib
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Self
 
+from gateway.boot import boot_hash
 from gateway.params import store
 
 Number = Decimal | int | str
@@ -105,7 +106,7 @@ class _RecordFile:
             os.posix_fallocate(self._descriptor, 0, size)
             fixed = struct.pack("<3q", store.VERSION, self.record_size, capacity)
             # The magic last: a file without it has not been begun.
-            os.pwrite(self._descriptor, fixed + bytes(8) + struct.pack("<2q", 0, store.boot_hash()), store.WORD)
+            os.pwrite(self._descriptor, fixed + bytes(8) + struct.pack("<2q", 0, boot_hash()), store.WORD)
             os.pwrite(self._descriptor, self.magic, 0)
             return mmap.mmap(self._descriptor, size)
         fault = store.header_fault(head, os.fstat(self._descriptor).st_size, self.magic, self.record_size)
@@ -115,7 +116,7 @@ class _RecordFile:
 
     def _take_over(self) -> dict[bytes, int]:
         """The record of each key, of a file as another publisher left it."""
-        words, boot = self._words, store.boot_hash()
+        words, boot = self._words, boot_hash()
         if words[store.BOOT_WORD] != boot:
             # Its times mean nothing now. The boot last, so that this is done again if it is not finished.
             words[store.USED_WORD] = 0

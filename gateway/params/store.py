@@ -97,12 +97,6 @@ LIMITS = {
 DECIMALS = {"quantity": 8, "money": 4, "bps": 0, "count": 0, "duration": 9}  # a duration counts in seconds
 
 
-def boot_hash() -> int:
-    """`boot` of this machine as it runs now; raises OSError."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return int(file.read().replace("-", "")[:15], 16)
-
-
 def file_bytes(head: bytes, record_size: int) -> int:
     """Size of a file, from its header."""
     return HEADER_BYTES + _word(head, CAPACITY_WORD) * record_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from tests.support.checks import Make, config_with_everyone, limits_with
 from tests.support.core import Core
+from tests.support.kill import Of, core_of
 from tests.support.matrix import Matrix
+from tests.support.referee import faults
 
 
 @pytest.fixture(params=["FIX.4.4", "FIX.4.2"])
@@ -33,3 +36,16 @@ def make(tmp_path: Path) -> Make:
         )
 
     return made
+
+
+@pytest.fixture
+def of(tmp_path: Path) -> Iterator[Of]:
+    """Makes cores as `core_of` does; at the end all that they have sent must be valid."""
+    made: list[Core] = []
+
+    def make(*versions: str, **more: Any) -> Core:
+        made.append(core_of(tmp_path, *versions, **more))
+        return made[-1]
+
+    yield make
+    assert [fault for core in made for fault in faults(core)] == []

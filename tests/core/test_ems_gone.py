@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,24 +9,16 @@ import pytest
 from gateway.core import layout as a
 from tests.support.checks import Reply, passed
 from tests.support.core import Core, Fields
-from tests.support.kill import VERSIONS, Of, canceled, cancels, core_of, is_told_by_us, open_orders
-from tests.support.referee import faults
+from tests.support.kill import VERSIONS, Of, canceled, cancels, is_told_by_us, open_orders
 
 GTC: dict[str, Any] = {"t59": "1"}
 GTD: dict[str, Any] = {"t59": "6", "t432": "20260712"}
 
 
 @pytest.fixture
-def of(tmp_path: Path) -> Iterator[Of]:
-    """Makes cores as `core_of` does, whose EMSs have `on_disconnect: cancel`."""
-    made: list[Core] = []
-
-    def make(*versions: str, **more: Any) -> Core:
-        made.append(core_of(tmp_path, *versions, **{"ems_section": {"on_disconnect": "cancel"}} | more))
-        return made[-1]
-
-    yield make
-    assert [fault for core in made for fault in faults(core)] == []
+def of(of: Of) -> Of:
+    """Makes cores whose EMSs have `on_disconnect: cancel`."""
+    return lambda *versions, **more: of(*versions, **{"ems_section": {"on_disconnect": "cancel"}} | more)
 
 
 def lost(core: Core, session: str = "EMS1") -> list[Fields]:

@@ -6,16 +6,13 @@ All that the core sends in these tests is judged by QuickFIX's dictionaries as w
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from tests.support.checks import NAMED, OTHER, fired, passed
-from tests.support.core import Core, Fields
+from tests.support.core import Fields
 from tests.support.kill import (
     ANOTHER,
     EVERYONE,
@@ -23,27 +20,12 @@ from tests.support.kill import (
     Of,
     canceled,
     cancels,
-    core_of,
     is_told_by_us,
     open_orders,
     to_ems,
 )
-from tests.support.referee import faults
 
 ELSEWHERE = {**OTHER, a.SESSION: "EMS2", a.VENUE: "XNYS"}
-
-
-@pytest.fixture
-def of(tmp_path: Path) -> Iterator[Of]:
-    """Makes cores as `core_of` does; at the end all that they have sent must be valid."""
-    made: list[Core] = []
-
-    def make(*versions: str, **more: Any) -> Core:
-        made.append(core_of(tmp_path, *versions, **more))
-        return made[-1]
-
-    yield make
-    assert [fault for core in made for fault in faults(core)] == []
 
 
 # What is refused and what is canceled

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,25 +16,10 @@ from tests.support.kill import (
     Of,
     canceled,
     cancels,
-    core_of,
     is_told_by_us,
     open_orders,
     to_ems,
 )
-from tests.support.referee import faults
-
-
-@pytest.fixture
-def of(tmp_path: Path) -> Iterator[Of]:
-    """Makes cores as `core_of` does; at the end all that they have sent must be valid."""
-    made: list[Core] = []
-
-    def make(*versions: str, **more: Any) -> Core:
-        made.append(core_of(tmp_path, *versions, **more))
-        return made[-1]
-
-    yield make
-    assert [fault for core in made for fault in faults(core)] == []
 
 
 def many(core: Core, count: int, **more: Any) -> list[str]:

@@ -21,7 +21,7 @@ import quickfix as fix
 import structlog
 from structlog.testing import LogCapture
 
-from gateway import switches
+from gateway import boot as boot_module
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.engine.store import read_store
@@ -102,8 +102,8 @@ class Run:
 
     def __init__(self, folder: Path, config: dict[str, Any] | None = None, boot: int = 1, **options: int) -> None:
         """Read the journal and begin it anew; another `boot` than the last run's means that the machine went down."""
-        switches.BOOT_ID = folder / "boot"
-        switches.BOOT_ID.write_text(f"{boot:015x}")
+        boot_module.BOOT_ID = folder / "boot"
+        boot_module.BOOT_ID.write_text(f"{boot:015x}")
         capture = LogCapture()
         structlog.configure(processors=[capture])
         self.log = capture.entries
