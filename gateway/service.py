@@ -144,6 +144,7 @@ class Service:
     def stop(self) -> None:
         """Ask `run` to end; any thread and any signal handler may call it."""
         self._stopping.set()
+        self._inbox.wake()
 
     def run(self) -> None:
         """Serve until `stop`; an unexpected error anywhere ends it and is raised here."""
@@ -545,6 +546,7 @@ class Service:
         last_resort = threading.Timer(LAST_RESORT_S, os._exit, [70])
         last_resort.daemon = True
         last_resort.start()
+        log.info("gateway is stopping", failed=self._failed)
         # Venues first, while every EMS can still be told what they say; then the EMS, for what those still say.
         self._control.close()
         companions = [each for each in (self._follower, self._metrics) if each is not None]
@@ -583,14 +585,13 @@ class Service:
 
     def _drain(self) -> None:
         """Apply what the sessions said while they closed, so that nothing taken from a peer is lost."""
-        while True:
+        while self._inbox.waiting:
             try:
                 event = self._inbox.get(0)
             except Exception:
                 log.critical("error of a session while it closed", exc_info=True)
                 self._failed = True
                 continue
-            if event is None:
-                break
-            self._take(event)
+            if event is not None:
+                self._take(event)
         self._send_waiting()

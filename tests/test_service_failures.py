@@ -63,10 +63,26 @@ def fails_in_a_callback(folder: Path) -> dict[str, Any]:
 def ends_with_an_error(run: Run) -> dict[str, Any]:
     """Serve until the error that waits."""
     run.service._begin_sessions = lambda: None
-    run.service._watch_follower = lambda: None
     with pytest.raises(RuntimeError) as caught:
         run.service.run()
     return {"error": str(caught.value)}
+
+
+def test_a_fill_that_comes_while_the_gateway_stops_is_told(tmp_path: Path) -> None:
+    facts = in_process(stops_as_a_fill_comes, tmp_path)
+    assert facts["executed"] == [40]
+    assert [report[32] for report in reports(tmp_path, t150="F")] == ["40"]
+
+
+def stops_as_a_fill_comes(folder: Path) -> dict[str, Any]:
+    run = Run(folder)
+    run.begin(*BOTH)
+    run.take(run.order("A"))
+    for _ in range(2):
+        run.service.stop()
+    run.call_back(run.fill("C1-0", "E1", 40))
+    run.service._close()
+    return run.facts()
 
 
 def test_when_a_send_fails_nothing_goes_out_twice_and_the_rest_is_made_good(tmp_path: Path) -> None:

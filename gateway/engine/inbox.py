@@ -27,7 +27,7 @@ class Inbox:
 
     def __init__(self) -> None:
         """An empty queue."""
-        self._queue: queue.SimpleQueue[tuple[Event | Command | BaseException, bool]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Event | Command | BaseException | None, bool]] = queue.SimpleQueue()
         self._asked_s = time.monotonic()
         self._room = threading.BoundedSemaphore(MAX_MESSAGES)
 
@@ -45,13 +45,21 @@ class Inbox:
         """Append a session event, a person's command, or an error that `get` is to raise."""
         self._queue.put((event, False))
 
+    def wake(self) -> None:
+        """Let a `get` that waits return None, and the next one that would have waited; any signal handler may call it.
+
+        One that interrupts a `get` must: SimpleQueue of Python 3.11 works out anew how long is left when the handler
+        returns, and takes a wait that is over by then for one without end.
+        """
+        self._queue.put((None, False))
+
     @property
     def waiting(self) -> int:
         """How many wait, about."""
         return self._queue.qsize()
 
     def get(self, timeout_s: float) -> Event | Command | None:
-        """The next event or command, None after `timeout_s` without one; raises an error that was put."""
+        """The next event or command, None after `timeout_s` without one or when woken; raises an error that was put."""
         self._asked_s = time.monotonic()
         try:
             event, counted = self._queue.get(timeout=timeout_s)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-STOP_TIMEOUT_S = 15
+STOP_TIMEOUT_S = 40  # its own last resort comes first, after 20 s
 
 
 class GatewayProcess:
@@ -74,8 +74,10 @@ class GatewayProcess:
         try:
             status = self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)  # it tells where its threads are
+            self._reader.join(STOP_TIMEOUT_S)
             self._process.kill()
-            raise
+            raise AssertionError(f"it does not stop; its log: {self.log}") from None
         self._reader.join(STOP_TIMEOUT_S)
         return status
 
