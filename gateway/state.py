@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gateway import shipped
+from gateway.config import SessionSection
 from gateway.core import layout as a
 from gateway.core.layout import CAPACITIES, NONE, record_dtype, state_dtype
 from gateway.core.setup import add_entity, add_exposure, add_instrument
@@ -19,7 +20,8 @@ from gateway.fix.dictionary import load_dictionary
 from gateway.fix.index import MAX_TAG
 from gateway.fix.tables import allow_user_tags, fill_dictionary_table
 from gateway.fix.validate import DICTIONARY_TABLE
-from gateway.settings import ConfigError, Instrument, SessionSection, Settings, known_entities
+from gateway.settings import ConfigError, Instrument, Settings, known_entities
+from gateway.shared_memory import memory_name
 
 BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44}
 EMPTY = np.zeros(a.NAME_BYTES, np.uint8)
@@ -54,7 +56,7 @@ OWN_IN_ORDERS = (
     *(*FRAMING, t.ClOrdID, t.OrderID, t.OrigClOrdID, t.SecondaryClOrdID, t.OrderQty, t.OrdType, t.Price, t.Side),
     *(t.TimeInForce, t.StopPx),
 )
-OWN_IN_CANCELS = (t.Symbol, t.TransactTime)
+OWN_IN_CANCELS = (t.Account, t.SecurityIDSource, t.SecurityID, t.Symbol, t.TransactTime)
 OWN_IN_REPORTS = (
     *(*FRAMING, t.Account, t.AvgPx, t.ClOrdID, t.CumQty, t.ExecID, t.ExecRefID, t.ExecTransType, t.LastPx, t.LastQty),
     *(t.OrderID, t.OrderQty, t.OrdStatus, t.OrdType, t.OrigClOrdID, t.Price, t.Side, t.Symbol, t.Text, t.TimeInForce),
@@ -107,7 +109,7 @@ def shared_record(dtype: np.dtype, path: Path) -> np.ndarray:
     Not a file of a disk: its pages would cost a fault each time they have been written back, microseconds an order.
     Raises OSError.
     """
-    memory = os.memfd_create(f"tidegate-{path.stem}")
+    memory = os.memfd_create(memory_name(path))
     os.posix_fallocate(memory, 0, dtype.itemsize)
     path.unlink(missing_ok=True)
     path.symlink_to(f"/proc/{os.getpid()}/fd/{memory}")

@@ -18,6 +18,7 @@ from gateway.jit import kernel
 BPS = 10_000
 MAX_EXPOSURE_E8 = 4 * 10**18  # sums above this could leave int64
 EXIT_COLLAR_FACTOR = 2  # an exit priced from an old reference gets this many times the collar
+WIDE = 2  # a quote whose ask is more than so many times its bid says nothing of the price
 
 
 @kernel
@@ -80,11 +81,24 @@ def live_reference(i):
 
 
 @kernel
+def _current_reference(s, x, i):
+    """Reference price as of now: where the last trade is too old only the quote counts, its middle; 0 when that says
+    nothing of where the price is.
+    """
+    if i.bid_e8 == 0 or i.ask_e8 == 0:
+        return i.last_e8
+    most = x.limit[a.REFERENCE_MAX_AGE]
+    if i.last_ns != NONE and (most == UNSET or s.now_ns - i.last_ns <= most):
+        return live_reference(i)
+    return (i.bid_e8 + i.ask_e8) // 2 if i.ask_e8 // WIDE <= i.bid_e8 else 0
+
+
+@kernel
 def check_reference_price(s, x):
     """REFERENCE_PRICE: fresh for all; an exit at a limit may fall back to the last good price, then the close."""
     require(s, x, c.REFERENCE_PRICE, a.REFERENCE_MAX_AGE, a.INSTRUMENT)
     i = s.instruments[x.instrument]
-    live = live_reference(i)
+    live = _current_reference(s, x, i)
     told_ns = i.quote_ns if i.bid_e8 > 0 and i.ask_e8 > 0 else i.last_ns
     age = s.now_ns - told_ns
     if told_ns != NONE:
@@ -93,9 +107,10 @@ def check_reference_price(s, x):
     x.reference_e8 = live
     if live > 0 and told_ns != NONE and (x.limit[a.REFERENCE_MAX_AGE] == UNSET or age <= x.limit[a.REFERENCE_MAX_AGE]):
         return
-    if x.ord_type == t.LIMIT and _reduces(s, x) and (live > 0 or i.previous_close_e8 > 0):
+    last_good = live_reference(i)
+    if x.ord_type == t.LIMIT and _reduces(s, x) and (last_good > 0 or i.previous_close_e8 > 0):
         x.collar_factor = EXIT_COLLAR_FACTOR
-        x.reference_e8 = live if live > 0 else i.previous_close_e8
+        x.reference_e8 = last_good if last_good > 0 else i.previous_close_e8
         return
     if live > 0 and told_ns != NONE:
         exceeds(x, c.REFERENCE_PRICE, a.REFERENCE_MAX_AGE, age, x.limit[a.REFERENCE_MAX_AGE])

@@ -7,7 +7,9 @@ order. `buf` is always the buffer of the event in hand, read through the index.
 from __future__ import annotations
 
 from gateway.core import catalogue as c
+from gateway.core.intake import price_of
 from gateway.core.layout import ACCOUNT, MAX_MESSAGE_BYTES, NONE, VERSION_42, VERSION_44
+from gateway.core.lookup import find_security
 from gateway.core.translate import put_terms_42, put_terms_44
 from gateway.core.write import (
     begin,
@@ -22,15 +24,20 @@ from gateway.core.write import (
 )
 from gateway.fix import tags as t
 from gateway.fix.index import MAX_TAG, find
-from gateway.fix.validate import ABSENT, VALID, find_message, value_reason
-from gateway.fix.values import copy_bytes, parse_int
+from gateway.fix.validate import ABSENT, GROUP, VALID, find_message, value_reason
+from gateway.fix.values import NO_TIME, copy_bytes, parse_int, parse_utc_timestamp, same_bytes
 from gateway.jit import kernel
 
 CHILD_ID, ORDER_ID, EXEC_ID = ord("C"), ord("O"), ord("E")
 NONE_TEXT = c.phrase("NONE")
 UNKNOWN_TYPE = c.phrase("?")
 HIGHEST_RESTATEMENT_42 = 5  # ExecRestatementReason values above exist in 4.4 only
+HIGHEST_RESTATEMENT_44 = 10
 LOWEST_REASON_44 = 9  # OrdRejReason values from here on exist in 4.4 only
+HIGHEST_REASON_44 = 15
+HIGHEST_CANCEL_REASON_44 = 6  # of CxlRejReason
+OTHER = 99  # of these three in 4.4: what has no value of its own
+SECONDS, MILLISECONDS = 17, 21  # characters of a UTCTimestamp
 SUBSCRIBE_AT_ONCE = 50  # instruments in one MarketDataRequest(V)
 
 
@@ -63,17 +70,17 @@ def copy_field(s, out, index, buf, tag):
 
 @kernel
 def _has_field(dictionary, message, index, buf, f):
-    """Whether a field may stand in a message of a dictionary with the value that it has."""
+    """Whether a field may stand in a message of a dictionary, where it stands and with the value that it has."""
     tag = index.tag[f]
-    if message.role[tag] == ABSENT:
+    if message.role[tag] == ABSENT or (message.role[tag] < GROUP and find(index, tag) != f):
         return False
     return value_reason(dictionary, tag, buf, index.start[f], index.length[f]) == VALID
 
 
 @kernel
 def copy_carried(s, out, index, buf, carry, version, message_type):
-    """Carry every field over whose tag is allowed, in the order of the message; into another FIX version than that of
-    the message (`version`, else NONE) those that its `message_type` has, with that value.
+    """Carry every field over whose tag is allowed, in the order of the message: those that `message_type` has in a FIX
+    version, with that value. NONE: all, the message was valid in that version.
     """
     message = s.dictionary[0].messages[0]
     if version != NONE:
@@ -151,15 +158,22 @@ def _other_version(s, to, of):
 
 
 @kernel
-def report(
-    s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8, last_px_e8, exec_number, exec_ref, relay
-):
+def _has_time(index, buf):
+    """Whether the message in hand has a TransactTime(60) that both FIX versions know: in seconds or milliseconds."""
+    f = find(index, t.TransactTime)
+    if f < 0 or (index.length[f] != SECONDS and index.length[f] != MILLISECONDS):
+        return False
+    return parse_utc_timestamp(buf, index.start[f], index.length[f]) != NO_TIME
+
+
+@kernel
+def report(s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8, exec_number, exec_ref, relay):
     """ExecutionReport on an order, from its state.
 
-    `cl_ord_id` and `orig` are requests (41 is left out when `orig` is NONE); 31 and 32 go out when `last_qty_e8` is not
-    negative; `exec_ref` is the row of the execution whose ExecID a bust or correction refers to, or NONE. With `relay`
-    the message in hand is the venue's: its Text, reasons, ExecID and the fields of the carry list go along; without,
-    `work.text` does.
+    `cl_ord_id` and `orig` are requests (41 is left out when `orig` is NONE); 32, and 31 as the venue tells it, go out
+    when `last_qty_e8` is not negative; `exec_ref` is the row of the execution whose ExecID a bust or correction refers
+    to, or NONE. With `relay` the message in hand is the venue's: its Text, reasons, ExecID and the fields of the carry
+    list go along; without, `work.text` does.
     """
     o = s.orders[row]
     work = s.work
@@ -180,7 +194,10 @@ def report(
     if version == VERSION_42:
         put_char(out, t.ExecTransType, trans_type)
     if last_qty_e8 >= 0:
-        put_decimal(out, t.LastPx, last_px_e8)
+        if price_of(index, buf, t.LastPx) != 0:
+            copy_field(s, out, index, buf, t.LastPx)
+        else:
+            put_int(out, t.LastPx, 0)
         put_decimal(out, t.LastQty, last_qty_e8)
     put_id(out, t.OrderID, ORDER_ID, o.run, o.number)
     put_decimal(out, t.OrderQty, o.qty_e8)
@@ -197,7 +214,10 @@ def report(
     else:
         put_bytes(s, out, t.Text, work.text, 0, work.text_size)
     put_char(out, t.TimeInForce, r.time_in_force)
-    put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
+    if relay and _has_time(index, buf):
+        copy_field(s, out, index, buf, t.TransactTime)
+    else:
+        put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
     if r.stop_e8 > 0:
         put_decimal(out, t.StopPx, r.stop_e8)
     if exec_type == t.EXEC_REJECTED:
@@ -207,7 +227,7 @@ def report(
             reason = max(parse_int(buf, index.start[f], index.length[f]), t.ORDER_BROKER_OPTION)
         if version == VERSION_42 and reason >= LOWEST_REASON_44:
             reason = t.ORDER_BROKER_OPTION
-        put_int(out, t.OrdRejReason, reason)
+        put_int(out, t.OrdRejReason, reason if reason <= HIGHEST_REASON_44 else OTHER)
     put_char(out, t.ExecType, exec_type)
     leaves = 0
     if status != t.STATUS_CANCELED and status != t.STATUS_REJECTED and status != t.STATUS_EXPIRED:
@@ -224,15 +244,16 @@ def report(
         f = find(index, t.ExecRestatementReason)
         if f >= 0 and (exec_type == t.EXEC_CANCELED or exec_type == t.EXEC_RESTATED):
             reason = parse_int(buf, index.start[f], index.length[f])
-            if reason < 0 or (version == VERSION_42 and reason > HIGHEST_RESTATEMENT_42):
+            highest = HIGHEST_RESTATEMENT_42 if version == VERSION_42 else HIGHEST_RESTATEMENT_44
+            other = version == VERSION_44 and reason == OTHER
+            if reason < 0 or (reason > highest and not other):
                 reason = t.RESTATED_BY_BROKER
             put_int(out, t.ExecRestatementReason, reason)
         if version == VERSION_44:
             f = find(index, t.ExecID)
             if f >= 0:
                 put_bytes(s, out, t.SecondaryExecID, buf, index.start[f], index.length[f])
-        other = _other_version(s, o.session, o.venue)
-        copy_carried(s, out, index, buf, s.carry_report, other, t.EXECUTION_REPORT)
+        copy_carried(s, out, index, buf, s.carry_report, version, t.EXECUTION_REPORT)
     finish(out)
 
 
@@ -265,6 +286,8 @@ def cancel_reject(s, out, buf, session, cl_ord_id, orig, row, response_to, reaso
     put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
     if s.sessions[session].version == VERSION_42 and reason > t.CANCEL_ALREADY_PENDING:
         reason = t.CANCEL_BROKER_OPTION
+    elif reason > HIGHEST_CANCEL_REASON_44:
+        reason = OTHER
     put_int(out, t.CxlRejReason, reason)
     put_int(out, t.CxlRejResponseTo, response_to)
     finish(out)
@@ -309,21 +332,49 @@ def child_order(s, out, buf, row, request, message_type, orig):
 
 
 @kernel
+def _names_account(s, o, index, buf):
+    """Whether Account(1) of the cancel in hand can go to the venue: where it names accounts, that of the order."""
+    f = find(index, t.Account)
+    if f < 0 or s.identity_tag[ACCOUNT] != t.Account:
+        return f >= 0
+    account = s.entities[o.entities[ACCOUNT]]
+    return index.length[f] == account.name_size and same_bytes(account.name, 0, buf, index.start[f], account.name_size)
+
+
+@kernel
+def _names_security(s, o, index, buf):
+    """Whether SecurityID(48) and its source(22) of the cancel in hand can go to the venue: they are the order's
+    instrument, in words of the venue's FIX version.
+    """
+    f = find(index, t.SecurityID)
+    source = find(index, t.SecurityIDSource)
+    if f < 0 or find_security(s, buf, index.start[f], index.length[f]) != o.instrument:
+        return False
+    dictionary = s.dictionary[s.sessions[o.venue].version]
+    message = dictionary.messages[find_message(dictionary, t.ORDER_CANCEL_REQUEST)]
+    return source < 0 or _has_field(dictionary, message, index, buf, source)
+
+
+@kernel
 def child_cancel(s, out, buf, row, request, orig):
     """OrderCancelRequest(F) for a child, from the order's own terms, so that it is right whatever the EMS wrote."""
     o = s.orders[row]
     index = s.work.index
     i = s.instruments[o.instrument]
     begin(s, out, o.venue, t.ORDER_CANCEL_REQUEST)
+    if _names_account(s, o, index, buf):
+        copy_field(s, out, index, buf, t.Account)
     put_id(out, t.ClOrdID, CHILD_ID, s.requests[request].run, s.requests[request].child)
+    if _names_security(s, o, index, buf):
+        copy_field(s, out, index, buf, t.SecurityIDSource)
+        copy_field(s, out, index, buf, t.SecurityID)
     put_bytes(s, out, t.OrderID, o.venue_order_id, 0, o.venue_order_id_size)
     put_decimal(out, t.OrderQty, o.qty_e8)
     put_id(out, t.OrigClOrdID, CHILD_ID, s.requests[orig].run, s.requests[orig].child)
     put_char(out, t.Side, o.side)
     put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
     put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
-    other = _other_version(s, o.venue, o.session)
-    copy_carried(s, out, index, buf, s.carry_cancel, other, t.ORDER_CANCEL_REQUEST)
+    copy_carried(s, out, index, buf, s.carry_cancel, s.sessions[o.venue].version, t.ORDER_CANCEL_REQUEST)
     finish(out)
 
 

@@ -385,4 +385,4 @@ def order_status_request(s, out, buf, event):
     if s.sessions[event.session].version == a.VERSION_42:
         exec_type = order_status(s, s.orders[row])
     s.next_exec += 1
-    report(s, out, buf, row, request, NONE, exec_type, t.TRANS_STATUS, -1, 0, s.next_exec, NONE, False)
+    report(s, out, buf, row, request, NONE, exec_type, t.TRANS_STATUS, -1, s.next_exec, NONE, False)

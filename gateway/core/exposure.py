@@ -64,6 +64,16 @@ def unanswered(o):
 
 
 @kernel
+def raise_doubt(s, o, doubt):
+    """Raise the doubt about an open order."""
+    if o.counted_open == 1 and doubt > o.doubt:
+        if o.doubt == SURE:
+            s.sessions[o.venue].doubts += 1
+        o.doubt = doubt
+        o.asked = 0
+
+
+@kernel
 def is_sure(s, o):
     """Nothing about the order is in doubt any more."""
     if o.doubt != SURE:
@@ -84,6 +94,8 @@ def settle(s, o):
         o.reserved_e8 = leaves
     is_open = 1 if leaves > 0 else 0
     if is_open != o.counted_open:
+        if s.sessions[o.session].dropped_ns != NONE:
+            s.sweeps_on = 1  # an order of an EMS that is gone may be open again
         for k in range(SCOPES):
             if o.entities[k] != NONE:
                 s.entities[o.entities[k]].open_orders += is_open - o.counted_open

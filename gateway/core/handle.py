@@ -46,6 +46,7 @@ UNSUPPORTED = c.phrase("Unsupported Message Type")
 NOT_UNDERSTOOD = c.phrase("message that cannot be read: ")
 REFUSED_BY_ENGINE = c.phrase("message of a venue that the session layer refused: ")
 NOT_HANDLED = c.phrase("message that is not handled: ")
+REFUSED_BY_EMS = c.phrase("an EMS refuses what it was told: ")
 
 
 @kernel
@@ -91,6 +92,8 @@ def _cancel_fault(index):
         first = find(index, tag)
         if first < 0:
             return t.REJECT_REQUIRED_TAG_MISSING, tag
+        if index.length[first] == 0:
+            return t.REJECT_TAG_WITHOUT_VALUE, tag
         for f in range(first + 1, index.count):
             if index.tag[f] == tag:
                 return t.REJECT_REPEATED_TAG, tag
@@ -112,10 +115,14 @@ def _from_ems(s, out, buf, event):
         return 0
     dictionary = s.dictionary[own.version]
     fault = index_message(index, buf, event.start, event.length, dictionary.data_length_tag)
-    if fault != INDEXED:
+    message_type = _message_type(index, buf)
+    if message_type == t.BUSINESS_MESSAGE_REJECT:
+        # Never answered: two sides that refuse each other's refusals would go on for ever.
+        alert(s, out, REFUSED_BY_EMS, buf, event.start, event.length)
+        return message_type
+    if fault != INDEXED and not (fault == EMPTY_VALUE and message_type == t.ORDER_CANCEL_REQUEST):
         _reject_unindexed(s, out, buf, event, fault)
         return 0
-    message_type = _message_type(index, buf)
     row = find_message(dictionary, message_type)
     supported = (
         message_type == t.NEW_ORDER_SINGLE
@@ -126,6 +133,8 @@ def _from_ems(s, out, buf, event):
     if row < 0 or not supported:
         _say(s, UNSUPPORTED)
         business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_UNSUPPORTED_MESSAGE)
+        if message_type == t.DONT_KNOW_TRADE:
+            alert(s, out, REFUSED_BY_EMS, buf, event.start, event.length)
         return message_type
     if message_type == t.ORDER_CANCEL_REQUEST:
         reason, tag = _cancel_fault(index)
@@ -158,7 +167,7 @@ def _count_ems_message(s, out, event, message_type):
     elif message_type == t.ORDER_STATUS_REQUEST:
         kind = 3
     verdict = a.IGNORED
-    if out.count > 0:
+    if out.count > 0 and message_type != t.BUSINESS_MESSAGE_REJECT:
         first = out.message[0]
         answer = message_type == t.ORDER_STATUS_REQUEST and first.message_type == t.EXECUTION_REPORT
         verdict = a.REJECTED if first.session == event.session and not answer else a.PASSED
@@ -190,10 +199,13 @@ def _from_venue(s, out, buf, event):
         order_cancel_reject(s, out, buf, event)
     elif message_type == t.BUSINESS_MESSAGE_REJECT:
         business_reject_of_child(s, out, buf, event)
-    elif message_type == t.MARKET_DATA_SNAPSHOT:
-        market_data_snapshot(s, out, buf, event.session)
-    elif message_type == t.MARKET_DATA_INCREMENTAL:
-        market_data_incremental(s, out, buf, event.session)
+    elif message_type == t.MARKET_DATA_SNAPSHOT or message_type == t.MARKET_DATA_INCREMENTAL:
+        if event.poss_dup == 1:
+            pass  # a price of then, not of now
+        elif message_type == t.MARKET_DATA_SNAPSHOT:
+            market_data_snapshot(s, out, buf, event.session)
+        else:
+            market_data_incremental(s, out, buf, event.session)
     elif message_type == t.ORDER_MASS_CANCEL_REPORT:
         refused = char_of(s.work.index, buf, t.MassCancelResponse, t.MASS_CANCEL_REJECTED) == t.MASS_CANCEL_REJECTED
         order_mass_cancel_report(s, out, buf, event, refused)

@@ -14,10 +14,11 @@ from gateway.core.rates import count_message
 from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.fix.validate import BODY, TRAILER
-from gateway.fix.values import NO_TIME, parse_decimal, parse_utc_timestamp, same_bytes
+from gateway.fix.values import NO_TIME, TOO_PRECISE, parse_decimal, parse_utc_timestamp, same_bytes
 from gateway.jit import kernel
 
 FIRM_ROW = 0
+POINT, DECIMALS = 46, 8
 NOT_AVAILABLE = c.phrase("[N/A]")
 COMMON_STOCK, PREFERRED_STOCK, FUTURE = c.phrase("CS"), c.phrase("PS"), c.phrase("FUT")
 MOVING_PRICE = c.phrase("LMOPRTWacde")  # ExecInst(18): pegs, trailing stop, no price check, target strategy
@@ -64,6 +65,24 @@ def decimal_of(index, buf, tag):
     """Value of a decimal field in 10^-8; 0 when it is not there; below zero when it is malformed."""
     f = find(index, tag)
     return parse_decimal(buf, index.start[f], index.length[f]) if f >= 0 else 0
+
+
+@kernel
+def price_of(index, buf, tag):
+    """Value of a price that is told, in 10^-8: digits beyond are cut off, it may be below zero; 0 when it is not there
+    or malformed.
+    """
+    f = find(index, tag)
+    if f < 0:
+        return 0
+    start = index.start[f]
+    length = index.length[f]
+    for k in range(start, start + length):
+        if buf[k] == POINT:
+            length = min(length, k + 1 + DECIMALS - start)
+            break
+    value = parse_decimal(buf, start, length)
+    return value if value > TOO_PRECISE else 0
 
 
 @kernel
@@ -307,7 +326,7 @@ def check_stale(s, x, index, buf, poss_dup):
         f = find(index, t.TransactTime)
     sent = parse_utc_timestamp(buf, index.start[f], index.length[f]) if f >= 0 else NO_TIME
     own = s.sessions[x.session]
-    age = s.now_ns + s.wall_offset_ns - sent
+    age = abs(s.now_ns + s.wall_offset_ns - sent)
     if sent != NO_TIME and sent < s.started_wall_ns:
         fail(x, c.STALE_ORDER, c.DETAIL_EARLIER_RUN, NONE)
     elif sent == NO_TIME or age > own.max_poss_dup_age_ns:

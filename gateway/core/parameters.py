@@ -23,7 +23,7 @@ SMALL = 1 << 40  # products of a limit below it with percent and milliseconds fi
 
 HELD = c.phrase("pushed limit is held, not a value that can be used: ")
 EXPIRED = c.phrase("pushed limit is held, its time has run out: ")
-SILENT = c.phrase("pushed limits are held, their publisher is silent: ")
+SILENT = c.phrase("publisher is silent, its limits are held and its prices grow old: ")
 HEARD = c.phrase("publisher is heard: ")
 NO_ENVELOPE = c.phrase("pushed limit is not taken, no person has set one there: ")
 NO_ROOM = c.phrase("pushed limit is not taken, the tables are full: ")
@@ -35,7 +35,8 @@ def _share(ceiling, percent, ms):
     """Percent of a limit a minute, over so many ms, rounded down; inside int64."""
     if ceiling < SMALL:
         return ceiling * percent * ms // (100 * MINUTE_MS)
-    return ceiling // (100 * MINUTE_MS) * percent * ms
+    parts = 100 * MINUTE_MS
+    return ceiling // parts * percent * ms + ceiling % parts * percent * ms // parts
 
 
 @kernel
@@ -115,9 +116,9 @@ def _loosen(s, p):
     """Move a limit that may be looser by what the time since it last moved allows; what is too short for a whole unit
     is kept.
     """
-    ms = (s.now_ns - p.moved_ns) // 1_000_000
     if s.loosen_percent == 0:
         return
+    ms = (s.now_ns - p.moved_ns) // 1_000_000
     if p.ceiling >= SMALL:
         p.effective = min(p.target, p.effective + _share(p.ceiling, s.loosen_percent, min(ms, MINUTE_MS)))
         p.moved_ns = s.now_ns
@@ -125,8 +126,12 @@ def _loosen(s, p):
     rate = p.ceiling * s.loosen_percent  # units in 100 minutes
     if rate > 0:
         step = rate * min(ms, UNLIMITED // rate) // (100 * MINUTE_MS)
-        p.effective = min(p.target, p.effective + step)
         p.moved_ns += (step * 100 * MINUTE_MS + rate - 1) // rate * 1_000_000
+        most = max(rate // 100, 1)
+        if step > most:  # the process was stopped meanwhile
+            step = most
+            p.moved_ns = s.now_ns
+        p.effective = min(p.target, p.effective + step)
 
 
 @kernel
@@ -249,9 +254,9 @@ def on_parameter(s, out, event):
     p = s.parameters[row]
     s.sources[source].pushes += 1
     if p.state == a.RELEASED:
-        if not usable or v[a.PARAMETER_EPOCH] == p.epoch:
-            return  # no push, or the same one read again
-        p.state = a.VALID
+        if not usable:
+            return
+        p.state = a.VALID  # what was pushed before the release never comes here
     if not usable or not _set_bounds(s, p):
         _hold(s, out, p, HELD)
         return
@@ -310,6 +315,7 @@ def on_release(s, out, buf, event):
     alert(s, out, GIVEN_BACK, buf, event.start, event.length)
     p = s.parameters[row]
     p.state = a.RELEASED
+    p.told_ns = s.now_ns
     p.effective = p.ceiling
     p.target = p.ceiling
     _put_in_force(s, entity, instrument, limit)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert, order_mass_status_request, order_status_request, report
-from gateway.core.exposure import closed, is_sure, never_acknowledged, settle, unanswered
+from gateway.core.exposure import closed, is_sure, never_acknowledged, raise_doubt, settle, unanswered
 from gateway.core.intake import char_of, decimal_of
 from gateway.core.layout import NONE
 from gateway.core.parameters import start_parameters
@@ -32,16 +32,6 @@ FILLS_MISSED = c.phrase("an order's status tells of fills not seen, now counted:
 DOUBTS_LEFT = c.phrase("orders are not sure, see `tidegate resolve`, or the TestRequest is not answered, at venue ")
 RESOLVED = c.phrase("resolved by a person")
 RESOLVED_BY = c.phrase("order in doubt resolved: ")
-
-
-@kernel
-def _doubt(s, o, doubt):
-    """Raise the doubt about an open order."""
-    if o.counted_open == 1 and doubt > o.doubt:
-        if o.doubt == a.SURE:
-            s.sessions[o.venue].doubts += 1
-        o.doubt = doubt
-        o.asked = 0
 
 
 @kernel
@@ -76,7 +66,7 @@ def on_start(s, event):
         for row in range(s.order_count):
             o = s.orders[row]
             if o.number != NONE:
-                _doubt(s, o, a.UNANSWERED if ended == a.REBOOTED and unanswered(o) else a.UNCONFIRMED)
+                raise_doubt(s, o, a.UNANSWERED if ended == a.REBOOTED and unanswered(o) else a.UNCONFIRMED)
 
 
 @kernel
@@ -100,7 +90,7 @@ def on_logon(s, event):
             if o.number != NONE and o.venue == event.session:
                 o.asked = 0
                 if own.continued == 0:
-                    _doubt(s, o, a.IN_DOUBT)
+                    raise_doubt(s, o, a.IN_DOUBT)
 
 
 @kernel
@@ -118,7 +108,7 @@ def on_synced(s, out, buf, event):
                 continue
             if unanswered(o):
                 # It may have been refused in a way that is never said again.
-                _doubt(s, o, a.UNANSWERED if o.doubt == a.UNCONFIRMED else a.SURE)
+                raise_doubt(s, o, a.UNANSWERED if o.doubt == a.UNCONFIRMED else a.SURE)
             elif o.doubt == a.UNCONFIRMED or o.doubt == a.UNANSWERED:
                 is_sure(s, o)
     if own.doubts > 0 and own.takes_status == 0:
@@ -191,7 +181,8 @@ def _amounts_to(s, o, r, index, buf):
     status = char_of(index, buf, t.OrdStatus, 0)
     if closed(status) or status == t.STATUS_DONE_FOR_DAY:
         return status
-    if status == t.STATUS_FILLED:
+    cum = decimal_of(index, buf, t.CumQty)
+    if status == t.STATUS_FILLED and cum <= 0:
         o.venue_cum_e8 = max(o.venue_cum_e8, o.qty_e8)
     if status == t.STATUS_NEW and o.status == t.STATUS_PENDING_NEW:
         return t.EXEC_NEW
@@ -202,6 +193,9 @@ def _amounts_to(s, o, r, index, buf):
         new_price = price == r.price_e8 and price != s.requests[o.accepted].price_e8 and price > 0
         if new_qty or new_price:
             return t.EXEC_REPLACED
+    traded = max(cum, o.cum_e8)
+    if status == t.STATUS_FILLED and cum > 0 and told <= traded:
+        o.qty_e8 = min(o.qty_e8, traded)  # it was made smaller meanwhile
     return t.EXEC_RESTATED if told > 0 and told != o.qty_e8 else t.EXEC_ORDER_STATUS
 
 
@@ -235,11 +229,15 @@ def answer_in_doubt(s, out, buf, event, request):
 
 @kernel
 def on_resolve(s, out, buf, event):
-    """A person says what became of an order in doubt: it is gone from the venue, or works as we count it."""
+    """A person says what became of an order in doubt: it is gone from the venue, or works as we count it; or that any
+    open order is gone.
+    """
     row = event.value[a.RESOLVE_ORDER]
-    if row < 0 or row >= s.order_count or s.orders[row].number == NONE or s.orders[row].doubt == a.SURE:
+    if row < 0 or row >= s.order_count or s.orders[row].number == NONE or s.orders[row].counted_open == 0:
         return
     o = s.orders[row]
+    if o.doubt == a.SURE and event.value[a.RESOLVE_VERDICT] != a.GONE:
+        return
     alert(s, out, RESOLVED_BY, buf, event.start, event.length)
     s.work.text_size = 0
     add_bytes(s.work, RESOLVED, 0, RESOLVED.size)
@@ -266,4 +264,4 @@ def on_resolve(s, out, buf, event):
         trans = t.TRANS_STATUS
         exec_type = o.status
     s.next_exec += 1
-    report(s, out, buf, row, o.accepted, NONE, exec_type, trans, -1, 0, s.next_exec, NONE, False)
+    report(s, out, buf, row, o.accepted, NONE, exec_type, trans, -1, s.next_exec, NONE, False)

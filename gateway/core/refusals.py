@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert, cancel_reject, report
-from gateway.core.exposure import closed, settle
+from gateway.core.exposure import closed, raise_doubt, settle
 from gateway.core.intake import char_of
 from gateway.core.layout import NONE
 from gateway.core.lookup import find_child, free_request
@@ -90,6 +90,20 @@ def refuse_request(s, out, buf, request, reason, relay):
 
 
 @kernel
+def ask_about_closed(s, out, buf, event, o):
+    """The venue says in passing that an order has ended that is open here: tell, and ask where it can be asked."""
+    if o.counted_open == 0:
+        return
+    alert(s, out, CLOSED_THERE, buf, event.start, event.length)
+    own = s.sessions[o.venue]
+    if own.takes_status == 1 and o.doubt != a.IN_DOUBT:
+        raise_doubt(s, o, a.IN_DOUBT)
+        own.asked = 0
+        own.told = 0
+        own.since_ns = s.now_ns
+
+
+@kernel
 def order_cancel_reject(s, out, buf, event):
     """OrderCancelReject(9) from a venue: the request is over, the order works on."""
     index = s.work.index
@@ -100,9 +114,15 @@ def order_cancel_reject(s, out, buf, event):
         return
     f = find(index, t.CxlRejReason)
     reason = parse_int(buf, index.start[f], index.length[f]) if f >= 0 else t.CANCEL_BROKER_OPTION
-    if closed(char_of(index, buf, t.OrdStatus, 0)) and s.orders[s.requests[request].order].counted_open == 1:
-        alert(s, out, CLOSED_THERE, buf, event.start, event.length)
+    status = char_of(index, buf, t.OrdStatus, 0)
+    f = find(index, t.OrigClOrdID)
+    named = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    o = s.orders[s.requests[request].order]
+    # An order that is not known may be a replace of ours that was refused.
+    about_order = status != t.STATUS_REJECTED or named == o.accepted
     refuse_request(s, out, buf, request, reason if reason >= 0 else t.CANCEL_BROKER_OPTION, True)
+    if (closed(status) or status == t.STATUS_FILLED) and about_order:
+        ask_about_closed(s, out, buf, event, o)
 
 
 @kernel
@@ -116,7 +136,7 @@ def refuse_child(s, out, buf, event, request):
             o.status = t.STATUS_REJECTED
             settle(s, o)
             s.next_exec += 1
-            report(s, out, buf, row, o.accepted, NONE, t.EXEC_REJECTED, t.TRANS_NEW, -1, 0, s.next_exec, NONE, False)
+            report(s, out, buf, row, o.accepted, NONE, t.EXEC_REJECTED, t.TRANS_NEW, -1, s.next_exec, NONE, False)
         elif o.counted_open == 1:
             alert(s, out, LATE_UNDELIVERED, buf, event.start, event.length)
     elif r.state == a.REQUEST_PENDING:
@@ -144,8 +164,12 @@ def undelivered(s, out, buf, event):
     request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
     if request == NONE:
         return
-    if event.value[0] == a.INFERRED and s.orders[s.requests[request].order].doubt >= a.UNANSWERED:
-        # What the engine infers from its files says nothing where these can have lost something.
+    doubt = s.orders[s.requests[request].order].doubt
+    # Cancels go out in doubt too, orders and replaces do not.
+    by_number = find(index, t.Text) >= 0 and s.requests[request].kind != t.ORDER_CANCEL_REQUEST
+    if (by_number and doubt == a.IN_DOUBT) or (event.value[0] == a.INFERRED and doubt >= a.UNANSWERED):
+        # What the engine infers from its files says nothing where these can have lost something; and since a venue has
+        # begun its numbers anew, an order's may be that of another message.
         alert(s, out, PERHAPS_SENT, buf, event.start, event.length)
         return
     _say_refused(s, index, buf)

@@ -236,9 +236,12 @@ def _cancel_at_once(s, out, killed):
         for k in range(s.instrument_count):
             if s.instruments[k].entity == killed:
                 instrument = k
+    firm = s.entities[killed].scope == a.FIRM
     for venue in range(s.session_count):
         own = s.sessions[venue]
-        if own.takes_mass_cancel == 1 and own.up == 1 and requests_left(s) > s.open_order_count:
+        # A venue may have orders that are not known here until it has told what was missed.
+        known = own.recovering == 0 or firm or own.entity == killed
+        if own.takes_mass_cancel == 1 and own.up == 1 and known and requests_left(s) > s.open_order_count:
             if not _cancel_all_at(s, out, venue, NONE) and instrument != NONE:
                 _cancel_all_at(s, out, venue, instrument)
         if out.count >= MOST_CANCELS:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert, dont_know_trade, order_status, report
-from gateway.core.exposure import closed, settle
-from gateway.core.intake import FIRM_ROW, char_of, decimal_of
+from gateway.core.exposure import closed, settle, worst_leaves
+from gateway.core.intake import FIRM_ROW, char_of, decimal_of, price_of
 from gateway.core.layout import FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, NONE
 from gateway.core.lookup import (
     add_execution,
@@ -21,8 +21,8 @@ from gateway.core.lookup import (
     given_back,
     instrument_named,
 )
-from gateway.core.recovery import answer_in_doubt, answers_doubt
-from gateway.core.refusals import UNKNOWN_REJECT, refuse_request, unlink_pending
+from gateway.core.recovery import FILLS_MISSED, answer_in_doubt, answers_doubt
+from gateway.core.refusals import UNKNOWN_REJECT, ask_about_closed, refuse_request, unlink_pending
 from gateway.core.status import rank, refresh_status, trade_status
 from gateway.core.sweep import canceled_by_us
 from gateway.core.text import add_bytes
@@ -40,7 +40,7 @@ UNKNOWN_BUST = c.phrase("bust or correction of an execution that is not known: "
 UNREADABLE_FILL = c.phrase("fill without a readable LastQty(32), firm blocked: ")
 REPEATED_WITH_MORE = c.phrase("repeated report that tells of a fill not seen, now counted: ")
 OVERFILLED = c.phrase("the venue filled more than the order: ")
-CONTRADICTION = c.phrase("the venue closes an order and says that it works, here it stays open: ")
+CONTRADICTION = c.phrase("the venue says that this order works though it should have ended, here it stays open: ")
 NO_ORDER_ID = c.phrase("NONE")
 CANCELED_BY, CANCELED_BY_SIZE = c.name_table(
     [
@@ -83,8 +83,8 @@ def _action_of(version, index, buf):
 def _learn_cum(o, index, buf):
     """Take note of CumQty(14) and AvgPx(6): a higher CumQty than the fills seen means that one was missed."""
     o.venue_cum_e8 = max(o.venue_cum_e8, decimal_of(index, buf, t.CumQty))
-    average = decimal_of(index, buf, t.AvgPx)
-    if average > 0:
+    average = price_of(index, buf, t.AvgPx)
+    if average != 0:
         o.avg_px_e8 = average
 
 
@@ -96,13 +96,21 @@ def _apply_bust(s, o, x, index, buf, qty_e8):
     o.fills_e8 += qty_e8 - x.qty_e8
     o.corrected = 1
     x.qty_e8 = qty_e8
-    average = decimal_of(index, buf, t.AvgPx)
-    if average >= 0:
-        o.avg_px_e8 = average
+    if find(index, t.AvgPx) >= 0:
+        o.avg_px_e8 = price_of(index, buf, t.AvgPx)
     settle(s, o)
     if not closed(o.status) and rank(o.status) <= rank(t.STATUS_FILLED):
         o.status = trade_status(o)
     settle(s, o)
+
+
+@kernel
+def _learn_price(s, o, index, buf):
+    """Take note of a Price(44) that the venue itself has changed."""
+    price = decimal_of(index, buf, t.Price)
+    r = s.requests[o.accepted]
+    if price > 0 and r.price_e8 > 0:
+        r.price_e8 = price
 
 
 @kernel
@@ -114,6 +122,8 @@ def _accept_replace(s, o, request, index, buf):
         r.state = a.REQUEST_ACCEPTED
         o.accepted = request
         o.qty_e8 = r.qty_e8
+    else:
+        _learn_price(s, o, index, buf)
     told = decimal_of(index, buf, t.OrderQty)
     if told > 0:
         o.qty_e8 = told
@@ -125,6 +135,8 @@ def _accept_replace(s, o, request, index, buf):
         if o.status == t.STATUS_FILLED:
             o.qty_e8 = o.cum_e8
     settle(s, o)
+    if s.sessions[o.session].dropped_ns != NONE:
+        s.sweeps_on = 1  # it may be canceled by its new terms
 
 
 @kernel
@@ -141,6 +153,33 @@ def _reopen(o, index, buf):
     """Open a closed order again when the venue tells of leaves: what closed it here may have been an inference."""
     if closed(o.status) and find(index, t.LeavesQty) >= 0 and _says_working(index, buf):
         o.status = t.STATUS_NEW
+
+
+@kernel
+def _take_end(s, o, status, index, buf):
+    """A fill whose report says that it ends the order, by LeavesQty(151) and OrdStatus(39), ends it."""
+    if find(index, t.LeavesQty) < 0 or decimal_of(index, buf, t.LeavesQty) != 0 or worst_leaves(s, o) == 0:
+        return
+    if closed(status):
+        o.status = status
+    elif status == t.STATUS_FILLED and decimal_of(index, buf, t.CumQty) == o.cum_e8:
+        o.qty_e8 = o.cum_e8
+    refresh_status(s, o)
+
+
+@kernel
+def _keep_open(s, out, buf, event, o):
+    """An order that is done by our count stays open while its venue says otherwise, unless that is a report that comes
+    late: what is open here is canceled when it should be, what is closed is forgotten.
+    """
+    index = s.work.index
+    told = decimal_of(index, buf, t.LeavesQty)
+    if told <= 0 or closed(o.status) or worst_leaves(s, o) > 0:
+        return
+    if decimal_of(index, buf, t.CumQty) + told > o.cum_e8 or o.venue_cum_e8 < o.cum_e8:
+        alert(s, out, CONTRADICTION, buf, event.start, event.length)
+        o.qty_e8 = o.cum_e8 + told
+        refresh_status(s, o)
 
 
 @kernel
@@ -161,11 +200,14 @@ def _apply_change(s, o, request, exec_type, index, buf):
         o.status = exec_type
     elif exec_type == t.EXEC_RESTATED or exec_type == t.EXEC_NEW:
         told = decimal_of(index, buf, t.OrderQty)
-        if exec_type == t.EXEC_RESTATED and told > 0:
-            o.qty_e8 = told
+        if exec_type == t.EXEC_RESTATED:
+            o.qty_e8 = told if told > 0 else o.qty_e8
+            _learn_price(s, o, index, buf)
         # A venue that says the order works is believed, whatever was said before: a GT order's next day, say.
-        if _says_working(index, buf) and rank(o.status) > rank(t.STATUS_FILLED):
-            o.status = t.STATUS_NEW
+        halted = o.status == t.STATUS_SUSPENDED or o.status == t.STATUS_STOPPED
+        if halted or rank(o.status) > rank(t.STATUS_FILLED):
+            if _says_working(index, buf) and char_of(index, buf, t.OrdStatus, 0) != o.status:
+                o.status = t.STATUS_NEW
         if o.status == t.STATUS_PENDING_NEW:
             o.status = t.STATUS_NEW
     elif rank(o.status) < rank(exec_type):
@@ -189,13 +231,26 @@ def _learn_venue_order_id(o, index, buf):
 
 
 @kernel
+def _direction(index, buf):
+    """1 for a Side(54) that buys, -1 for one that sells, 0 for any other or none."""
+    side = char_of(index, buf, t.Side, 0)
+    if side == t.BUY or side == t.BUY_MINUS:
+        return 1
+    sells = side == t.SELL or side == t.SELL_PLUS or side == t.SELL_SHORT or side == t.SELL_SHORT_EXEMPT
+    return -1 if sells else 0
+
+
+@kernel
 def _book_unknown(s, index, buf, row):
-    """A fill of an order we do not know still changes positions: the firm's, the instrument's, the named account's."""
+    """A fill of an order we do not know still changes positions: the firm's, the instrument's, the named account's; not
+    by guess where it does not say which way.
+    """
     instrument = instrument_named(s, index, buf)
-    if instrument == NONE:
+    direction = _direction(index, buf)
+    if instrument == NONE or direction == 0:
         return
     s.executions[row].qty_e8 = decimal_of(index, buf, t.LastQty)
-    quantity = s.executions[row].qty_e8 if char_of(index, buf, t.Side, 0) == t.BUY else -s.executions[row].qty_e8
+    quantity = direction * s.executions[row].qty_e8
     account = NONE
     f = find(index, t.Account)
     if f >= 0:
@@ -220,6 +275,20 @@ def _remember(s, venue, order, index, buf):
 
 
 @kernel
+def _named_by_venue(s, venue, index, buf):
+    """Request in force of the order that a report without ClOrdID names by the venue's OrderID(37), or NONE."""
+    f = find(index, t.OrderID)
+    if f < 0 or index.length[f] > a.ID_BYTES:
+        return NONE
+    for row in range(s.order_count):
+        o = s.orders[row]
+        if o.number != NONE and o.venue == venue and o.venue_order_id_size == index.length[f]:
+            if same_bytes(o.venue_order_id, 0, buf, index.start[f], index.length[f]):
+                return o.accepted
+    return NONE
+
+
+@kernel
 def execution_report(s, out, buf, event):
     """Apply an ExecutionReport(8) to its order and send the EMS its own."""
     index = s.work.index
@@ -230,6 +299,8 @@ def execution_report(s, out, buf, event):
     f = find(index, t.OrigClOrdID)
     if request == NONE and f >= 0:
         request = find_child(s, venue, buf, index.start[f], index.length[f])
+    if request == NONE and f < 0 and find(index, t.ClOrdID) < 0:
+        request = _named_by_venue(s, venue, index, buf)
     row = s.requests[request].order if request != NONE else NONE
     execution = NONE
     if action != STATUS:
@@ -252,7 +323,7 @@ def execution_report(s, out, buf, event):
         if action == TRADE and execution != NONE and not old:
             _book_unknown(s, index, buf, execution)
         alert(s, out, OLD_REPORT if old else UNKNOWN_REPORT, buf, event.start, event.length)
-        if action == TRADE and not old and s.sessions[venue].tells_dont_know == 1:
+        if action == TRADE and not old and s.sessions[venue].tells_dont_know == 1 and _direction(index, buf) != 0:
             dont_know_trade(s, out, buf, venue)
         return
     told = NONE
@@ -293,10 +364,15 @@ def _trade_report(s, out, buf, event, row, execution, quantity):
     o = s.orders[row]
     index = s.work.index
     _reopen(o, index, buf)
-    price = max(decimal_of(index, buf, t.LastPx), 0)
+    status = char_of(index, buf, t.OrdStatus, 0)
+    if (o.status == t.STATUS_DONE_FOR_DAY or o.status == t.STATUS_CALCULATED) and status != o.status:
+        # A fill of the next day, of which nothing else was told.
+        o.status = t.STATUS_NEW if _says_working(index, buf) else o.status
     o.fills_e8 += quantity
     _learn_cum(o, index, buf)
     refresh_status(s, o)
+    _take_end(s, o, status, index, buf)
+    _keep_open(s, out, buf, event, o)
     if o.cum_e8 > o.qty_e8:
         alert(s, out, OVERFILLED, buf, event.start, event.length)
     s.next_exec += 1
@@ -308,7 +384,7 @@ def _trade_report(s, out, buf, event, row, execution, quantity):
     exec_type = t.EXEC_TRADE
     if s.sessions[o.session].version == a.VERSION_42:
         exec_type = t.EXEC_FILL_42 if o.status == t.STATUS_FILLED else t.EXEC_PARTIAL_FILL_42
-    report(s, out, buf, row, o.accepted, NONE, exec_type, t.TRANS_NEW, quantity, price, number, NONE, True)
+    report(s, out, buf, row, o.accepted, NONE, exec_type, t.TRANS_NEW, quantity, number, NONE, True)
 
 
 @kernel
@@ -341,8 +417,25 @@ def _bust_report(s, out, buf, event, row, execution, action):
     trans = t.TRANS_CANCEL if action == BUST else t.TRANS_CORRECT
     if s.sessions[o.session].version == a.VERSION_42:
         exec_type = order_status(s, o)
-    price = max(decimal_of(index, buf, t.LastPx), 0)
-    report(s, out, buf, row, o.accepted, NONE, exec_type, trans, quantity, price, s.next_exec, named, True)
+    report(s, out, buf, row, o.accepted, NONE, exec_type, trans, quantity, s.next_exec, named, True)
+
+
+@kernel
+def _take_status(s, out, buf, event, o):
+    """A status of an order that is sure: what it tells besides what is known is counted, or asked about."""
+    index = s.work.index
+    before = o.cum_e8
+    _reopen(o, index, buf)
+    if o.corrected == 0:
+        _learn_cum(o, index, buf)
+    refresh_status(s, o)
+    if o.cum_e8 != before:
+        alert(s, out, FILLS_MISSED, buf, event.start, event.length)
+    _keep_open(s, out, buf, event, o)
+    status = char_of(index, buf, t.OrdStatus, 0)
+    # Rejected may be about a request that it did not take, long settled.
+    if status == t.STATUS_CANCELED or status == t.STATUS_EXPIRED or status == t.STATUS_FILLED:
+        ask_about_closed(s, out, buf, event, o)
 
 
 @kernel
@@ -364,9 +457,9 @@ def _change_report(s, out, buf, event, row, request, action, exec_type):
         exec_type = t.EXEC_ORDER_STATUS
     if action == CHANGE:
         _apply_change(s, o, request, exec_type, index, buf)
+        _keep_open(s, out, buf, event, o)
     else:
-        _reopen(o, index, buf)
-        refresh_status(s, o)
+        _take_status(s, out, buf, event, o)
     if r.ours == 1 and exec_type == t.EXEC_PENDING_CANCEL:
         return  # the EMS knows nothing of it, and would never hear that it was refused
     cl_ord_id = o.accepted
@@ -392,4 +485,4 @@ def _change_report(s, out, buf, event, row, request, action, exec_type):
         s.work.text_size = 0
         reason = CANCELED_BY[o.canceled_by]
         add_bytes(s.work, reason, 0, CANCELED_BY_SIZE[o.canceled_by])
-    report(s, out, buf, row, cl_ord_id, orig, exec_type, trans, -1, 0, s.next_exec, NONE, relay)
+    report(s, out, buf, row, cl_ord_id, orig, exec_type, trans, -1, s.next_exec, NONE, relay)

@@ -107,7 +107,7 @@ MARKET_DATA_SNAPSHOT = message_type("W")
 MARKET_DATA_INCREMENTAL = message_type("X")
 
 # One-byte values, as bytes lie in a message.
-BUY, SELL, SELL_SHORT = ord("1"), ord("2"), ord("5")
+BUY, SELL, BUY_MINUS, SELL_PLUS, SELL_SHORT, SELL_SHORT_EXEMPT = (ord(side) for side in "123456")
 MARKET, LIMIT, STOP, STOP_LIMIT = ord("1"), ord("2"), ord("3"), ord("4")
 DAY, GOOD_TILL_CANCEL, GOOD_TILL_CROSSING, GOOD_TILL_DATE = ord("0"), ord("1"), ord("5"), ord("6")
 AT_THE_CLOSE = ord("7")

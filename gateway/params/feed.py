@@ -19,14 +19,14 @@ import numpy as np
 import structlog
 
 from gateway.boot import boot_hash
+from gateway.config import SourceSection
 from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS, PER_INSTRUMENT_SCOPES, PUSHABLE
 from gateway.core.driver import Event
 from gateway.core.layout import NONE, UNLIMITED
 from gateway.params import store
 from gateway.params.seqlock import DAMAGED, TORN, changed_records
-from gateway.params.store import EPOCH_WORD
-from gateway.settings import SourceSection
+from gateway.params.store import EPOCH_WORD, padded_text
 from gateway.state import State
 
 SETTLE_NS = 50_000_000  # a record that has been half written for so long was left so
@@ -53,6 +53,7 @@ class _Feed:
         self._up: bool | None = None
         self._epoch: int | None  # as seen; None: look at all records
         self._identity: tuple[int, int] | None = None  # device and inode of the file that is mapped
+        self._states = state.record.parameters["state"]
         self._unmap()
         changed_records(self._shared, self._seen, self._found, self._copies)  # compiled before it is needed
 
@@ -207,7 +208,7 @@ class ParameterFeed(_Feed):
         # Of a damaged record the key may be damaged too, and it never changes.
         place = self._places.get(row) if fault else None
         try:
-            place = place or self._place(scope, limit, _text(name), _text(symbol))
+            place = place or self._place(scope, limit, padded_text(name), padded_text(symbol))
         except LookupError as error:
             self._tell_once(row, fault or str(error))
             return None
@@ -215,7 +216,7 @@ class ParameterFeed(_Feed):
             self._places[row] = place
             fault = _unusable(epoch, time_ns, expires_ns, value, now_ns)
         if fault:
-            where = f"{_text(name)}*{_text(symbol)}" if symbol.strip(b"\0") else _text(name)
+            where = f"{padded_text(name)}*{padded_text(symbol)}" if symbol.strip(b"\0") else padded_text(name)
             log.error(
                 "pushed limit is not used, it is held",
                 **{
@@ -227,8 +228,19 @@ class ParameterFeed(_Feed):
                 },
             )
             return Event(a.PARAMETER, 0, value=(self.row, *place, HOLD, 0, 0, 0))
+        if time_ns + base_ns <= self._released_ns(place):
+            return None  # it was given back since
         expires_ns = expires_ns + base_ns if expires_ns else 0
         return Event(a.PARAMETER, 0, value=(self.row, *place, value, epoch, model, expires_ns))
+
+    def _released_ns(self, place: tuple[int, int, int]) -> int:
+        """When a person gave this limit back, on the gateway's clock; 0 where it is not given back."""
+        s = self._state.record
+        for row in np.flatnonzero(self._states[: int(s.parameter_count)] == a.RELEASED):
+            p = s.parameters[row]
+            if (p.source, p.entity, p.instrument, p.limit) == (self.row, *place):
+                return int(p.told_ns)
+        return 0
 
     def _place(self, scope: int, limit: int, name: str, symbol: str) -> tuple[int, int, int]:
         """Rows of entity and instrument (NONE: no pair), and the limit; raises LookupError with what is not known."""
@@ -250,7 +262,7 @@ class QuoteFeed(_Feed):
 
     def _event(self, row: int, fields: tuple[Any, ...], fault: str, now_ns: int, base_ns: int) -> Event | None:
         _, time_ns, *amounts, symbol_bytes, _ = fields
-        symbol = _text(symbol_bytes)
+        symbol = padded_text(symbol_bytes)
         if not fault and symbol not in self._state.instruments:
             self._tell_once(row, f"there is no instrument {symbol!r}")
             return None
@@ -261,7 +273,7 @@ class QuoteFeed(_Feed):
         if fault:
             log.error("quote is left aside", source=self._section.id, symbol=symbol, record=row, why=fault)
             return None
-        return Event(a.QUOTE, 0, value=(self._state.instruments[symbol], *amounts, time_ns + base_ns))
+        return Event(a.QUOTE, 0, value=(self._state.instruments[symbol], *amounts, max(time_ns + base_ns, 1)))
 
 
 def place_fault(scope: int, limit: int, paired: bool) -> str:
@@ -278,10 +290,6 @@ def place_fault(scope: int, limit: int, paired: bool) -> str:
     if paired and (scope == a.INSTRUMENT or scope not in PER_INSTRUMENT_SCOPES or limit in NOT_OF_PAIRS):
         return f"{key} cannot stand at {scope_name} and instrument together"
     return ""
-
-
-def _text(padded: bytes) -> str:
-    return padded.partition(b"\0")[0].decode("ascii", "replace")
 
 
 def _unusable(epoch: int, time_ns: int, expires_ns: int, value: int, now_ns: int) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.checks import Reply, fired, passed
 from tests.support.core import BASE, LIMITS, Core
+from tests.support.kill import VERSIONS, Of
 
 SYMBOLS = [f"S{k}" for k in range(245)]
 ACCOUNTS = [f"ACC{k}" for k in range(1, 68)]
@@ -160,3 +161,115 @@ def test_a_cancel_without_its_ids_is_rejected(tmp_path: Path, lacks: dict[str, N
     core.new("A")
     ((session, msg_type, fields),) = core.cancel("B", "A", **lacks)
     assert (session, msg_type, fields[371], fields[373]) == ("EMS1", "3", tag, "1")
+
+
+@pytest.mark.parametrize("empty", ["t58", "t1", "t38", "t48", "t50", "t54", "t55", "t60"])
+def test_a_cancel_with_an_empty_field_passes(of: Of, version: str, empty: str) -> None:
+    """Many EMSs write an empty Text(58)."""
+    core = of(version, version)
+    child = core.working("A")
+    fields = sent_cancel(core.cancel("F", "A", **{empty: ""}))
+    assert {tag: fields[tag] for tag in (38, 41, 54, 55)} == {38: "100", 41: child, 54: "1", 55: "AAPL"}
+    assert "" not in fields.values()
+
+
+@pytest.mark.parametrize(("empty", "tag"), [("t11", "11"), ("t41", "41")])
+def test_a_cancel_whose_ids_are_empty_is_rejected(of: Of, version: str, empty: str, tag: str) -> None:
+    core = of(version, version)
+    core.working("A")
+    [(session, msg_type, fields)] = core.cancel("F", "A", **{empty: "", "t58": ""})
+    assert (session, msg_type, fields[371], fields[373]) == ("EMS1", "3", tag, "4")
+
+
+@pytest.mark.parametrize("msg_type", ["D", "G"])
+def test_an_empty_field_of_an_order_is_rejected(of: Of, version: str, msg_type: str) -> None:
+    core = of(version, version)
+    core.working("A")
+    reply = core.new("B", t58="") if msg_type == "D" else core.replace("B", "A", t58="")
+    [(session, answer, fields)] = reply
+    assert (session, answer, fields[371], fields[373]) == ("EMS1", "3", "58", "4")
+
+
+# What a child cancel says beside the order's own terms: a venue must not refuse it for what the EMS wrote.
+
+FOR_OTHERS = {"t15": "USD", "t18": "G", "t21": "1", "t40": "2", "t44": "100", "t59": "0", "t63": "0"}
+FOR_OTHERS |= {
+    "t126": "20260712-12:00:00",
+    "t47": "A",
+    "t110": "10",
+    "t167": "CS",
+    "t204": "0",
+    "t207": "XNAS",
+    "t432": "20260712",
+    "t528": "A",
+}
+
+
+@pytest.mark.parametrize("versions", VERSIONS)
+def test_fields_that_a_cancel_does_not_have_stay_here(of: Of, versions: tuple[str, str]) -> None:
+    """The referee of `of` judges the child by its venue's dictionary."""
+    core = of(*versions)
+    child = core.working("A")
+    fields = sent_cancel(core.cancel("F", "A", **FOR_OTHERS))
+    assert fields[41] == child
+    assert {15, 18, 21, 40, 44, 47, 59, 110, 126, 204, 432, 528}.isdisjoint(fields)
+
+
+@pytest.mark.parametrize("versions", VERSIONS)
+@pytest.mark.parametrize(
+    ("written", "sent"), [(["ACC1"], "ACC1"), (["XXX"], None), (["ACC2"], None), (["ACC1", "ACC2"], "ACC1"), ([], None)]
+)
+def test_an_account_that_is_not_the_order_s_stays_here(
+    of: Of, versions: tuple[str, str], written: list[str], sent: str | None
+) -> None:
+    core = of(*versions)
+    core.working("A")
+    fields = [(1, account) for account in written]
+    fields += [(11, "F"), (38, "100"), (41, "A"), (54, "1"), (55, "AAPL"), (60, "20260711-12:00:00")]
+    assert sent_cancel(core.message("EMS1", "F", fields)).get(1) == sent
+
+
+@pytest.mark.parametrize("versions", VERSIONS)
+@pytest.mark.parametrize(
+    ("security", "source", "sent"),
+    [
+        *[("US0378331005", "4", ("US0378331005", "4")), ("NOSUCH", "4", (None, None))],
+        *[("US5949181045", "4", (None, None)), (None, "4", (None, None)), ("", "", (None, None))],
+    ],
+    ids=["its own", "unknown", "another", "none", "empty"],
+)
+def test_a_security_that_is_not_the_order_s_stays_here(
+    of: Of,
+    versions: tuple[str, str],
+    security: str | None,
+    source: str,
+    sent: tuple[str | None, str | None],
+) -> None:
+    core = of(*versions)
+    core.working("A")
+    fields = sent_cancel(core.cancel("F", "A", t48=security, t22=source))
+    assert (fields.get(48), fields.get(22)) == sent
+
+
+@pytest.mark.parametrize("versions", VERSIONS)
+@pytest.mark.parametrize("source", ["ZZ", "A", "4"])
+def test_a_source_that_the_venue_s_version_does_not_know_stays_here(
+    of: Of, versions: tuple[str, str], source: str
+) -> None:
+    """A is Bloomberg's symbol in FIX 4.4, and nothing in 4.2."""
+    core = of(*versions)
+    core.working("A")
+    known = source == "4" or (source == "A" and versions[1] == "FIX.4.4")
+    fields = sent_cancel(core.cancel("F", "A", t48="US0378331005", t22=source))
+    assert fields.get(22) == (source if known else None)
+
+
+@pytest.mark.parametrize("versions", VERSIONS)
+def test_a_field_that_is_there_twice_goes_once(of: Of, versions: tuple[str, str]) -> None:
+    core = of(*versions)
+    core.working("A")
+    fields = [(11, "F"), (38, "100"), (41, "A"), (54, "1"), (55, "AAPL"), (60, "20260711-12:00:00")]
+    fields += [(22, "4"), (22, "4"), (48, "US0378331005"), (48, "US0378331005"), (207, "XNAS"), (207, "XNYS")]
+    sent_cancel(core.message("EMS1", "F", fields))
+    body = core.log[-1][1][0].body
+    assert b"\x0148=US0378331005\x01" in body and body.count(b"\x0148=") == body.count(b"\x0122=") == 1

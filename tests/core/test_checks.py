@@ -331,6 +331,14 @@ def test_stale_order(make: Make, seconds: float, stale: bool, tag: str) -> None:
     passed(core.new("B", **{"t60": stamp}))
 
 
+@pytest.mark.parametrize(("stamp", "stale"), [("12:00:10.000", False), ("12:00:10.001", True), ("23:00:00", True)])
+@pytest.mark.parametrize("how", ["dup", "resend"])
+def test_a_copy_of_the_future_is_stale(make: Make, stamp: str, stale: bool, how: str) -> None:
+    """A clock that is ahead tells nothing of how old the order is."""
+    more = {"t60": f"20260711-{stamp}"} | ({"t97": "Y"} if how == "resend" else {})
+    assert fired(make().new("A", poss_dup=how == "dup", **more)) == ({"STALE_ORDER"} if stale else set())
+
+
 def test_stale_order_age_is_the_session_s(make: Make) -> None:
     config = config_with_everyone()
     config["sessions"][0]["max_poss_dup_age"] = "500ms"

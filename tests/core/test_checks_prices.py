@@ -83,6 +83,63 @@ def test_reference_price_ignores_crossed_quotes(make: Make) -> None:
     refused(core.new("A"), "REFERENCE_PRICE")
 
 
+# A last trade that is older than reference_max_age (5 s) is no reference, whatever a quote says of now.
+
+
+@pytest.mark.parametrize(("bid", "ask", "middle"), [(90, 99, 94.5), (101, 109, 105), (70, 139, 104.5)])
+def test_an_old_last_trade_is_not_made_fresh_by_a_quote(make: Make, bid: float, ask: float, middle: float) -> None:
+    core = make({"instrument.AAPL": {"collar_bps": 100}})
+    core.wait(600)
+    core.quote("AAPL", bid, ask)
+    above, below = middle * 1.01, middle * 0.99
+    passed(core.new("A", px=f"{above - 0.01:.2f}"))
+    passed(core.new("B", px=f"{below + 0.01:.2f}", side="2"))
+    refused(core.new("C", px=f"{above + 0.01:.2f}"), "PRICE_COLLAR")
+    refused(core.new("D", px=f"{below - 0.01:.2f}", side="2"), "PRICE_COLLAR")
+
+
+@pytest.mark.parametrize("ask", [140, 200.02, 139.99])
+def test_a_wide_quote_alone_says_nothing_of_the_price(make: Make, ask: float) -> None:
+    """Open auctions and halts have such."""
+    core = make({"instrument.AAPL": {"collar_bps": 500}})
+    core.wait(600)
+    core.quote("AAPL", 0.01 if ask == 139.99 else ask / 2 - 0.01, ask)
+    refused(core.new("A", px="104"), "REFERENCE_PRICE")
+    refused(core.new("B", px=None, t40="1"), "REFERENCE_PRICE")
+    refused(core.new("C", px="100", side="2"), "REFERENCE_PRICE")
+    core.quote("AAPL", 0, 0, 100)
+    passed(core.new("D", px="104"))
+
+
+def test_a_quote_of_twice_its_bid_still_says_something(make: Make) -> None:
+    core = make({"instrument.AAPL": {"collar_bps": 100}})
+    core.wait(600)
+    core.quote("AAPL", 80, 160)
+    passed(core.new("A", px="121.20"))
+    refused(core.new("B", px="121.21"), "PRICE_COLLAR")
+
+
+def test_a_fresh_last_trade_counts_in_a_quote_of_any_width(make: Make) -> None:
+    core = make({"instrument.AAPL": {"collar_bps": 100}})
+    core.wait(600)
+    core.quote("AAPL", 0.01, 139.99, 100)
+    core.wait(5)
+    passed(core.new("A", px="101"))
+    refused(core.new("B", px="101.01"), "PRICE_COLLAR")
+    core.quote("AAPL", 0.01, 139.99)
+    core.time_ns += 1
+    refused(core.new("C", px="101"), "REFERENCE_PRICE")
+
+
+def test_an_exit_in_a_wide_quote_falls_back_to_the_last_good_price(make: Make) -> None:
+    core = make({"instrument.AAPL": {"collar_bps": 500}}, positions=LONG_100)
+    core.wait(600)
+    core.quote("AAPL", 0.01, 139.99)
+    refused(core.new("A", side="2", qty="100", px="89.99"), "PRICE_COLLAR")
+    refused(core.new("B", side="2", qty="101", px="100"), "REFERENCE_PRICE")
+    passed(core.new("C", side="2", qty="100", px="90"))
+
+
 @pytest.mark.parametrize("scope", scopes_of("collar_bps"))
 def test_price_collar(make: Make, scope: int) -> None:
     limits = limits_with({at(scope): {"collar_bps": 100}})

@@ -91,3 +91,24 @@ def test_the_fill_of_a_day_that_has_ended_is_not_answered(tmp_path: Path) -> Non
     reply = core.report(child, "X1", "F", "2", poss_dup=True, t31="100", t32="100", t14="100")
     assert dont_know(reply) == []
     assert core.shares() == (100, 0, 0)
+
+
+@pytest.mark.parametrize("dont_know", [True, False])
+@pytest.mark.parametrize("version", ["FIX.4.4", "FIX.4.2"])
+@pytest.mark.parametrize("side", [None, "", "Z"], ids=["none", "empty", "unknown"])
+def test_a_fill_that_does_not_say_which_way_is_told_only(
+    tmp_path: Path, version: str, dont_know: bool, side: str | None
+) -> None:
+    """It is no sale by guess."""
+    core = core_of(tmp_path, version, version, dont_know=dont_know)
+    reply = foreign_fill(core, t54=side)
+    assert [m for _, m, _ in reply].count("") == 1, "an alert"
+    assert core.shares(*FIRM) == (0, 0, 0) and core.shares() == (0, 0, 0)
+    assert faults(core) == [], "a DontKnowTrade must have a Side"
+
+
+@pytest.mark.parametrize(("side", "position"), [("1", 70), ("3", 70), ("2", -70), ("4", -70), ("5", -70), ("6", -70)])
+def test_it_is_booked_the_way_that_its_side_says(tmp_path: Path, side: str, position: int) -> None:
+    core = core_of(tmp_path)
+    foreign_fill(core, t54=side)
+    assert core.shares(*FIRM) == (position, 0, 0)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.core import layout as a
+from gateway.ops.doubts import resolve_event
+from gateway.settings import ConfigError
 from tests.support.checks import Reply, passed
 from tests.support.core import Core, of_version
 from tests.support.doubts import alerts, asked, is_open_for_orders, told
@@ -83,6 +85,42 @@ def test_filled_meanwhile(of_both: Core, acknowledged: bool) -> None:
     assert core.shares() == (100, 0, 0)
     assert core.record.open_order_count == 0
     assert is_open_for_orders(core)
+
+
+@pytest.mark.parametrize("asked_of", ["order", "replace", "no replace"])
+def test_filled_at_a_lower_quantity_meanwhile(of_both: Core, asked_of: str) -> None:
+    """The replace to 50 was accepted, or the venue has cut the order: what it says was filled is what was."""
+    core = of_both
+    order = core.working("A")
+    replace = passed(core.replace("B", "A", qty="50"))[11] if asked_of != "no replace" else ""
+    core.logon("XNAS", reset=True)
+    asked(core)
+    child = replace if asked_of == "replace" else order
+    fields = told(core.status(child, "2", t14="50", t38="50", t6="100", t151="0"), t39="2", t14="50", t151="0")
+    assert fields[38] == "50"
+    assert core.shares() == (50, 0, 0)
+    assert core.record.open_order_count == 0
+    assert core.doubts() == 0
+    assert is_open_for_orders(core)
+
+
+def test_filled_at_a_lower_quantity_after_fills_that_were_seen(of_both: Core) -> None:
+    core = of_both
+    order = core.working("A")
+    core.fill(order, "X1", "30", "30", t151="70")
+    core.logon("XNAS", reset=True)
+    asked(core)
+    told(core.status(order, "2", t14="50", t38="50", t151="0"), t39="2", t38="50", t14="50", t151="0")
+    assert core.shares() == (50, 0, 0)
+
+
+@pytest.mark.parametrize("cum", [None, "0"])
+def test_filled_by_a_venue_that_does_not_say_how_much(of_both: Core, cum: str | None) -> None:
+    """All of it then: more than nothing was filled, and the most counts."""
+    core = of_both
+    reply = core.status(in_doubt(core), "2", t14=cum, t38="100", t151="0")
+    told(reply, t39="2", t14="100", t151="0")
+    assert core.shares() == (100, 0, 0)
 
 
 @pytest.mark.parametrize("acknowledged", [True, False])
@@ -318,6 +356,27 @@ def test_requests_of_an_order_that_is_gone_are_refused(core: Core) -> None:
     assert core.shares() == (0, 0, 0)
 
 
+@pytest.mark.parametrize("known", ["0", "150"])
+@pytest.mark.parametrize("verdict", ["gone", "working"])
+def test_a_person_may_say_that_as_much_was_executed_as_a_pending_replace_asked_for(
+    core: Core, verdict: str, known: str
+) -> None:
+    """Whether the venue had accepted it is just what is not known."""
+    core.working("A")
+    [(_, _, sent)] = core.replace("B", "A", qty="200")
+    core.start(a.REBOOTED)
+    core.come_back()
+    if known != "0":
+        core.report(sent[11], "E1", "F", "1", t38="200", t32=known, t31="100", t14=known, t151="50")
+    request = {"order": "O1-0", "verdict": verdict, "reason": "by phone"}
+    with pytest.raises(ConfigError, match=rf"between {known} \(what is known\) and 200"):
+        resolve_event(core.state, request | {"executed": "201"}, "TOM")
+    row, told_verdict, cum_e8 = resolve_event(core.state, request | {"executed": "150"}, "TOM").value
+    core.resolve(row, told_verdict, str(cum_e8 // 10**8))
+    assert core.shares() == (150, 50 if verdict == "working" else 0, 0)
+    assert core.doubts() == 0
+
+
 @pytest.mark.parametrize("row", [-1, 1, 2047, 10**9])
 def test_a_person_names_no_order(core: Core, row: int) -> None:
     in_doubt(core)
@@ -325,10 +384,34 @@ def test_a_person_names_no_order(core: Core, row: int) -> None:
     assert core.doubts() == 1
 
 
-def test_a_person_cannot_end_an_order_that_is_not_in_doubt(core: Core) -> None:
+@pytest.mark.parametrize("cum", ["0", "30"])
+def test_a_person_says_that_an_open_order_in_no_doubt_is_gone(of_both: Core, cum: str) -> None:
+    """Its venue said so in passing and cannot be asked: nothing else would ever end it here."""
+    core = of_both
+    order = core.working("A")
+    reply = core.resolve(0, a.GONE, cum)
+    told(reply, t11="A", t150="4", t39="4", t14=cum, t151="0")
+    assert "TOM: by phone" in alerts(reply)[0]
+    assert core.shares() == (float(cum), 0, 0)
+    assert core.record.open_order_count == 0
+    assert core.doubts() == 0
+    assert is_open_for_orders(core)
+    told(core.fill(order, "X9", "50", "50", t151="0"), t14="50")
+    assert core.shares()[0] == 50
+
+
+def test_a_person_cannot_say_that_an_order_in_no_doubt_works(core: Core) -> None:
     core.working("A")
-    assert core.resolve(0, a.GONE) == []
+    assert core.resolve(0, a.WORKING, "30") == []
     assert core.shares() == (0, 100, 0)
+
+
+@pytest.mark.parametrize("verdict", [a.GONE, a.WORKING])
+def test_a_person_has_no_word_on_an_order_that_is_over(core: Core, verdict: int) -> None:
+    order = core.working("A")
+    core.report(order, "X1", "4", "4")
+    assert core.resolve(0, verdict, "30") == []
+    assert core.shares() == (0, 0, 0)
 
 
 def test_the_venue_waits_for_the_last_of_its_orders(core: Core) -> None:

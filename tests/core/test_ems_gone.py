@@ -181,3 +181,74 @@ def test_a_mass_cancel_that_takes_them_along_does_not_make_them_killed(of: Of) -
     for child in children:
         is_told_by_us(core.report(child, "X" + child, "4", "4"), "the EMS is gone")
     is_told_by_us(core.report(killed, "X", "4", "4"), "kill switch")
+
+
+def stays(core: Core) -> None:
+    """Nothing is to be canceled for a while, since nothing is open that may be."""
+    for _ in range(5):
+        assert cancels(core.later(1)) == []
+
+
+def seen_to(core: Core) -> list[Fields]:
+    """Cancels within two seconds, and that no more follow than tries of them."""
+    sent = cancels(core.sweep())
+    for _ in range(20):
+        sent += cancels(core.later(0.1))
+    return sent
+
+
+@pytest.mark.parametrize("versions", VERSIONS)
+def test_an_order_that_a_replace_makes_cancelable_later(of: Of, versions: tuple[str, str]) -> None:
+    core = of(*versions)
+    child = core.working("A", **GTC)
+    newer = passed(core.replace("R", "A", px="99"))[11]
+    assert lost(core) == []
+    stays(core)
+    core.report(newer, "X1", "5", "0", t41=child, t38="100", t151="100")
+    sent = seen_to(core)
+    assert sent[0][41] == newer
+    is_told_by_us(canceled(core, sent[0], "X2"), "the EMS is gone")
+    stays(core)
+
+
+def test_an_order_that_stays_good_till_canceled_by_a_replace(of: Of) -> None:
+    core = of()
+    child = core.working("A", **GTC)
+    newer = passed(core.replace("R", "A", px="99", **GTC))[11]
+    assert lost(core) == []
+    core.report(newer, "X1", "5", "0", t41=child, t38="100", t151="100")
+    assert seen_to(core) == []
+
+
+@pytest.mark.parametrize("how", ["expired", "filled and busted", "refused, then filled"])
+@pytest.mark.parametrize("good_till", [{}, GTC], ids=["day", "gtc"])
+def test_an_order_that_is_open_again(of: Of, how: str, good_till: dict[str, Any]) -> None:
+    """Of an EMS that is gone: nobody else would cancel it."""
+    core = of()
+    child = core.working("A", **good_till)
+    if how == "filled and busted":
+        core.fill(child, "X1", "100", "100", "2", t151="0")
+    else:
+        status = "C" if how == "expired" else "8"
+        core.report(child, "X1", status, status)
+    assert open_orders(core) == 0
+    assert lost(core) == []
+    stays(core)
+    if how == "filled and busted":
+        core.report(child, "X2", "H", "0", t19="X1", t31="100", t32="100", t151="100")
+    elif how == "expired":
+        core.report(child, "X2", "D", "0", t38="100", t151="100")
+    else:
+        core.fill(child, "X2", "10", "10", t151="90")
+    assert open_orders(core) == 1
+    sent = seen_to(core)
+    assert [fields[41] for fields in sent[:1]] == ([] if good_till else [child])
+
+
+def test_an_order_that_is_open_again_of_an_ems_that_is_there(of: Of) -> None:
+    core = of()
+    child = core.working("A")
+    core.report(child, "X1", "C", "C")
+    core.report(child, "X2", "D", "0", t38="100", t151="100")
+    assert open_orders(core) == 1
+    assert seen_to(core) == []

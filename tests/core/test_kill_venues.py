@@ -440,6 +440,37 @@ def test_a_mass_cancel_without_effect_goes_one_by_one_after_a_second(of: Of) -> 
     assert sorted(fields[41] for fields in cancels(core.later(0.1))) == sorted(children[1:])
 
 
+@pytest.mark.parametrize("ended", [a.CRASHED, a.REBOOTED])
+@pytest.mark.parametrize(
+    ("scope", "name", "at_once"),
+    [(a.STRATEGY, "MOMO", False), (a.ACCOUNT, "ACC1", False), (a.FIRM, "", True), (a.VENUE, "XNAS", True)],
+)
+def test_a_venue_that_has_not_told_what_was_missed(of: Of, ended: int, scope: int, name: str, at_once: bool) -> None:
+    """It may have orders of others that are not known here: all of them go only where all of its are to."""
+    core = of(mass_cancel=True)
+    children = [core.working("A", **EVERYONE), core.working("B", px="99", **EVERYONE)]
+    core.start(ended)
+    core.logon("XNAS")
+    assert core.record.sessions[core.sessions["XNAS"]].recovering == 1
+    sent = core.killed(scope, name)
+    assert len(mass(sent)) == (1 if at_once else 0)
+    if not at_once:
+        assert sorted(fields[41] for fields in one_by_one(sent)) == sorted(children)
+        core.synced("XNAS")
+        assert len(mass([output for output in core.killed(scope, name) if output[1] != "F"])) == 1, "all is known now"
+
+
+def test_another_venue_s_recovery_holds_no_mass_cancel_up(of: Of) -> None:
+    core = of(mass_cancel=True)
+    for k in range(2):
+        core.working(f"A{k}", px=f"{90 - k}", **EVERYONE)
+    core.start(a.CRASHED)
+    for venue in ("XNAS", "XNYS"):
+        core.logon(venue)
+    core.synced("XNAS")
+    assert [venue for venue, _ in mass(core.killed(a.STRATEGY, "MOMO"))] == ["XNAS"]
+
+
 def test_a_venue_that_is_down_gets_no_mass_cancel_later(of: Of) -> None:
     core = of(mass_cancel=True)
     children = many(core, 3)

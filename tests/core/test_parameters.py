@@ -163,6 +163,42 @@ def test_small_counts_loosen_at_the_same_pace(tmp_path: Path, ceiling: int) -> N
         assert value >= min(ceiling, int(lowest + ceiling * second / 660) - 1), second
 
 
+STOPPED = pytest.mark.parametrize("seconds", [61, 3_600, 86_400 * 400])
+
+
+@STOPPED
+@pytest.mark.parametrize("ceiling", [1_000, 10_994, 10_996, 20_000])
+def test_a_long_stop_of_the_process_is_not_caught_up_with(tmp_path: Path, seconds: int, ceiling: int) -> None:
+    """A frozen machine, say: at most a minute's worth, as at any tick, and no more at the next ones."""
+    core = pushed_core(tmp_path, {"account.ACC1": {"max_order_qty": ceiling}})
+    core.push(a.MAX_ORDER_QTY, ceiling // 10 * SHARES)
+    core.push(a.MAX_ORDER_QTY, ceiling * SHARES, epoch=2)
+    core.later(1)
+    before = qty_in_force(core)
+    core.later(seconds)
+    after = qty_in_force(core)
+    assert after - before == pytest.approx(ceiling / 10, rel=0.02)
+    core.later(1)
+    assert qty_in_force(core) - after == pytest.approx(ceiling / 600, rel=0.02)
+
+
+@STOPPED
+@pytest.mark.parametrize(("ceiling", "most"), [(5, 1), (9, 1), (100, 10), (450, 45)])
+def test_a_long_stop_does_not_loosen_counts_at_once(tmp_path: Path, seconds: int, ceiling: int, most: int) -> None:
+    """A minute's worth, or one order where that is less."""
+    core = pushed_core(tmp_path, {"account.ACC1": {"max_open_orders": ceiling}}, floor=0)
+    core.push(a.MAX_OPEN_ORDERS, 0)
+    core.push(a.MAX_OPEN_ORDERS, ceiling)
+    core.later(1)
+    before = in_force(core, a.MAX_OPEN_ORDERS)[0]
+    core.later(seconds)
+    after = in_force(core, a.MAX_OPEN_ORDERS)[0]
+    assert after - before <= most
+    assert after - before == most or seconds == 61
+    core.later(1)
+    assert in_force(core, a.MAX_OPEN_ORDERS)[0] - after <= 1
+
+
 def test_the_largest_limits_do_not_overflow(tmp_path: Path) -> None:
     core = pushed_core(tmp_path, {"account.ACC1": {"max_order_notional": 10**13}})
     core.push(a.MAX_ORDER_NOTIONAL, 10**16)
@@ -371,20 +407,29 @@ def test_a_limit_given_back_is_the_person_s_at_once(core: Core) -> None:
     assert in_force(core, a.MAX_ORDER_QTY) == (300 * SHARES, 9)
 
 
-def test_what_is_given_back_is_not_taken_by_reading_it_again(core: Core) -> None:
-    """The same push, of the same epoch, is what the person gave back; the next one is new."""
+@pytest.mark.parametrize("epoch", [1, 6, 7, 8])
+@pytest.mark.parametrize("between", ["nothing", "silence", "start"])
+def test_what_is_pushed_after_it_was_given_back_counts_whatever_its_epoch(core: Core, epoch: int, between: str) -> None:
+    """Epochs begin anew with a new file. That what was given back is not read again: tests/params/test_feed.py."""
     core.push(a.MAX_ORDER_QTY, 200 * SHARES, epoch=7)
     core.give_back(a.MAX_ORDER_QTY)
-    core.source(0, up=False)
-    core.source(0, up=True)
-    core.push(a.MAX_ORDER_QTY, 200 * SHARES, epoch=7)
+    if between == "silence":
+        core.source(0, up=False)
+        core.source(0, up=True)
+    elif between == "start":
+        core.start(a.CRASHED)
+        core.come_back()
     assert in_force(core, a.MAX_ORDER_QTY) == (1_000 * SHARES, 0)
-    core.start(a.CRASHED)
-    core.come_back()
+    core.push(a.MAX_ORDER_QTY, 200 * SHARES, epoch=epoch)
+    assert in_force(core, a.MAX_ORDER_QTY) == (200 * SHARES, epoch)
+    refused(core.new("A", qty="201"), "MAX_ORDER_QTY")
+
+
+def test_nonsense_after_it_was_given_back_leaves_the_person_s_limit(core: Core) -> None:
     core.push(a.MAX_ORDER_QTY, 200 * SHARES, epoch=7)
+    core.give_back(a.MAX_ORDER_QTY)
+    core.push(a.MAX_ORDER_QTY, -1, epoch=8)
     assert in_force(core, a.MAX_ORDER_QTY) == (1_000 * SHARES, 0)
-    core.push(a.MAX_ORDER_QTY, 200 * SHARES, epoch=8)
-    assert in_force(core, a.MAX_ORDER_QTY) == (200 * SHARES, 8)
 
 
 def test_one_that_is_given_back_leaves_the_others(core: Core) -> None:

@@ -154,6 +154,26 @@ def test_a_quote_of_no_instrument(core: Core, row: int) -> None:
 # Market data of venues: snapshots (W) are in test_venue_reports.py
 
 
+@pytest.mark.parametrize("msg_type", ["W", "X"])
+@pytest.mark.parametrize("poss_dup", [True, False], ids=["resent", "new"])
+def test_what_a_venue_resends_is_not_of_now(core: Core, msg_type: str, poss_dup: bool) -> None:
+    """After a reconnect it may send what it said before: prices of then."""
+    core.wait(1_800)
+    core.logout("XNAS")
+    core.logon("XNAS")
+    entries: list[tuple[int, str]] = []
+    for kind, price in (("0", "101.00"), ("1", "101.02")):
+        entries += [(279, "1")] if msg_type == "X" else []
+        entries += [(269, kind), (55, "AAPL"), (270, price)] if msg_type == "X" else [(269, kind), (270, price)]
+    head = [(268, "2")] if msg_type == "X" else [(55, "AAPL"), (268, "2")]
+    core.message("XNAS", msg_type, [*head, *entries], poss_dup)
+    if poss_dup:
+        assert fired(core.new("A", px="101")) == {"REFERENCE_PRICE"}
+        assert prices(core) == (99.99, 100.01, 100) and left_aside(core) == 0
+    else:
+        passed(core.new("A", px="101"))
+
+
 Entry = tuple[str, str, str | None, str | None]  # MDUpdateAction, MDEntryType, MDEntryPx, Symbol
 
 

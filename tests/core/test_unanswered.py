@@ -279,3 +279,43 @@ def test_what_the_venue_says_it_never_had_is_refused_in_doubt_too(core: Core, ho
     cast_doubt(core, how)
     told(core.undelivered({35: "D", 11: children[-1]}), "8" if what == "order" else "9")
     assert core.shares() == (0, 0 if what == "order" else 100, 0)
+
+
+@pytest.mark.parametrize("asked_about", [False, True])
+def test_what_a_venue_refuses_by_number_is_no_word_on_an_order_in_doubt(of_both: Core, asked_about: bool) -> None:
+    """Its numbers began anew: that of the order may be that of our OrderStatusRequest now, which it does not take."""
+    core = of_both
+    order = unanswered(core, "order")[0]
+    core.logon("XNAS", reset=True)
+    if asked_about:
+        assert asked(core) == [order]
+    reply = core.undelivered({35: "H", 11: order, 58: "Invalid MsgType"})
+    assert [kind for _, kind, _ in reply] == [""]
+    [alert] = alerts(reply)
+    assert order in alert and "Invalid MsgType" in alert
+    assert core.shares() == (0, 100, 0)
+    assert core.doubts() == 1
+    told(core.status(order, "0", t38="100", t151="100"), t39="0", t151="100")
+    assert core.doubts() == 0
+
+
+def test_what_a_venue_refuses_by_number_is_no_word_on_a_replace_in_doubt(of_both: Core) -> None:
+    """No replace of an order in doubt goes out: this one's number is of before."""
+    core = of_both
+    _, replace = unanswered(core, "replace")
+    core.logon("XNAS", reset=True)
+    reply = core.undelivered({35: "H", 11: replace, 58: "Invalid MsgType"})
+    assert [kind for _, kind, _ in reply] == [""]
+    assert core.shares() == (0, 300, 0)
+    assert core.doubts() == 1
+
+
+def test_a_cancel_that_a_venue_refuses_by_number_is_told_in_doubt_too(of_both: Core) -> None:
+    """Cancels go out in doubt as well: the EMS must hear of what became of this one."""
+    core = of_both
+    core.working("A")
+    core.logon("XNAS", reset=True)
+    cancel = core.cancel("F", "A")[0][2][11]
+    told(core.undelivered({35: "F", 11: cancel, 58: "Invalid MsgType"}), "9", t11="F", t41="A")
+    assert core.shares() == (0, 100, 0)
+    assert core.doubts() == 1

@@ -160,9 +160,20 @@ def test_a_reject_of_a_request_that_was_answered_before_changes_nothing(core: Co
 def test_an_order_that_only_the_venue_counts_as_closed_is_pointed_out(core: Core, status: str) -> None:
     child = working(core)
     cancel = requested(core.cancel("F", "A"))
-    alert, (session, msg_type, fields) = core.cancel_reject(cancel, child, status=status)
+    (session, msg_type, fields), alert = core.cancel_reject(cancel, child, status=status)
     assert is_alert(alert)
     assert (session, msg_type, fields[11]) == ("EMS1", "9", "F")
+
+
+def test_a_replace_that_is_too_late_points_nothing_out(core: Core) -> None:
+    """A filled order counts as open for the larger quantity that was asked for, until that is refused."""
+    child = working(core)
+    larger = requested(core.replace("G", "A", qty="200"))
+    core.report(child, "E9", "F", "2", t14="100", t32="100", t31="100", t151="0")
+    assert exposure(core)[1] == 100
+    [(session, msg_type, fields)] = core.cancel_reject(larger, child, "2", status="2")
+    assert (session, msg_type, fields[11], fields[39]) == ("EMS1", "9", "G", "2")
+    assert exposure(core) == (100, 0, 0) and core.record.sessions["doubts"].sum() == 0
 
 
 def refused_cancel(core: Core) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.core import catalogue
 from gateway.core import layout as a
+from gateway.core.driver import Driver, Event
 from gateway.core.layout import NONE
 from gateway.params.feed import QuoteFeed, place_fault
 from gateway.params.publisher import ParameterPublisher, QuotePublisher
@@ -425,3 +426,139 @@ def test_a_damaged_quote_and_an_unknown_symbol_are_left_aside(make: Make, path: 
     assert values(tick(make(QuoteFeed)), a.QUOTE) == []
     assert told(log, "error") == ["its checksum is wrong"]
     assert told(log, "warning") == ["there is no instrument 'NONE'"]
+
+
+def test_quotes_of_before_the_gateway_s_clock_are_old(make: Make, path: Path) -> None:
+    """A state folder of a machine that has been up for longer: the clock's base is below zero. 0 would mean now."""
+    raw = RawFile(path, b"TIDEQUOT")
+    as_of_ns = time.monotonic_ns()
+    raw.quote(0, time=as_of_ns)
+    raw.quote(1, time=as_of_ns, symbol=b"MSFT")
+    feed = make(QuoteFeed)
+    now_ns = time.monotonic_ns()
+    feed.check(now_ns)
+    for base_ns in (-as_of_ns - 10**9, -as_of_ns):
+        quotes = values(feed.observe(now_ns, base_ns), a.QUOTE)
+        assert [quote[-1] for quote in quotes] == [1, 1]
+        raw.quote(0, time=as_of_ns)
+        raw.quote(1, time=as_of_ns, symbol=b"MSFT")
+
+
+# A limit that a person gave back.
+
+
+class Held:
+    """A core's state, and a feed of it; what the feed gives is applied, as the service does."""
+
+    def __init__(self, make: Make, state: State, static: float = 1_000) -> None:
+        self.state = state
+        self.core = Driver(state.block)
+        self.entity = state.entities[a.STRATEGY, "MOMO"]
+        state.record.entities["limit_set"][self.entity, a.MAX_ORDER_QTY] = static * E8
+        state.record.entities["limit"][self.entity, a.MAX_ORDER_QTY] = static * E8
+        state.record.source_count = 4
+        self.feed = make(max_silence="none")
+
+    def read(self) -> float:
+        """Let the feed look; returns the limit in force, in shares."""
+        for event in tick(self.feed):
+            self.apply(event)
+        return float(self.state.record.entities["limit"][self.entity, a.MAX_ORDER_QTY]) / E8
+
+    def apply(self, event: Event) -> None:
+        now_ns = time.monotonic_ns() + BASE_NS
+        self.core.handle(Event(event.kind, now_ns, data=event.data, value=event.value))
+
+    def give_back(self) -> None:
+        self.apply(Event(a.RELEASE, 0, data=b"alice: done", value=(3, self.entity, NONE, a.MAX_ORDER_QTY)))
+
+
+def test_a_push_after_it_was_given_back_counts_though_its_epoch_is_the_same(
+    make: Make, state: State, path: Path
+) -> None:
+    """A new file after a reboot: epochs begin at 1 again."""
+    held = Held(make, state)
+    RawFile(path).parameter()
+    assert held.read() == 400
+    held.give_back()
+    path.unlink()
+    assert held.read() == 1_000
+    RawFile(path).parameter(value=200 * E8)
+    assert held.read() == 200
+    assert state.record.entities["limit_epoch"][held.entity, a.MAX_ORDER_QTY] == 1
+
+
+@pytest.mark.parametrize("how", ["another look", "silence", "a new feed", "a new file"])
+def test_what_was_given_back_is_not_taken_by_reading_it_again(make: Make, state: State, path: Path, how: str) -> None:
+    held = Held(make, state)
+    pushed_ns = time.monotonic_ns()
+    raw = RawFile(path)
+    raw.parameter(time=pushed_ns)
+    assert held.read() == 400
+    held.give_back()
+    if how == "another look":
+        raw.put(64, raw.get(64) + 1)
+        raw.put(raw.at(0), raw.get(raw.at(0)) + 2)
+    elif how == "silence":
+        path.rename(path.with_name("away"))
+        held.read()
+        path.with_name("away").rename(path)
+    elif how == "a new feed":
+        held.feed = make(max_silence="none")
+    else:
+        other = RawFile(path.with_name("other"))
+        other.parameter(time=pushed_ns, epoch=9)
+        other.path.rename(path)
+    for _ in range(3):
+        assert held.read() == 1_000
+    raw = RawFile(path.with_name("next"))
+    raw.parameter(value=300 * E8)
+    raw.path.rename(path)
+    held.read()
+    assert held.read() == 300
+
+
+def test_a_push_that_was_not_yet_read_when_it_was_given_back(make: Make, state: State, path: Path) -> None:
+    """The person did not see it, and it is older than the word of the person."""
+    held = Held(make, state)
+    raw = RawFile(path)
+    raw.parameter()
+    assert held.read() == 400
+    raw.parameter(value=200 * E8)
+    held.give_back()
+    assert held.read() == 1_000
+    raw.parameter(value=200 * E8)
+    assert held.read() == 200
+
+
+def test_what_one_gives_back_leaves_other_limits_and_sources(make: Make, state: State, path: Path) -> None:
+    """Of another source, entity, limit or instrument: their records are read again as ever."""
+    held = Held(make, state)
+    raw = RawFile(path)
+    raw.parameter(0)
+    raw.parameter(1, name=b"ARB")
+    raw.parameter(2, symbol=b"AAPL")
+    raw.parameter(3, limit=1)
+    held.read()
+    held.give_back()
+    again = values(tick(make(max_silence="none")))
+    assert {event[1:4] for event in again} == {
+        (state.entities[a.STRATEGY, "ARB"], NONE, a.MAX_ORDER_QTY),
+        (held.entity, state.instruments["AAPL"], a.MAX_ORDER_QTY),
+        (held.entity, NONE, 1),
+    }
+
+
+def test_a_damaged_record_of_a_limit_that_was_given_back_changes_nothing(
+    make: Make, state: State, path: Path, log: Any
+) -> None:
+    held = Held(make, state)
+    raw = RawFile(path)
+    raw.parameter()
+    assert held.read() == 400
+    held.give_back()
+    raw.map[raw.at(0) + 50] ^= 1
+    raw.put(raw.at(0), 4)
+    raw.put(64, 2)
+    assert held.read() == 1_000
+    assert told(log, "error") == ["its checksum is wrong"]

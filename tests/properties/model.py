@@ -204,8 +204,8 @@ class Model(Recovery):
         if kind in ("H", "G"):
             return self.bust(order, key, fields, kind)
         if kind == "I":
-            self.open_again(order, fields)
-            return self.tell(order, kind, self.ids(order, request, fields[150]))
+            alerts = self.take_status(order, fields)
+            return alerts + self.tell(order, kind, self.ids(order, request, fields[150]))
         return self.change(order, request, fields, kind)
 
     def repeated(self, order: Order, fields: Fields) -> list[Wanted]:
@@ -236,12 +236,41 @@ class Model(Recovery):
             order.closed, order.done_for_day, order.is_acknowledged = "", False, True
         return works
 
-    def fill(self, order: Order, key: Execution, fields: Fields) -> list[Wanted]:
+    def take_status(self, order: Order, fields: Fields) -> list[Wanted]:
+        """A status of an order that is sure: a missed fill counts, and that it is closed is looked into."""
+        before = order.cum
         self.open_again(order, fields)
+        if not order.corrected:
+            self.learn(order, fields)
+        alerts = [ALERT] if order.cum != before else []
+        alerts += self.keep_open(order, fields)
+        return alerts + (self.ask_about_closed(order) if fields[39] in ("4", "C", "2") else [])
+
+    def keep_open(self, order: Order, fields: Fields) -> list[Wanted]:
+        """An order done by our count is open while the venue says so, but for what comes late."""
+        told = D(fields.get(151, "0"))
+        if told <= 0 or order.closed or order.reserved() > 0:
+            return []
+        if D(fields.get(14, "0")) + told <= order.cum and order.told >= order.cum:
+            return []
+        order.qty = order.cum + told
+        order.doubt = 0  # nothing was, of an order that was done
+        return [ALERT]
+
+    def fill(self, order: Order, key: Execution, fields: Fields) -> list[Wanted]:
+        works = self.open_again(order, fields)
+        if works and fields[39] != "3":
+            order.done_for_day = False
         self.executions[key] = D(fields[32])
         order.is_acknowledged = True
         self.learn(order, fields, D(fields[32]))
-        alerts = [ALERT] if order.cum > order.qty else []
+        if order.reserved() > 0 and fields.get(151) == "0":
+            if fields[39] in CLOSING:
+                order.closed = fields[39]
+            elif fields[39] == "2" and D(fields.get(14, "0")) == order.cum:
+                order.qty = order.cum
+        alerts = self.keep_open(order, fields)
+        alerts += [ALERT] if order.cum > order.qty else []
         return alerts + self.tell(order, "F", {32: fields[32], 31: fields[31]})
 
     def bust(self, order: Order, key: Execution, fields: Fields, kind: str) -> list[Wanted]:
@@ -276,7 +305,7 @@ class Model(Recovery):
         self.learn(order, fields)
         works = self.open_again(order, fields)
         if works and kind in CLOSING:
-            return [ALERT, *self.tell(order, "I", {})]
+            return [ALERT, *self.keep_open(order, fields), *self.tell(order, "I", {})]
         wanted = self.ids(order, request, kind)
         if kind in ("0", "D"):
             order.is_acknowledged = True
@@ -292,7 +321,8 @@ class Model(Recovery):
             order.closed = kind
             if request.kind == CANCEL and request.state == "pending":
                 request.state = "accepted"
-        return [] if request.ours and kind == "6" else self.tell(order, kind, wanted)
+        alerts = self.keep_open(order, fields)
+        return alerts if request.ours and kind == "6" else alerts + self.tell(order, kind, wanted)
 
     @staticmethod
     def ids(order: Order, request: Request, kind: str) -> dict[int, object]:
@@ -354,8 +384,8 @@ class Model(Recovery):
         order, request = self.by_child.get(fields[11], (None, None))
         if order is None or request is None or order.venue != venue or request.state != "pending":
             return [ALERT]
-        alerts = [ALERT] if fields[39] in CLOSING and order.reserved() > 0 else []
-        return alerts + self.drop_request(order, request)
+        answer = self.drop_request(order, request)
+        return answer + (self.ask_about_closed(order) if fields[39] in (*CLOSING, "2") else [])
 
     def drop_request(self, order: Order, request: Request, reason: str | None = None) -> list[Wanted]:
         request.state = "rejected"

@@ -308,15 +308,19 @@ class Checks:
 
     def usable_reference(self, j: Judgement) -> tuple[Decimal, int]:
         """The reference price and the factor of the collar; fires REFERENCE_PRICE if there is none to use."""
-        reference = j.instrument.reference()
-        limit = self.duration("instrument", j.instrument.symbol, "reference_max_age")
-        two_sided = j.instrument.bid > 0 and j.instrument.ask > 0
-        told_ns = j.instrument.quote_ns if two_sided else j.instrument.last_ns
+        i = j.instrument
+        reference = i.reference()
+        limit = self.duration("instrument", i.symbol, "reference_max_age")
+        two_sided = i.bid > 0 and i.ask > 0
+        told_ns = i.quote_ns if two_sided else i.last_ns
         age = None if told_ns is None else self.now_ns - told_ns
+        traded = i.last_ns is not None and (limit is None or self.now_ns - i.last_ns <= limit)
+        if two_sided and not traded:
+            reference = step_down((i.bid + i.ask) / 2, 8) if step_down(i.ask / 2, 8) <= i.bid else D(0)
         if reference > 0 and limit is not None and age is not None and age <= limit:
             return reference, 1
         if j.ord_type == "2" and self.reduces_only(j):
-            old = reference or j.instrument.previous_close
+            old = i.reference() or i.previous_close
             if old > 0:
                 return old, 2
         j.fired.add("REFERENCE_PRICE")

@@ -120,6 +120,20 @@ class Recovery(Checks):
                     request.looked_at = False
         return [ALERT]
 
+    def ask_about_closed(self, order: Order) -> list[Wanted]:
+        """The venue says in passing that an open order has ended: an alert, and it is asked where it can be asked."""
+        if order.reserved() == 0:
+            return []
+        if self.takes_status(order.venue) and order.doubt < 3:
+            self.raise_doubt(order, 3)
+            self.asked.discard(order.venue)
+            self.told.discard(order.venue)
+            self.since_ns[order.venue] = self.now_ns
+            for other in self.orders:
+                for request in other.requests if other.venue == order.venue else ():
+                    request.looked_at = False
+        return [ALERT]
+
     def takes_status(self, venue: str) -> bool:
         return bool(self.sessions[venue].get("order_status", True))
 
@@ -179,7 +193,8 @@ class Recovery(Checks):
         status = fields[39]
         if status in CLOSING or status == "3":
             return status
-        if status == "2":
+        cum = D(fields.get(14, "0"))
+        if status == "2" and cum <= 0:
             before = order.cum
             order.told = max(order.told, order.qty)
             self.move(order, order.cum - before)
@@ -188,11 +203,14 @@ class Recovery(Checks):
         told = D(fields.get(38, "0"))
         if request.kind == REPLACE and request.state == "pending" and told == request.qty != order.qty:
             return "5"
+        traded = max(cum, order.cum)
+        if status == "2" and cum > 0 and told <= traded:
+            order.qty = min(order.qty, traded)
         return "I"
 
     def resolve(self, order: Order, gone: bool, cum: Decimal) -> list[Wanted]:
         """A person says what became of an order in doubt."""
-        if order.doubt == 0:
+        if order.reserved() == 0 or (order.doubt == 0 and not gone):
             return []
         never = order.base_status("FIX.4.4") == "A"
         order.doubt = 0

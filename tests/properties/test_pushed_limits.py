@@ -79,6 +79,8 @@ class Pushed:
     def pass_time(self, ns: int, now_ns: int) -> None:
         if not self.held:
             self.allowed += Fraction(self.ceiling * LOOSEN * ns, 100 * MINUTE_NS)
+            most = max(self.ceiling * LOOSEN // 100, 1)  # at a time: what took longer was a stop
+            self.allowed = self.allowed if self.allowed < most + 1 else Fraction(most)
         self.expire(now_ns)
 
     def move(self, effective: int, is_over: bool) -> None:

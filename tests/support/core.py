@@ -169,6 +169,13 @@ class Core:
             fields[int(key[1:])] = value
         return self.message(session, "8", sorted((t, v) for t, v in fields.items() if v is not None), poss_dup)
 
+    def fill(self, child: str, exec_id: str, qty: str, cum: str, status: str = "1", session="XNAS", **more):
+        """A fill at 100 from a venue, `cum` executed by its count; `more` as in `new`."""
+        old = self.begin_strings[session] == "FIX.4.2"
+        kind = ("2" if status == "2" else "1") if old else "F"
+        fields = {"t14": cum, "t31": "100", "t32": qty} | more
+        return self.report(child, exec_id, kind, status, session, **fields)
+
     def status(self, child: str, status: str, session="XNAS", **more):
         """A venue's answer to an OrderStatusRequest about a child; `more` as in `new`."""
         if self.begin_strings[session] == "FIX.4.2":
