@@ -1,8 +1,8 @@
 """Username(553) and Password(554) of Logons: hashes, the check of a Logon, and the password that is sent.
 
 A hash is `scrypt$N$r$p$salt$digest`, the last two in base64. It is meant to cost some 40 ms, since the check runs in
-the thread that serves every EMS of a listening port: so no more than one wrong password a second is tried, and once a
-right one is known no hash is computed any more.
+the thread that serves every EMS of a listening port: so of an address no more than one wrong password a second is
+tried, and of all no more than TRIES_A_SECOND; once a right one is known no hash is computed any more.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import os
 import re
 import stat
 import time
+from collections import deque
 from pathlib import Path
 
-from gateway.settings import ConfigError, CredentialsSection, SessionSection
+from gateway.config import CredentialsSection, SessionSection
+from gateway.settings import ConfigError
 
 COST, BLOCK, LANES = 2**14, 8, 1
 MAX_COST = 2**15
@@ -26,6 +28,8 @@ MAX_LANES = 4
 SALT_BYTES, DIGEST_BYTES = 16, 32
 MAX_MEMORY = 128 << 20
 TRY_EVERY_S = 1.0
+TRIES_A_SECOND = 4
+UNKNOWN = ""  # address of a peer that has waited for long, or is gone already
 PASSWORD = re.compile(r"[ -~]{1,256}")
 WANT_PASSWORD = "want 1 to 256 printable ASCII characters"
 HASH = re.compile(r"scrypt\$(\d{1,6})\$(\d{1,2})\$(\d{1,2})\$([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+)")
@@ -67,10 +71,11 @@ class Verifier:
         self._username = credentials.username.encode()
         self._key = os.urandom(32)
         self._right: bytes | None = None  # keyed digest of the password that was right, kept in memory only
-        self._wrong_s = -TRY_EVERY_S
+        self._wrong_s: dict[str, float] = {}  # when a wrong password may have come from an address
+        self._tries_s: deque[float] = deque([-TRY_EVERY_S] * TRIES_A_SECOND, TRIES_A_SECOND)
 
-    def fault(self, logon: bytes) -> str:
-        """Why a Logon must be refused, "" when its credentials are right."""
+    def fault(self, logon: bytes, peers: set[str]) -> str:
+        """Why a Logon must be refused, "" when its credentials are right; it came from one of the addresses."""
         fields = [field.partition(b"=") for field in logon.split(b"\x01")]
         usernames = [value for tag, _, value in fields if tag == b"553"]
         passwords = [value for tag, _, value in fields if tag == b"554"]
@@ -81,13 +86,17 @@ class Verifier:
         keyed = hmac.digest(self._key, passwords[0], "sha256")
         if self._right is not None:
             return "" if hmac.compare_digest(keyed, self._right) else "wrong Password(554)"
-        if time.monotonic() - self._wrong_s < TRY_EVERY_S:
+        peers = peers or {UNKNOWN}
+        now_s = time.monotonic()
+        self._wrong_s = {peer: at_s for peer, at_s in self._wrong_s.items() if now_s - at_s < TRY_EVERY_S}
+        if peers <= self._wrong_s.keys() or now_s - self._tries_s[0] < TRY_EVERY_S:
             return f"a wrong Password(554) less than {TRY_EVERY_S:g} s ago, this one was not looked at"
+        self._tries_s.append(now_s)
         digest = _scrypt(passwords[0], self._salt, self._cost, self._block, self._lanes, len(self._digest))
         if hmac.compare_digest(digest, self._digest):
             self._right = keyed
             return ""
-        self._wrong_s = time.monotonic()
+        self._wrong_s |= dict.fromkeys(peers, time.monotonic())
         return "wrong Password(554)"
 
 

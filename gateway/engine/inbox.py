@@ -12,10 +12,11 @@ from gateway.ops.control import Command
 MAX_MESSAGES = 10_000
 PUT_TIMEOUT_S = 5.0
 STALL_S = 30.0
+TURNS, TURN_S = 500, 0.01  # that a core gets before it counts as stalled
 
 
 class Overload(Exception):
-    """The core did not take messages for PUT_TIMEOUT_S."""
+    """The core does not keep up, or hangs."""
 
 
 class Inbox:
@@ -35,11 +36,22 @@ class Inbox:
         """Append an application message; raises Overload when there is no room for PUT_TIMEOUT_S, or the core has not
         asked for any for STALL_S.
         """
-        if not self._queue.empty() and time.monotonic() - self._asked_s > STALL_S:
-            raise Overload(f"the core has not asked for a message for {STALL_S:.0f} s")
+        if not self._queue.empty() and self._asks_no_more():
+            self._wait_for_core()
         if not self._room.acquire(timeout=PUT_TIMEOUT_S):
             raise Overload(f"the core took no message for {PUT_TIMEOUT_S:.0f} s, {MAX_MESSAGES} are waiting")
         self._queue.put((event, True))
+
+    def _asks_no_more(self) -> bool:
+        return time.monotonic() - self._asked_s > STALL_S
+
+    def _wait_for_core(self) -> None:
+        """Let a core that was stopped with the whole process have its turn; raises Overload when it takes none."""
+        for _ in range(TURNS):  # a deadline could pass while the process is stopped
+            if not self._asks_no_more():
+                return
+            time.sleep(TURN_S)
+        raise Overload(f"the core has not asked for a message for {STALL_S:.0f} s")
 
     def put(self, event: Event | Command | BaseException) -> None:
         """Append a session event, a person's command, or an error that `get` is to raise."""

@@ -18,12 +18,24 @@ from pathlib import Path
 
 import structlog
 
-from gateway.settings import ConfigError, SessionSection
+from gateway.config import SessionSection
+from gateway.settings import ConfigError
 
 TOLD_EVERY_S = 1.0
+LATELY_S = 10.0  # a peer sends its Logon soon after it has connected
 DESCRIPTORS = Path("/proc/self/fd")
 
 log = structlog.get_logger()
+
+
+def require_ports(sections: list[SessionSection]) -> None:
+    """Raise ConfigError when a port to listen on cannot be had: QuickFIX finds out in a run that has begun."""
+    for listen, name in {section.listen: section.id for section in sections if section.listen is not None}.items():
+        try:
+            with socket.create_server(("", int(listen.rpartition(":")[2]))):
+                pass
+        except OSError as error:
+            raise ConfigError(f"session {name}: listen: {listen}: {error.strerror}") from error
 
 
 class Doorkeeper:
@@ -48,6 +60,7 @@ class Doorkeeper:
         self._hosts = None if "0.0.0.0" in hosts else hosts
         self._networks = [ipaddress.ip_network(network) for network in first.allow]
         self._judged: set[int] = set()  # inodes of the sockets that were looked at
+        self._arrived: dict[int, tuple[str, float]] = {}  # address and time of those that may stay, by inode
         self._lock = threading.Lock()
         self._told_s = -TOLD_EVERY_S
         self._untold = 0
@@ -59,6 +72,12 @@ class Doorkeeper:
         for address in found:
             self._tell(address)
         return bool(found)
+
+    def newcomers(self) -> set[str]:
+        """Addresses of peers that have connected lately: QuickFIX does not tell which of them has sent a Logon."""
+        with self._lock:
+            since_s = time.monotonic() - LATELY_S
+            return {address for address, arrived_s in self._arrived.values() if arrived_s > since_s}
 
     def _look(self) -> list[str | None]:
         """Look at the sockets that are new: the address of each that was cut, None for the others."""
@@ -79,6 +98,7 @@ class Doorkeeper:
             with socket.socket(fileno=copy) as connection:
                 verdicts.append(self._judge(connection))
         self._judged = present
+        self._arrived = {inode: at for inode, at in self._arrived.items() if inode in present}
         return verdicts
 
     def _judge(self, connection: socket.socket) -> str | None:
@@ -96,6 +116,7 @@ class Doorkeeper:
             if self._hosts is None or _address(local[0]).compressed in self._hosts:
                 address = _address(peer)
                 if not self._networks or any(address in network for network in self._networks):
+                    self._arrived[os.fstat(connection.fileno()).st_ino] = address.compressed, time.monotonic()
                     return None
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)

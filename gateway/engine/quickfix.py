@@ -27,25 +27,29 @@ import quickfix as fix
 import structlog
 
 from gateway import shipped
+from gateway.config import SessionSection
 from gateway.core import layout as a
 from gateway.core.driver import Event
+from gateway.engine.fields import bytes_of, is_again, number_of, text_of
 from gateway.engine.inbox import Inbox
 from gateway.engine.message_log import LogFactory
 from gateway.engine.security import Security
 from gateway.engine.security import session_id as _session_id
 from gateway.engine.store import StoreError, read_store
 from gateway.engine.tls import make_strict, tls_keys
+from gateway.engine.waiting import REPORTS, Waiting
 from gateway.fix.dictionary import widen
-from gateway.settings import SessionSection
 
 LOGOUT_WAIT_S = 4.0  # more than LogoutTimeout and a turn of QuickFIX's loop, 1 s
 LOGON_TIMEOUT_S = 5
-MAX_REMEMBERED = 100_000  # children that a venue's Reject can still name
+MAX_REMEMBERED = 100_000  # children that a Reject of their venue can still name
+MAX_TEXT = 1000  # characters of a Reject's Text(58): the core takes no event that is longer than a message
 LAST_RESORT_S = 20.0  # from a failed callback to the end of the process
 NEVER_LATE = ("D", "F", "G")  # what must reach a venue now or not at all
 NOT_KEPT = ("H", "V", "q")  # requests that the core makes anew; a mass cancel that came late would hit new orders
 FENCE_EVERY_S = 1.0  # a TestRequest can be lost under gap fills, so it is sent again, with another id
 LAST_STORED = 100_000  # messages of a store that are searched for one of the last run
+LAST_REPORTS = 10_000  # and for reports that an EMS has not had
 SESSION_TAGS = (b"8", b"9", b"34", b"43", b"49", b"52", b"56", b"97", b"122", b"10")
 SOH = "\x01"
 
@@ -61,7 +65,7 @@ def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
             return  # what came behind a message that was lost here must not be counted: it is asked for again
         try:
             callback(self, *args)
-        except (fix.DoNotSend, fix.RejectLogon):
+        except (fix.DoNotSend, fix.RejectLogon, fix.IncorrectTagValue):
             raise
         except Exception as error:
             if not self.failed:
@@ -116,7 +120,8 @@ class _Application(fix.Application):
         self.names = [section.id for section in sessions]
         self.venues = {row for row, s in enumerate(sessions) if s.role == "initiator"}
         self.logged_on: set[int] = set()
-        self.sent: dict[tuple[int, int], str] = {}  # ClOrdID of the child by venue and MsgSeqNum, the latest
+        self.sent: dict[int, dict[int, str]] = {row: {} for row in self.venues}  # ClOrdID of a child by its MsgSeqNum
+        self.waiting: dict[int, Waiting] = {row: Waiting() for row in range(len(sessions))}
         self.declined = ""  # ClOrdID or MsgType of the last message if `toApp` kept it from being sent
         self.failed = False  # a callback has failed, and the process is about to end
         self.next_sender: dict[int, int] = {}  # number of our next message when the session was last off
@@ -126,14 +131,40 @@ class _Application(fix.Application):
     def _tell_logout(self, row: int, by: str, text: str) -> None:
         log.warning("logout", session=self.names[row], by=by, text=text)
 
+    def _alert(self, row: int, what: str, message: fix.Message) -> None:
+        log.error("alert", session=self.names[row], text=f"{what}: {message.toString().replace(SOH, '|')}")
+
     def _refused(self, row: int, reject: fix.Message) -> None:
         """A venue refuses the message that RefSeqNum(45) names, which the core knows by its ClOrdID only."""
-        cl_ord_id = self.sent.get((row, int(reject.getField(45))))
+        number = number_of(reject, 45)
+        of_order = text_of(reject, 372) in ("", *NEVER_LATE)
+        cl_ord_id = self.sent[row].get(number) if of_order and number is not None else None
         if cl_ord_id is None:
-            log.error("alert", text="reject of a message that is not known: " + reject.toString().replace(SOH, "|"))
+            self._alert(row, "reject of a message that is not known", reject)
         else:
-            text = reject.getField(58) if reject.isSetField(58) else "refused without a reason"
+            text = text_of(reject, 58)[:MAX_TEXT] or "refused without a reason"
             self.inbox.put(_undelivered(row, cl_ord_id, text))
+
+    def _note_sent(self, row: int, number: int, cl_ord_id: str) -> None:
+        """Remember which order message has a number, "" for any other message; under the session's lock."""
+        sent = self.sent[row]
+        while sent and next(reversed(sent)) >= number:
+            sent.popitem()  # our numbers have begun anew, and these name nothing any more
+        if cl_ord_id:
+            sent[number] = cl_ord_id
+        if len(sent) > MAX_REMEMBERED:
+            del sent[next(iter(sent))]
+
+    def _tell_lost(self, row: int, logon: int) -> None:
+        """Our Logon has this number: reports that wait with a higher one were in the store before it was emptied."""
+        waiting, self.waiting[row] = self.waiting[row], Waiting()
+        if waiting.count and waiting.last >= logon:
+            log.error(
+                "the EMS began its numbers anew and may never have got reports, it must ask with OrderStatusRequest(H)",
+                session=self.names[row],
+                reports=waiting.count,
+                cl_ord_ids=waiting.cl_ord_ids,
+            )
 
     @_guarded
     def onCreate(self, session_id: fix.SessionID) -> None:
@@ -158,6 +189,7 @@ class _Application(fix.Application):
         self.fences.pop(row, None)
         if row in self.logged_on:
             self.logged_on.discard(row)
+            self.waiting[row] = Waiting()
             self.next_sender[row] = fix.Session.lookupSession(session_id).getExpectedSenderNum()
             self.inbox.put(Event(a.LOGOUT, 0, row))
         if row in self.venues:
@@ -167,14 +199,19 @@ class _Application(fix.Application):
     def toAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
         """A Reject(3) to a venue is of a message that QuickFIX could not take, and which the core will not see."""
         row = self.rows[session_id.toString()]
-        message_type = message.getHeader().getField(35)
+        header = message.getHeader()
+        message_type = header.getField(35)
+        number = int(header.getField(34))
+        if row in self.venues and not is_again(header):
+            self._note_sent(row, number, "")
         if message_type == "5" and message.isSetField(58):
             self._tell_logout(row, "us", message.getField(58))
         if message_type == "A":
             self.security.complete_logon(row, message)
-            self.logon_seq[row] = int(message.getHeader().getField(34))
+            self.logon_seq[row] = number
+            self._tell_lost(row, number)
         elif message_type == "3" and row in self.venues:
-            self.inbox.put(Event(a.UNREAD, 0, row, data=_bytes_of(message)))
+            self.inbox.put(Event(a.UNREAD, 0, row, data=bytes_of(message)))
 
     @_guarded
     def fromAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
@@ -190,15 +227,24 @@ class _Application(fix.Application):
             if row not in self.logged_on and "too low" in message.getField(58):
                 # It has had messages of ours that we know nothing of: a logon that it takes in the end proves nothing.
                 self.next_sender[row] = sys.maxsize
-        if message_type == "3" and row in self.venues and message.isSetField(45):
-            self._refused(row, message)
-        elif message_type == "4" and not (message.isSetField(123) and message.getField(123) == "Y"):
-            # A SequenceReset without GapFillFlag skips messages that nobody has seen.
-            seq = int(message.getField(36)) - 1
-            self.inbox.put(Event(a.LOGON, 0, row, seq, value=(a.RESET,)))
+        if message_type == "3":
+            if row in self.venues:
+                self._refused(row, message)
+            else:
+                self._alert(row, "the EMS refuses a message of ours", message)
+        elif message_type == "4":
+            self._on_sequence_reset(row, message)
         elif message_type == "0" and row in self.fences and self.fences[row].answered_by(message):
             del self.fences[row]
             self.inbox.put(Event(a.SYNCED, 0, row))
+
+    def _on_sequence_reset(self, row: int, message: fix.Message) -> None:
+        new_seq_no = number_of(message, 36)
+        if not new_seq_no:
+            raise fix.IncorrectTagValue(36)  # QuickFIX rejects it; it would take numbers that nobody can count on from
+        if text_of(message, 123) != "Y":
+            # Without GapFillFlag it skips messages that nobody has seen.
+            self.inbox.put(Event(a.LOGON, 0, row, new_seq_no - 1, value=(a.RESET,)))
 
     @_guarded
     def toApp(self, message: fix.Message, session_id: fix.SessionID) -> None:
@@ -206,13 +252,15 @@ class _Application(fix.Application):
         row = self.rows[session_id.toString()]
         header = message.getHeader()
         message_type = header.getField(35)
+        again = is_again(header)
         if row not in self.venues:
+            if row not in self.logged_on and not again and message_type in REPORTS:
+                self.waiting[row].add(int(header.getField(34)), text_of(message, 11))
             return
         if message_type == "j":
-            self.inbox.put(Event(a.UNREAD, 0, row, data=_bytes_of(message)))
+            self.inbox.put(Event(a.UNREAD, 0, row, data=bytes_of(message)))
         if message_type not in NEVER_LATE + NOT_KEPT:
             return
-        again = header.isSetField(43) and header.getField(43) == "Y"
         cl_ord_id = message.getField(11) if message_type in NEVER_LATE else ""
         if again or row not in self.logged_on:
             # Only the core's thread sends new messages; resends are QuickFIX's.
@@ -221,35 +269,31 @@ class _Application(fix.Application):
             elif cl_ord_id:
                 self.inbox.put(_undelivered(row, cl_ord_id, ""))
             raise fix.DoNotSend
-        if cl_ord_id:
-            self.sent[row, int(header.getField(34))] = cl_ord_id
-        if len(self.sent) > MAX_REMEMBERED:
-            del self.sent[next(iter(self.sent))]
+        self._note_sent(row, int(header.getField(34)), cl_ord_id)
 
     @_guarded
     def fromApp(self, message: fix.Message, session_id: fix.SessionID) -> None:
         """An application message: its bytes, for the core."""
         header = message.getHeader()
-        poss_dup = header.isSetField(43) and header.getField(43) == "Y"
+        poss_dup = is_again(header)
         row = self.rows[session_id.toString()]
-        seq = int(header.getField(34))
+        seq = int(header.getField(34))  # QuickFIX has compared it with the number that it expects
         if row in self.venues and header.getField(35) == "j" and _names_by_number(message):
             self._refused(row, message)
             return
-        self.inbox.put_message(Event(a.MESSAGE, time.monotonic_ns(), row, seq, poss_dup, _bytes_of(message)))
+        self.inbox.put_message(Event(a.MESSAGE, time.monotonic_ns(), row, seq, poss_dup, bytes_of(message)))
 
 
 def _names_by_number(reject: fix.Message) -> bool:
     """Whether a BusinessMessageReject is of an order message that it names by RefSeqNum(45) alone."""
-    of_order = reject.isSetField(372) and reject.getField(372) in NEVER_LATE
-    return of_order and reject.isSetField(45) and not reject.isSetField(379)
+    return text_of(reject, 372) in NEVER_LATE and reject.isSetField(45) and not reject.isSetField(379)
 
 
 def _keep_gap(message: fix.Message, session_id: fix.SessionID) -> None:
     """QuickFIX counts a Reject or Logout that comes ahead of a gap, and would drop the gap's first message as seen."""
     session = fix.Session.lookupSession(session_id)
     expected = session.getExpectedTargetNum()
-    if int(message.getHeader().getField(34)) > expected:
+    if (number_of(message.getHeader(), 34) or 0) > expected:
         session.setNextTargetMsgSeqNum(expected - 1)
 
 
@@ -276,11 +320,6 @@ def _cl_ord_id(body: bytes) -> str:
 def _text_of(body: bytes) -> str:
     """A body as it goes to QuickFIX, whose strings are UTF-8."""
     return body.decode("utf-8", "replace")
-
-
-def _bytes_of(message: fix.Message) -> bytes:
-    # The wrapper decodes as UTF-8 with surrogate escapes; this gives the bytes of the wire back.
-    return bytes(message.toString().encode("utf-8", "surrogateescape"))
 
 
 class QuickFixEngine:
@@ -336,6 +375,10 @@ class QuickFixEngine:
             self._movers[group[0].id] = mover
             if group[0].role == "initiator":
                 self._initiators[self._sessions.index(group[0])] = mover
+        for row, section in enumerate(self._sessions):
+            if section.role == "acceptor" and not section.reset_on_logon:
+                messages = self._messages_of_last_run(row, LAST_REPORTS)
+                self._application.waiting[row] = Waiting.of_store(messages or {})
         return [self._expect(row, last) for row, last in enumerate(last_in)]
 
     def start(self) -> None:
@@ -382,16 +425,23 @@ class QuickFixEngine:
         if session in self._unsafe:
             return None
         if session not in self._stored:
-            section = self._sessions[session]
-            names = (section.begin_string, section.sender_comp_id, section.target_comp_id)
-            try:
-                store = read_store(self._folder / "store", *names, last=LAST_STORED)
-            except StoreError as error:
-                log.error("QuickFIX's store cannot be read, nothing is inferred from it", why=str(error))
+            messages = self._messages_of_last_run(session, LAST_STORED)
+            if messages is None:
                 self._unsafe.add(session)
                 return None
-            self._stored[session] = {_key(sent) for sent in store.sent.values()} if store else set()
+            self._stored[session] = {_key(message) for message in messages.values()}
         return _key(f"35={message_type}{SOH}{_text_of(body)}".encode()) in self._stored[session]
+
+    def _messages_of_last_run(self, row: int, last: int) -> dict[int, bytes] | None:
+        """The latest messages of a session's store by their numbers, None if it cannot be read."""
+        section = self._sessions[row]
+        names = (section.begin_string, section.sender_comp_id, section.target_comp_id)
+        try:
+            store = read_store(self._folder / "store", *names, last=last)
+        except StoreError as error:
+            log.error("QuickFIX's store cannot be read, nothing is inferred from it", why=str(error))
+            return None
+        return store.sent if store else {}
 
     def never_sent(self, session: int, message_type: str, body: bytes) -> Event | None:
         """The event that tells the core that an order message of the last run never reached its venue."""

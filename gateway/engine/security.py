@@ -14,11 +14,11 @@ from pathlib import Path
 import quickfix as fix
 import structlog
 
+from gateway.config import SessionSection
 from gateway.engine.credentials import Verifier, read_password
 from gateway.engine.message_log import LOGON, Hook, MessageLog, hide_password
 from gateway.engine.peers import Doorkeeper
 from gateway.engine.tls import check_tls
-from gateway.settings import SessionSection
 
 ACCEPTED = "Accepted"  # how QuickFIX's word of a new connection begins
 
@@ -120,7 +120,8 @@ class Security:
         section = self._sections[row]
         session = fix.Session.lookupSession(session_id(section))
         try:
-            why = self._verifiers[row].fault(text.encode("utf-8", "surrogateescape"))
+            peers = self._doorkeepers[section.listen].newcomers() if section.listen else set()
+            why = self._verifiers[row].fault(text.encode("utf-8", "surrogateescape"), peers)
         except Exception:
             session.logout()
             raise

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import quickfix as fix
 
-from gateway.settings import ConfigError, SessionSection, TlsSection
+from gateway.config import SessionSection, TlsSection
+from gateway.settings import ConfigError
 
 PROTOCOLS = "+TLSv1_2 +TLSv1_3"
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; all of TLS 1.3 are as good

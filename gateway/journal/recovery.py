@@ -99,7 +99,12 @@ def recover(folder: Path) -> Recovered:
     for path in segment_files(folder):
         if segment_number(path) == first - 1:
             try:
-                recent.append(Recent(read_segment(path), replayer.settings))  # its end may not have been sent
+                covered = read_segment(path)
+                recent.append(Recent(covered, replayer.settings))  # its end may not have been sent
+                if covered.broken:
+                    raise JournalError(f"{path}: is damaged; the state is that of the snapshot behind it")
+            except NewerReleaseError:
+                raise
             except JournalError as error:
                 result.unsent_known = False
                 notes.append(str(error))
@@ -211,8 +216,8 @@ def repair(folder: Path, recovered: Recovered) -> None:
         elif segment_number(path) >= recovered.next_segment:
             path.rename(path.with_name(path.name + (DAMAGED_SUFFIX if recovered.lost else TORN_SUFFIX)))
     path = segment_path(folder, recovered.next_segment - 1)
-    if not path.exists():
-        return
+    if not path.exists() or recovered.segments == 0:
+        return  # behind a snapshot there is nothing to make good
     segment = read_segment(path)
     if segment.seal is not None and not segment.broken:
         return

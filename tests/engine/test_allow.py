@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.engine.peers import Doorkeeper
+from gateway.config import SessionSection
+from gateway.engine.peers import Doorkeeper, require_ports
 from gateway.engine.store import read_store
-from gateway.settings import SessionSection
+from gateway.settings import ConfigError
 from tests.support.engines import Engine, acceptor, answer, fault, logon, refused
 from tools.quickfix_peer import free_port
 
@@ -41,6 +42,14 @@ def test_what_a_stranger_sent_before_it_was_cut_is_lost() -> None:
             assert doorkeeper.check()
             assert accepted.recv(65536) == b""
             assert not doorkeeper.check()
+
+
+def test_a_port_that_another_has_is_told_before_a_run_begins() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"session EMS1: listen: 127.0.0.1:{port}: Address already in use"):
+            require_ports([SessionSection.model_validate(acceptor(port))])
+    require_ports([SessionSection.model_validate(acceptor(port))])
 
 
 def test_a_silent_stranger_is_cut_and_holds_nobody_up(tmp_path: Path) -> None:

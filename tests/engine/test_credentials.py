@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from gateway.engine.credentials import hash_password
+from gateway.config import SessionSection
+from gateway.engine import credentials
+from gateway.engine.credentials import TRIES_A_SECOND, Verifier, hash_password
 from gateway.engine.message_log import hide_password, masked
 from gateway.engine.store import read_store
 from tests.support.engines import Engine, acceptor, answer, fault, initiator, logon, refused, secret_in
@@ -96,6 +99,32 @@ def test_wrong_passwords_cost_one_hash_a_second_until_the_right_one_is_known(tmp
         for _ in range(2):
             assert refused(answer(port, logon(t553="ems-one", t554=WRONG)))
         assert "was not looked at" in server.wait("logon refused", count=2)[2].decode()
+
+
+def test_wrong_passwords_from_elsewhere_do_not_shut_out_the_right_one(tmp_path: Path) -> None:
+    port = free_port()
+    with Engine(tmp_path, asks(port)) as server:
+        assert refused(answer(port, logon(t553="ems-one", t554=WRONG), source="127.0.0.2"))
+        assert b"\x0135=A\x01" in answer(port, logon(t553="ems-one", t554=PASSWORD))
+        assert "wrong Password" in server.wait("logon refused")[2].decode()
+
+
+def test_wrong_passwords_from_many_addresses_cost_a_few_hashes_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr(credentials, "time", SimpleNamespace(monotonic=lambda: now_s))
+    section = SessionSection.model_validate(asks(1))
+    assert section.credentials is not None
+    verifier = Verifier(section, section.credentials)
+
+    def looked_at(password: str, *peers: str) -> bool:
+        return "not looked at" not in verifier.fault(logon(t553="ems-one", t554=password), set(peers))
+
+    assert [looked_at(WRONG, *peers) for peers in ((), (), ("a",), ("a",))] == [True, False, True, False]
+    assert [looked_at(WRONG, *peers) for peers in (("a", "b"), ("a", "b"), ("b",))] == [True, False, False]
+    assert [looked_at(WRONG, f"c{number}") for number in range(10)].count(True) == TRIES_A_SECOND - 3
+    now_s += 1
+    assert looked_at(WRONG, "a") and verifier.fault(logon(t553="ems-one", t554=PASSWORD), {"b"}) == ""
+    assert [looked_at(WRONG, "a") for _ in range(10)].count(True) == 10, "no hash is needed any more"
 
 
 def test_passwords_of_unknown_and_broken_logons_stay_in_no_file(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.core import layout as a
 from gateway.core.driver import Event
-from gateway.engine.inbox import Inbox
+from gateway.engine import inbox as module
+from gateway.engine.inbox import Inbox, Overload
 
 WAIT_S = 0.02
 TOO_LATE_S = 10.0
@@ -44,3 +45,30 @@ def test_what_lies_behind_a_wake_is_not_lost() -> None:
     inbox.put(event)
     assert inbox.get(0) is None and inbox.waiting == 1
     assert inbox.get(0) is event and inbox.get(0) is None
+
+
+@pytest.fixture
+def not_asked_for_long() -> Inbox:
+    """An inbox with a message that waits, whose core seems to have hung for longer than it may."""
+    inbox = Inbox()
+    inbox.put_message(Event(a.MESSAGE, 1))
+    inbox._asked_s -= 2 * module.STALL_S
+    return inbox
+
+
+def test_a_core_that_was_stopped_with_the_process_has_its_turn_first(not_asked_for_long: Inbox) -> None:
+    """The engine's thread may go on before the core's does, after any time that the process was stopped."""
+    inbox = not_asked_for_long
+    core = threading.Timer(WAIT_S, inbox.get, [0])
+    core.start()
+    second = Event(a.MESSAGE, 2)
+    inbox.put_message(second)
+    core.join()
+    assert inbox.get(0) is second and not inbox.waiting
+
+
+def test_a_core_that_hangs_is_loud(not_asked_for_long: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURNS", 3)
+    with pytest.raises(Overload, match="has not asked for a message"):
+        not_asked_for_long.put_message(Event(a.MESSAGE, 2))
+    assert not_asked_for_long.waiting == 1

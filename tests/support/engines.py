@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import socket
 import time
 from collections.abc import Callable
@@ -15,12 +14,13 @@ import simplefix
 import structlog
 from structlog.testing import LogCapture
 
+from gateway.config import SessionSection
 from gateway.core import layout as a
 from gateway.engine.inbox import Inbox
 from gateway.engine.quickfix import QuickFixEngine
-from gateway.settings import ConfigError, SessionSection
+from gateway.settings import ConfigError
+from tests.support.forked import CONTEXT, fork
 
-CONTEXT = multiprocessing.get_context("spawn")  # no kernels are needed, so none are waited for
 TICK_S = 0.1
 KINDS = {a.LOGON: "LOGON", a.LOGOUT: "LOGOUT", a.MESSAGE: "MESSAGE", a.SYNCED: "SYNCED"}
 
@@ -71,8 +71,7 @@ class Engine:
         """Sections as in the config file, paths absolute."""
         self.folder = folder
         self._ours, theirs = CONTEXT.Pipe()
-        self._process = CONTEXT.Process(target=_serve, args=(list(sections), folder, theirs))
-        self._process.start()
+        self._process = fork(_serve, list(sections), folder, theirs)
         theirs.close()
         self.seen: list[tuple[str, Any, bytes]] = []
 

@@ -7,7 +7,7 @@ from typing import Any
 from gateway import cli
 from gateway.engine import quickfix as engine
 
-bytes_of = engine._bytes_of
+bytes_of = engine.bytes_of
 
 
 def _bytes_or_failure(message: Any) -> bytes:
@@ -17,6 +17,6 @@ def _bytes_or_failure(message: Any) -> bytes:
     return data
 
 
-if __name__ == "__main__":
-    engine._bytes_of = _bytes_or_failure
+def main() -> None:
+    engine.bytes_of = _bytes_or_failure
     cli.main()
