@@ -1,108 +1,91 @@
 """The decision log: a line for each message of an EMS, and what it came to.
 
-The core's thread only appends to a bounded queue; a thread of its own makes the lines, from the bytes that came in and
-the messages that went out, since the state has moved on by then.
+The lines are made in a process of their own, from the bytes that came in and the messages that went out, since the
+state has moved on by then. `gateway.decision_log` feeds it: blobs of `marshal`, their size before them; the first is
+what `Lines` is made with, the others are lists of what `Lines.line` takes. The process needs nothing of the core, so it
+starts in a moment.
 """
 
 from __future__ import annotations
 
+import marshal
+import os
 import re
-import threading
-from collections import deque
-from collections.abc import Sequence
+import signal
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import structlog
 
-from gateway.core import layout as a
-from gateway.core.catalogue import CHECKS
-from gateway.core.driver import Event, Output
 from gateway.fix import tags as t
-from gateway.journal.names import SIDES, fields_of
-from gateway.ops.log import log_many
-from gateway.settings import Config
+from gateway.ops.log import configure_log, log_many
 
-MAX_WAITING = 10_000
-POLL_S = 0.05
-CLOSE_S = 2.0
+SIZE_BYTES = 4
+NICENESS = 5
 MAX_TEXT = 1_000  # characters of a refusal
 
 MESSAGES = {"D": "new order", "G": "replace", "F": "cancel", "H": "status"}
 ORDERS = ("D", "G")
-TOLD_TAGS = (t.MsgType, t.ClOrdID, t.OrigClOrdID, t.Symbol, t.SecurityID, t.Side, t.OrderQty, t.Price)
-CHECK_NAMES = frozenset(check.name for check in CHECKS)
-Note = tuple[int, Event, Sequence[Output], int]
+TOLD_TAGS = (t.MsgType, t.ClOrdID, t.OrigClOrdID, t.Symbol, t.SecurityID, t.Side, t.OrderQty, t.Price, t.Text)
+# Length of EncodedText, of encoded names of issuers, securities and legs, of XML data, and the data's tag.
+DATA_LENGTH = re.compile(rb"\x01(?:90|93|95|212|34[68]|35[0246]|36[024]|445|618|621)=(\d{1,5})\x01\d{1,4}=")
 
-log = structlog.get_logger()
+log = structlog.get_logger(process="decisions")
 
 
-class DecisionLog:
-    """Logs decisions of one gateway. `note` is for the core's thread."""
+class Sent(NamedTuple):
+    """A message that went out: row of its session, MsgType(35), body as tag=value fields."""
 
-    def __init__(self, config: Config) -> None:
-        """Of a gateway with this config."""
-        self._sessions = [section.id for section in config.sessions]
-        self._default_accounts = [section.defaults.account for section in config.sessions]
-        self._account_tag = config.identity.account
-        self._tags = {b"%d" % tag: tag for tag in (*TOLD_TAGS, self._account_tag)}
-        self._waiting: deque[Note] = deque()
-        self._lost = 0  # written by the core's thread only
-        self._told = 0
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._write_all, name="decisions", daemon=True)
-        self._thread.start()
+    session: int
+    message_type: str
+    body: bytes
 
-    def note(self, wall_ns: int, event: Event, outputs: Sequence[Output], latency_ns: int) -> None:
-        """Have a line written about a message of an EMS (an Event of kind MESSAGE) that came in at `wall_ns`, ns since
-        1970, and what it gave. With MAX_WAITING lines waiting this one is lost, and counted.
+
+class Lines:
+    """What the log says of each message."""
+
+    def __init__(
+        self,
+        sessions: Sequence[str],
+        accounts: Sequence[str | None],
+        account_tag: int,
+        account_role: int,
+        sides: Mapping[int, str],
+        checks: Collection[str],
+    ) -> None:
+        """Ids and default accounts of the sessions, by row; the tag that names an account, or 0 and the PartyRole(452)
+        of the party that is one; names of Side(54) by character; names of all checks.
         """
-        if len(self._waiting) < MAX_WAITING:
-            self._waiting.append((wall_ns, event, outputs, latency_ns))
-        else:
-            self._lost += 1
+        self._sessions = sessions
+        self._default_accounts = accounts
+        self._account_tag = account_tag
+        role = rb"\x01448=([^\x01]*)\x01(?:447=[^\x01]*\x01)?452=%d\x01" % account_role
+        self._account_party = re.compile(role)
+        self._sides = sides
+        self._checks = frozenset(checks)
+        self._tags = {b"%d" % tag: tag for tag in (*TOLD_TAGS, account_tag)}
 
-    def close(self) -> None:
-        """Write what waits, for CLOSE_S at most."""
-        self._closed.set()
-        self._thread.join(CLOSE_S)
-
-    def _write_all(self) -> None:
-        while not self._closed.wait(POLL_S):
-            self._write_waiting()
-        self._write_waiting()
-
-    def _write_waiting(self) -> None:
-        lines = []
-        for _ in range(len(self._waiting)):
-            note = self._waiting.popleft()
-            try:
-                lines.append(self._line(note))
-            except Exception:
-                log.error("a decision could not be logged", exc_info=True)
-        if lines:
-            log_many("decision", lines)
-        lost = self._lost
-        if lost > self._told:
-            log.warning("decisions were not logged", count=lost - self._told)
-            self._told = lost
-
-    def _line(self, note: Note) -> dict[str, Any]:
-        wall_ns, event, outputs, latency_ns = note
-        fields = self._fields(event.data)
-        message = fields.get(t.MsgType, "")
-        verdict, child, answer = judge(event.session, message, outputs)
+    def line(
+        self, wall_ns: int, latency_ns: int, session: int, message: bytes, outputs: Sequence[tuple[int, str, bytes]]
+    ) -> dict[str, Any]:
+        """The line about a message that came from `session` at `wall_ns`, ns since 1970, and the outputs it gave."""
+        message = without_data(message)
+        fields = self._fields(message)
+        message_type = fields.get(t.MsgType, "")
+        verdict, child, answer = self._judge(session, message_type, [Sent(*output) for output in outputs])
         side = fields.get(t.Side, "")
         line: dict[str, Any] = {
             "time": f"{datetime.fromtimestamp(wall_ns // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{wall_ns // 1000 % 10**6:06}Z",
-            "session": self._sessions[event.session],
-            "message": MESSAGES.get(message, message or "unreadable"),
+            "session": self._sessions[session],
+            "message": MESSAGES.get(message_type, message_type or "unreadable"),
             "verdict": verdict,
             "cl_ord_id": fields.get(t.ClOrdID),
             "orig_cl_ord_id": fields.get(t.OrigClOrdID),
-            "account": self._account(event, fields),
+            "account": self._account(session, message, fields),
             "symbol": fields.get(t.Symbol) or fields.get(t.SecurityID),
-            "side": SIDES.get(ord(side), side) if len(side) == 1 else None,
+            "side": self._sides.get(ord(side), side) if len(side) == 1 else None,
             "quantity": fields.get(t.OrderQty),
             "price": fields.get(t.Price),
         }
@@ -110,12 +93,29 @@ class DecisionLog:
             line["venue"] = self._sessions[child.session]
             line["child_cl_ord_id"] = _child_id(child.body)
         if answer is not None:
-            line["text"] = fields_of(answer.body).get(t.Text, "")[:MAX_TEXT]
+            line["text"] = self._fields(answer.body).get(t.Text, "")[:MAX_TEXT]
         line["latency_us"] = round(latency_ns / 1000, 1)
         return {key: value for key, value in line.items() if value is not None}
 
+    def _judge(self, session: int, message_type: str, outputs: Sequence[Sent]) -> tuple[str, Sent | None, Sent | None]:
+        """What a message of an EMS came to: (verdict, the child that it became, what says why not).
+
+        accepted, refused: an order or replace, by the checks; passed: a cancel sent on, a status request answered;
+        rejected: refused for another reason than a check; ignored: a copy of one seen before.
+        """
+        child = next((o for o in outputs if o.session != session and o.message_type == message_type), None)
+        if child is not None:
+            return ("accepted" if message_type in ORDERS else "passed"), child, None
+        answer = next((o for o in outputs if o.session == session), None)
+        if answer is None:
+            return "ignored", None, None
+        if message_type == "H" and answer.message_type == "8":
+            return "passed", None, None
+        by_check = self._fields(answer.body).get(t.Text, "").partition(" ")[0] in self._checks
+        return ("refused" if message_type in ORDERS and by_check else "rejected"), None, answer
+
     def _fields(self, message: bytes) -> dict[int, str]:
-        """The fields that a line tells, of a repeated one the first."""
+        """The fields that lines are made of, of a repeated one the first."""
         told: dict[int, str] = {}
         for part in message.split(b"\x01"):
             tag, _, value = part.partition(b"=")
@@ -124,15 +124,24 @@ class DecisionLog:
                 told[number] = value.decode("latin-1")
         return told
 
-    def _account(self, event: Event, fields: dict[int, str]) -> str | None:
+    def _account(self, session: int, message: bytes, fields: dict[int, str]) -> str | None:
         """The account that a message names, or its session's default."""
-        if self._account_tag < a.PARTY_ROLE:
+        if self._account_tag:
             named = fields.get(self._account_tag)
         else:
-            role = self._account_tag - a.PARTY_ROLE
-            found = re.search(rb"\x01448=([^\x01]*)\x01(?:447=[^\x01]*\x01)?452=%d\x01" % role, event.data)
+            found = self._account_party.search(message)
             named = found[1].decode("latin-1") if found else None
-        return named or self._default_accounts[event.session]
+        return named or self._default_accounts[session]
+
+
+def without_data(message: bytes) -> bytes:
+    """A message without its data fields, which may hold delimiters: their length stands in the field before."""
+    parts = []
+    at = 0
+    while found := DATA_LENGTH.search(message, at):
+        parts.append(message[at : found.start() + 1])
+        at = min(found.end() + int(found[1]) + 1, len(message))
+    return b"".join([*parts, message[at:]])
 
 
 def _child_id(body: bytes) -> str:
@@ -141,19 +150,38 @@ def _child_id(body: bytes) -> str:
     return body[start : body.find(b"\x01", start)].decode("latin-1")
 
 
-def judge(session: int, message: str, outputs: Sequence[Output]) -> tuple[str, Output | None, Output | None]:
-    """What a message of an EMS came to: (verdict, the child that it became, what says why not).
+def blobs(file: BinaryIO) -> Iterator[Any]:
+    """What the gateway hands over, until it ends; half a blob at the end is left out."""
+    while len(head := file.read(SIZE_BYTES)) == SIZE_BYTES:
+        size = int.from_bytes(head, "little")
+        data = file.read(size)
+        if len(data) < size:
+            return
+        yield marshal.loads(data)
 
-    accepted, refused: an order or replace, by the checks; passed: a cancel sent on, a status request answered;
-    rejected: refused for another reason than a check; ignored: a copy of one seen before.
-    """
-    child = next((o for o in outputs if o.session not in (a.NONE, session) and o.message_type == message), None)
-    if child is not None:
-        return ("accepted" if message in ORDERS else "passed"), child, None
-    answer = next((o for o in outputs if o.session == session), None)
-    if answer is None:
-        return "ignored", None, None
-    if message == "H" and answer.message_type == "8":
-        return "passed", None, None
-    by_check = fields_of(answer.body).get(t.Text, "").partition(" ")[0] in CHECK_NAMES
-    return ("refused" if message in ORDERS and by_check else "rejected"), None, answer
+
+def write(lines: Lines, notes: Sequence[tuple[Any, ...]]) -> None:
+    """Log the line of each note; one of which none can be made costs no other."""
+    made = []
+    for note in notes:
+        try:
+            made.append(lines.line(*note))
+        except Exception:
+            log.error("a decision could not be logged", exc_info=True)
+    log_many("decision", made)
+
+
+def main() -> None:
+    """Log what stdin brings until it ends, which is when the gateway does."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # the gateway gets them too, and has more to hand over
+    os.nice(NICENESS)
+    configure_log()
+    handed = blobs(sys.stdin.buffer)
+    lines = Lines(**next(handed))
+    for notes in handed:
+        write(lines, notes)
+
+
+if __name__ == "__main__":
+    main()

@@ -101,7 +101,7 @@ def kill(plan: KillPlan, mass_cancel: bool) -> tuple[dict[str, float], bytes]:
         open_orders = int(map_state(link.folder / "var" / "state.bin", plan.capacity).record.open_order_count)
         venue = socket.socket(fileno=socket.dup(link.venue.fileno()))
         with venue:
-            done = switches.set_switch(link.folder / "var", switches.FIRM, "", "bench", "benchmark")
+            done = switches.set_switch(link.folder / "var", a.FIRM, "", "bench", "benchmark")
             if done.fault:
                 raise BenchmarkError(done.fault)
             pattern, count = (MASS, 1) if mass_cancel else (CANCEL, open_orders)

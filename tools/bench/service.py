@@ -20,9 +20,10 @@ import structlog
 from gateway import switches
 from gateway.core import layout as a
 from gateway.core.driver import Driver, Event, Output
+from gateway.decision_log import DecisionLog, about
 from gateway.engine.credentials import hash_password
 from gateway.observe import Observed
-from gateway.ops.decisions import DecisionLog
+from gateway.ops.decisions import Lines, write
 from gateway.ops.log import configure_log
 from gateway.params.publisher import ParameterPublisher, QuotePublisher
 from gateway.pulse import PulseWriter
@@ -143,9 +144,10 @@ def accepted_order(plan: ServicePlan) -> tuple[Event, list[Output]]:
 
 
 def run_lines(plan: ServicePlan) -> dict[str, float]:
-    """ns of processor time of a decision: to note it, and to note it and write its line in the log's thread."""
+    """ns of processor time of a decision: to note it, to hand it over, and what another process takes for its line."""
     event, outputs = accepted_order(plan)
-    notes, lines = [], []
+    handed = (0, LATENCY_NS, event.session, event.data, [(o.session, o.message_type, o.body) for o in outputs])
+    notes, hands, lines = [], [], []
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as name:
         port = f"{LOOPBACK}:{free_port()}"
         settings = load_settings(config.write_config(Path(name), plan.capacity, 10, port, port))
@@ -157,8 +159,11 @@ def run_lines(plan: ServicePlan) -> dict[str, float]:
                     decisions.note(0, event, outputs, LATENCY_NS)
                 notes.append((time.thread_time_ns() - before[0]) / plan.lines)
                 decisions.close()
-                lines.append((time.process_time_ns() - before[1]) / plan.lines)
-    return {"note": float(np.median(notes)), "line": float(np.median(lines))}
+                hands.append((time.process_time_ns() - before[1]) / plan.lines - notes[-1])
+                before_ns = time.process_time_ns()
+                write(Lines(**about(settings.config)), [handed] * plan.lines)
+                lines.append((time.process_time_ns() - before_ns) / plan.lines)
+    return {"note": float(np.median(notes)), "hand": float(np.median(hands)), "line": float(np.median(lines))}
 
 
 def run_hashes(plan: ServicePlan) -> float:
