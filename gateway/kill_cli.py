@@ -1,7 +1,8 @@
 """`tidegate kill` and `tidegate rearm`.
 
 A kill acts before anything slow or breakable is done: only the standard library, typer and yaml are imported before the
-switch is set, and of the config file only `gateway.state_dir` is read.
+switch is set, of the config file only `gateway.state_dir` is read, and not a line is printed, which a full disk or a
+reader that has gone would not take.
 """
 
 from __future__ import annotations
@@ -24,20 +25,15 @@ import typer
 import yaml
 
 from gateway.console import folded, tables
-from gateway.switches import (
-    SCOPE_NAMES,
-    CannotKill,
-    Kill,
-    parse_scope,
-    scope_text,
-    set_switch,
-    sync_switches,
-)
+from gateway.shared_memory import owner
+from gateway.switch_format import SCOPE_NAMES, SwitchFault, parse_scope, scope_text
+from gateway.switches import CannotKill, Kill, read_switches, set_switch, sync_switches
 
 if TYPE_CHECKING:
     from gateway.kill_watch import Watch
 
 PROVEN, RESIDUE, BAD_INPUT, NOTHING_PROVEN = 0, 1, 2, 3
+STAYS_SET = 3  # of a rearm
 HEARTBEAT_NS = 500_000_000  # a core that was not about for longer may hang
 DEFAULT_WAIT_S = 10.0
 SEEN_S = 0.6  # in which a core that is about has seen a switch
@@ -77,26 +73,32 @@ def kill(
     except ValueError as error:
         _say(str(error))
         raise typer.Exit(BAD_INPUT) from None
-    keys, failed = _readable(scope)
-    wait_s = _seconds(timeout)
-    kills: list[Kill] = []
+    keys, failures = _readable(scope)
+    kills: dict[tuple[int, str], Kill] = {}
     for key in dict.fromkeys(keys):
         try:
-            kills.append(set_switch(folder, *key, _user(), reason))
+            kills[key] = set_switch(folder, *key, _user(), reason)
         except CannotKill as error:
-            failed = True
-            _say(f"{scope_text(*key)}: NOT BLOCKED: {error}")
-        else:
-            _tell_blocked(key, kills[-1])
+            failures.append(f"{scope_text(*key)}: NOT BLOCKED: {error}")
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # whoever started us has closed it
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
+    for key, done in kills.items():
+        _tell_blocked(key, done)
+    for line in failures:
+        _say(line)
     if not kills:
+        if keys:
+            _nothing_proven("no switch is set")
         raise typer.Exit(NOTHING_PROVEN if keys else BAD_INPUT)
+    wait_s = _seconds(timeout)
     synced = threading.Thread(target=_sync, args=(folder,), daemon=True)
     synced.start()
-    status = _follow(folder, kills, wait_s, drop_sessions)
+    status = _follow(folder, list(kills.values()), wait_s, drop_sessions)
     synced.join(1.0)
     if synced.is_alive():
         _say("the switch acts, but is not on disk yet: a power cut may lose it")
-    raise typer.Exit(NOTHING_PROVEN if failed else status)
+    raise typer.Exit(NOTHING_PROVEN if failures else status)
 
 
 def rearm(
@@ -106,19 +108,28 @@ def rearm(
 ) -> None:
     """Release a kill switch, by way of the running gateway; the config may ask for two people.
 
-    Exit status: 0 the gateway's answer is printed; 2 it was refused, or no gateway runs.
+    Exit status: 0 the switch is released; 2 that was refused, or no gateway runs; 3 it is still set, mostly because
+    another person must confirm.
     """
     from gateway.ops.control import ControlError, give_command
 
     try:
+        folder = state_folder(config)
         number, name = parse_scope(scope)
         if not reason.strip():
             raise ValueError("--reason: want a reason")
         request = {"command": "rearm", "scope": SCOPE_NAMES[number], "name": name, "reason": reason}
-        typer.echo(give_command(state_folder(config), request))
+        _tell(give_command(folder, request))
     except (ValueError, ControlError) as error:
         _say(str(error))
         raise typer.Exit(BAD_INPUT) from None
+    try:
+        stays_set = any(switch.key == (number, name) for switch in read_switches(folder))
+    except SwitchFault as fault:
+        _say(f"the firm is killed: {fault}")
+        stays_set = True
+    if stays_set:
+        raise typer.Exit(STAYS_SET)
 
 
 def state_folder(config: Path) -> Path:
@@ -137,22 +148,22 @@ def state_folder(config: Path) -> Path:
     return config.parent / told
 
 
-def _readable(scopes: list[str]) -> tuple[list[tuple[int, str]], bool]:
-    """The scopes that can be read, and whether one cannot: a slip in one must not keep the others alive."""
-    keys = []
+def _readable(scopes: list[str]) -> tuple[list[tuple[int, str]], list[str]]:
+    """The scopes that can be read, and a line for each that cannot: a slip in one must not keep the others alive."""
+    keys, failures = [], []
     for text in scopes:
         try:
             keys.append(parse_scope(text))
         except ValueError as error:
-            _say(f"NOT BLOCKED: {error}")
-    return keys, len(keys) < len(scopes)
+            failures.append(f"NOT BLOCKED: {error}")
+    return keys, failures
 
 
 def _seconds(text: str) -> float:
     """Seconds of --timeout; of what cannot be read, its default: nothing may keep a kill from being done."""
     match = DURATION.fullmatch(text.strip())
     if match is None:
-        _say(f"--timeout: want a duration such as 10s or 1m, got {text}: {DEFAULT_WAIT_S:g}s")
+        _say(f"--timeout: want a duration such as 10s or 1m, got {text}: it is {DEFAULT_WAIT_S:g}s")
         return DEFAULT_WAIT_S
     return float(match[1]) * UNITS_S[match[2]]
 
@@ -165,12 +176,22 @@ def _user() -> str:
 
 
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    _tell(line, err=True)
+
+
+def _tell(text: str, err: bool = False) -> None:
+    """Print. Where that cannot be, this output is lost from here on: the exit status must still be told."""
+    try:
+        typer.echo(text, err=err)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
+        os.close(nowhere)
 
 
 def _tell_blocked(key: tuple[int, str], done: Kill) -> None:
     since = datetime.fromtimestamp(done.switch.wall_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    typer.echo(f"{scope_text(*done.switch.key)}: blocked since {since} UTC")
+    _tell(f"{scope_text(*done.switch.key)}: blocked since {since} UTC")
     if done.fault:
         _say(f"the WHOLE FIRM is killed, not just {scope_text(*key)}: {done.fault}")
 
@@ -193,7 +214,7 @@ class Pulse:
         """Map it; raises NotRunning."""
         self._folder = folder
         try:
-            self.pid = _owner(folder / "pulse", "pulse")
+            self.pid = owner(folder / "pulse")
             fd = os.open(folder / "pulse", os.O_RDONLY | os.O_CLOEXEC)
             try:
                 self._words = memoryview(mmap.mmap(fd, os.fstat(fd).st_size, prot=mmap.PROT_READ))[:24].cast("q")
@@ -222,7 +243,7 @@ class Pulse:
         if age_ns <= HEARTBEAT_NS:
             return ""
         try:
-            is_there = _owner(self._folder / "pulse", "pulse") == self.pid
+            is_there = owner(self._folder / "pulse") == self.pid
         except (OSError, ValueError):
             is_there = False
         if not is_there:
@@ -239,15 +260,6 @@ class Pulse:
             if time.monotonic() >= deadline_s:
                 return why or "the gateway has not seen the switch"
             time.sleep(POLL_S)
-
-
-def _owner(path: Path, block: str) -> int:
-    """Process whose memory a link in the state folder leads to; raises OSError or ValueError."""
-    link = os.readlink(path)
-    match = re.fullmatch(r"/proc/(\d+)/fd/\d+", link)
-    if match is None or not os.readlink(link).startswith(f"/memfd:tidegate-{block}"):
-        raise ValueError(f"{path}: does not lead to a gateway")
-    return int(match[1])
 
 
 def _follow(folder: Path, kills: list[Kill], wait_s: float, drop_sessions: bool) -> int:
@@ -271,7 +283,7 @@ def _follow(folder: Path, kills: list[Kill], wait_s: float, drop_sessions: bool)
     why = silence or ("" if watch.firm_killed else unseen)
     if not why:
         if unseen:
-            typer.echo("the gateway has the whole firm killed")
+            _tell("the gateway has the whole firm killed")
         for key in watch.unknown:
             known = ", ".join(watch.names_of(key[0])) or "none"
             _say(f"{scope_text(*key)}: NOT KNOWN to the gateway, set in advance, nothing is canceled; known: {known}")
@@ -283,7 +295,7 @@ def _follow(folder: Path, kills: list[Kill], wait_s: float, drop_sessions: bool)
             return max(status, _tell_end(watch, done))
     if not silence:
         _nothing_proven(why)
-    _tell_orders(watch, "orders were open when last known")
+    _tell_orders(watch, ("was open when last known", "were open when last known"))
     return _offer_to_drop(folder, pulse, drop_sessions)
 
 
@@ -325,7 +337,7 @@ def _wait_canceled(pulse: Pulse, watch: Watch, wait_s: float) -> tuple[bool, str
             if status is not None:
                 status.update(f"open orders in scope: {left}")
             elif left != told and now_s >= next_line_s:
-                typer.echo(f"open orders in scope: {left}")
+                _tell(f"open orders in scope: {left}")
                 told, next_line_s = left, now_s + PLAIN_S
             if now_s >= deadline_s and left:
                 return False, ""
@@ -336,29 +348,33 @@ def _tell_end(watch: Watch, done: bool) -> int:
     """Residue or none, and the positions; returns the exit status."""
     fault = watch.fault() or watch.unsettled()
     if not done:
-        _tell_orders(watch, "orders are still open")
+        _tell_orders(watch, ("is still open", "are still open"))
     elif fault:
         _nothing_proven(f"the gateway counts no open orders, but {fault}")
     else:
-        typer.echo("no open orders")
+        _tell("no open orders")
     for line in watch.positions():
-        typer.echo(line)
+        _tell(line)
     if not done and fault:
         _say(f"{fault}: there may be more than the gateway counts")
     return RESIDUE if not done else NOTHING_PROVEN if fault else PROVEN
 
 
-def _tell_orders(watch: Watch, heading: str) -> None:
+def _tell_orders(watch: Watch, heading: tuple[str, str]) -> None:
+    """The orders in scope under a heading, for one order and for several."""
     console = tables()
     orders = watch.orders()
-    console.print(f"{max(len(orders), watch.open_orders())} {heading}")
+    count = max(len(orders), watch.open_orders())
+    _tell(f"1 order {heading[0]}" if count == 1 else f"{count} orders {heading[1]}")
     for venue in sorted({order.venue for order in orders}):
         table = folded("order", "ClOrdID", "venue's OrderID", "symbol", "side", "leaves", "why", title=venue)
         for order in orders:
             if order.venue == venue:
                 row = (order.order, order.cl_ord_id, order.venue_order_id, order.symbol, order.side, order.leaves)
                 table.add_row(*row, order.why)
-        console.print(table)
+        with console.capture() as printed:
+            console.print(table)
+        _tell(printed.get().rstrip())
 
 
 def _offer_to_drop(folder: Path, pulse: Pulse, drop_sessions: bool) -> int:
@@ -370,7 +386,7 @@ def _offer_to_drop(folder: Path, pulse: Pulse, drop_sessions: bool) -> int:
         except (OSError, ValueError) as error:
             _say(f"process {pulse.pid} was not ended: {error}")
         else:
-            typer.echo(f"process {pulse.pid} is ended, its venue sessions are gone: ask the venues what is open")
+            _tell(f"process {pulse.pid} is ended, its venue sessions are gone: ask the venues what is open")
     return NOTHING_PROVEN
 
 
@@ -378,7 +394,7 @@ def end_process(folder: Path, pid: int) -> None:
     """Kill the process, if it is the gateway of this state folder; raises OSError or ValueError."""
     process = os.pidfd_open(pid)  # names this process even if its number is given to another one
     try:
-        if _owner(folder / "state.bin", "state") != pid:
+        if owner(folder / "state.bin") != pid:
             raise ValueError(f"it is not the gateway of {folder}")
         signal.pidfd_send_signal(process, signal.SIGKILL)
         if not select.select([process], [], [], GONE_S)[0]:

@@ -17,12 +17,14 @@ import structlog
 
 from gateway import switches as w
 from gateway.boot import boot_hash
+from gateway.config import ControlSection
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.ops.orders import open_orders_of
-from gateway.settings import ConfigError, ControlSection
+from gateway.settings import ConfigError
 from gateway.state import State
-from gateway.switches import Observer, Switch, SwitchFault, scope_text
+from gateway.switch_format import FIRM, SCOPE_NAMES, Switch, SwitchFault, scope_text
+from gateway.switches import Observer
 
 log = structlog.get_logger()
 OURSELVES = "tidegate"
@@ -126,16 +128,17 @@ class KillSwitches:
         """
         reason = str(request.get("reason", "")).strip()
         scope, name = str(request.get("scope")), str(request.get("name") or "")
-        if scope not in w.SCOPE_NAMES or not reason:
-            raise ConfigError(f"rearm: want a scope ({', '.join(w.SCOPE_NAMES)}), its name and a reason")
-        key = (w.SCOPE_NAMES.index(scope), name)
-        if self.fault and key[0] != w.FIRM:
+        if scope not in SCOPE_NAMES or not reason:
+            raise ConfigError(f"rearm: want a scope ({', '.join(SCOPE_NAMES)}), its name and a reason")
+        key = (SCOPE_NAMES.index(scope), name)
+        if self.fault and key[0] != FIRM:
             raise ConfigError(f"rearm: {_of(key)}: stays killed, rearm the firm first: {self.fault}")
         switch = self._set.get(key)
         if switch is None:
             raise ConfigError(f"rearm: {_of(key)}: is not killed")
-        if self.fault and w.firm_word(self._folder) != self._word_at_fault:
-            self._word_at_fault = w.firm_word(self._folder)
+        word = w.firm_word(self._folder)
+        if self.fault and word != self._word_at_fault:
+            self._word_at_fault = word
             log.critical("a switch was set that the file could not take, the firm stays killed for it")
             raise ConfigError(
                 "rearm: firm: was killed again since its file was damaged, by a setter that could not be "
@@ -168,7 +171,8 @@ class KillSwitches:
         kept = {switch.key: switch for switch in w.salvage(self._folder)}
         kept |= self._set
         kept |= {key: self._of_state(key) for key in self._killed() - kept.keys()}
-        w.replace_file(self._folder, [switch for switch in kept.values() if switch.scope != w.FIRM], self._group)
+        others = [switch for switch in kept.values() if switch.scope != FIRM]
+        w.replace_file(self._folder, others, self._word_at_fault, self._group)
         self._observer = Observer(self._folder)
         self.fault = ""
         self.epoch = 0  # everything in it is looked at anew
@@ -245,7 +249,7 @@ class KillSwitches:
 
     def _firm_event(self, reason: str) -> Event:
         now_ns = time.monotonic_ns()
-        key = (w.FIRM, "")
+        key = (FIRM, "")
         self._set[key] = Switch(*key, now_ns, now_ns, boot_hash(), time.time_ns(), OURSELVES, reason)
         return self._event(self._state.entities[key], 1, now_ns, f"firm by {OURSELVES}: {reason}")
 

@@ -19,8 +19,9 @@ from gateway.core.sweep import MAX_CANCEL_TRIES
 from gateway.fix.values import E8
 from gateway.journal.names import DOUBTS, FAULTS, SIDES, Names
 from gateway.settings import ConfigError
+from gateway.shared_memory import owner
 from gateway.state import map_state
-from gateway.switches import scope_text
+from gateway.switch_format import scope_text
 
 Key = tuple[int, str]
 
@@ -45,6 +46,7 @@ class Watch:
     def __init__(self, folder: Path, keys: Iterable[Key]) -> None:
         """Map the state; raises OSError, ValueError or ConfigError when there is none to be had."""
         path = folder / "state.bin"
+        owner(path)
         size = path.stat().st_size
         fitting = [name for name, rows in CAPACITIES.items() if record_dtype(state_dtype(rows)).itemsize == size]
         if not fitting:

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
-import ipaddress
 import json
-import re
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, time
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
+from gateway.config import NAME, Config, parse_duration_ns
 from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS, PER_INSTRUMENT_SCOPES, Limit
 from gateway.fix.values import E8, MAX_WHOLE
 
-UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 24 * 3600 * 10**9}
-NAME = re.compile(r"[A-Za-z0-9_.:/+-]{1,32}")
-SYNC_WORDS = {"none": 0, "before_send": -1}  # as NO_SYNC and SYNC_BEFORE_SEND of gateway.journal.writer
-
 EXACT = Context(prec=60, traps=[InvalidOperation, Overflow, Inexact])
+
+OF_ACCEPTORS = {"desks", "accounts", "strategies", "traders", "flows", "defaults", "max_poss_dup_age"}
+OF_INITIATORS = {"reconnect", "order_status"}
 
 Read = Callable[[Path], str]
 """Gives the text of a config file; raises ConfigError."""
@@ -34,15 +31,6 @@ Read = Callable[[Path], str]
 
 class ConfigError(Exception):
     """A config file cannot be used; the message is one line a fault, each with file, key and the value wanted."""
-
-
-def parse_duration_ns(value: object) -> int:
-    """Nanoseconds of a duration written as a number and ms, s, m, h or d."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)", str(value).strip())
-    duration = int(Decimal(match[1]) * UNITS_NS[match[2]]) if match else a.UNLIMITED
-    if duration >= a.UNLIMITED:
-        raise ValueError("want a duration such as 250ms, 5s or 1m")
-    return duration
 
 
 def parse_fixed(value: object, scale: int, what: str) -> int:
@@ -54,357 +42,6 @@ def parse_fixed(value: object, scale: int, what: str) -> int:
     if isinstance(value, bool) or not number.is_finite() or number != int(number) or abs(number) > MAX_WHOLE * E8:
         raise ValueError(f"want {what}")
     return int(number)
-
-
-def _tag_or_party(value: object) -> int:
-    match = re.fullmatch(r"party:(\d{1,3})", str(value))
-    if match:
-        return a.PARTY_ROLE + int(match[1])
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10_000:
-        return value
-    raise ValueError("want a FIX tag below 10000, or party:ROLE for a PartyRole(452)")
-
-
-def _host_port(value: object) -> str:
-    if not re.fullmatch(r"[^:\s]+:\d{1,5}", str(value)) or not 0 < int(str(value).rpartition(":")[2]) < 65_536:
-        raise ValueError("want host:port")
-    return str(value)
-
-
-def _name(value: object) -> str:
-    if not isinstance(value, str) or not NAME.fullmatch(value) or value == "default":
-        raise ValueError("want a name of at most 32 letters, digits and _ . : / + -, and not `default`")
-    return value
-
-
-def _sync_ns(value: object) -> int:
-    if isinstance(value, str) and value in SYNC_WORDS:
-        return SYNC_WORDS[value]
-    try:
-        duration = parse_duration_ns(value)
-    except ValueError:
-        duration = 0
-    if not 10**6 <= duration <= 60 * 10**9:
-        raise ValueError("want none, before_send or a duration of 1ms to 1m")
-    return duration
-
-
-def _zone(value: object) -> str:
-    try:
-        return ZoneInfo(str(value)).key
-    except (ValueError, KeyError, OSError):
-        raise ValueError("want an IANA time zone such as America/New_York") from None
-
-
-def _local_time(value: object) -> time:
-    if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
-        raise ValueError('want a local time of day such as "17:30", in quotes')
-    return time.fromisoformat(value)
-
-
-def _silence_ns(value: object) -> int | None:
-    if value == "none":
-        return None
-    duration = parse_duration_ns(value)
-    if duration < 10**8:
-        raise ValueError("want none or a duration of at least 100ms")
-    return duration
-
-
-def _network(value: object) -> str:
-    try:
-        return str(ipaddress.ip_network(str(value)))
-    except ValueError:
-        raise ValueError("want an address or a network such as 10.1.0.0/16") from None
-
-
-Duration = Annotated[int, BeforeValidator(parse_duration_ns)]
-Silence = Annotated[int | None, BeforeValidator(_silence_ns)]
-Network = Annotated[str, BeforeValidator(_network)]
-IdentityTag = Annotated[int, BeforeValidator(_tag_or_party)]
-HostPort = Annotated[str, BeforeValidator(_host_port)]
-Name = Annotated[str, BeforeValidator(_name)]
-Tag = Annotated[int, Field(gt=0, lt=10_000)]
-
-
-class Model(BaseModel):
-    """Base of all config sections: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GatewaySection(Model):
-    """`gateway:` the process itself."""
-
-    name: Name
-    engine: Literal["quickfix"] = "quickfix"
-    state_dir: Path
-    capacity: Literal["small", "standard", "large"] = "standard"
-    currency: Name = "USD"
-
-
-class IdentitySection(Model):
-    """`identity:` which FIX tag names what."""
-
-    desk: IdentityTag | None = None
-    account: IdentityTag = 1
-    strategy: IdentityTag | None = None
-    trader: IdentityTag | None = None
-    flow: IdentityTag | None = None
-
-
-class Defaults(Model):
-    """Entities of messages that name none."""
-
-    desk: Name | None = None
-    account: Name | None = None
-    strategy: Name | None = None
-    trader: Name | None = None
-    flow: Name | None = None
-
-
-class TlsSection(Model):
-    """`tls:` of a session. An acceptor needs `certificate` and `key`, and with `ca` it asks the peer for one signed by
-    it; an initiator needs `ca` and a host name in `connect`, and shows `certificate` where the venue asks for one. PEM
-    files. Sessions that listen on one address agree on it.
-    """
-
-    certificate: Path | None = None
-    key: Path | None = None
-    ca: Path | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> TlsSection:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("`certificate` and `key` go together")
-        return self
-
-
-class CredentialsSection(Model):
-    """`credentials:` Username(553) and Password(554) of a Logon. Of an acceptor the hash that `tidegate hash-password`
-    prints, of an initiator a file that holds the password and is its owner's only.
-    """
-
-    username: str = Field(min_length=1, max_length=64, pattern=r"[ -~]+")
-    password_hash: str | None = None
-    password_file: Path | None = None
-
-
-class SessionSection(Model):
-    """One of `sessions:`. An acceptor serves an EMS, an initiator connects to a venue."""
-
-    id: Name
-    role: Literal["acceptor", "initiator"]
-    begin_string: Literal["FIX.4.2", "FIX.4.4"]
-    sender_comp_id: Name
-    target_comp_id: Name
-    listen: HostPort | None = None
-    connect: HostPort | None = None
-    heartbeat: int = Field(default=30, ge=1, le=3600)
-    reconnect: int = Field(default=5, ge=1, le=3600)
-    reset_on_logon: bool = False
-    desks: list[Name] = []
-    accounts: list[Name] = []
-    strategies: list[Name] = []
-    traders: list[Name] = []
-    flows: list[Name] = []
-    defaults: Defaults = Defaults()
-    max_poss_dup_age: Duration = Field(default=10 * 10**9, validate_default=False)
-    market_data: bool = False
-    mass_status: bool = Field(default=False, description="the venue answers OrderMassStatusRequest(AF), FIX 4.4")
-    order_status: bool = Field(default=True, description="the venue answers OrderStatusRequest(H)")
-    mass_cancel: bool = Field(default=False, description="the venue answers OrderMassCancelRequest(q), FIX 4.4")
-    cancel_rate: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="cancels a second that the gateway sends of its own accord"
-    )
-    dont_know: bool = Field(default=False, description="an unknown fill is booked and answered with DontKnowTrade(Q)")
-    on_disconnect: Literal["leave", "cancel"] = Field(
-        default="leave", description="what becomes of an EMS's orders when it is gone; GTC and GTD stay"
-    )
-    tls: TlsSection | None = None
-    credentials: CredentialsSection | None = None
-    allow: list[Network] = Field(default=[], description="where an EMS may connect from; empty: from anywhere")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> SessionSection:
-        if self.role == "acceptor" and (self.listen is None or self.connect is not None):
-            raise ValueError("an acceptor needs `listen: host:port` and no `connect`")
-        if self.role == "initiator" and (self.connect is None or self.listen is not None):
-            raise ValueError("an initiator needs `connect: host:port` and no `listen`")
-        if self.role == "acceptor" and not self.accounts:
-            raise ValueError("`accounts` must list what the session may trade for")
-        self._check_role()
-        self._check_security()
-        for scope, names in self.allowed().items():
-            default = getattr(self.defaults, a.SCOPE_NAMES[scope])
-            if default is not None and default not in names:
-                raise ValueError(f"default {a.SCOPE_NAMES[scope]} {default} is not in the session's list")
-        return self
-
-    def _check_role(self) -> None:
-        """What is for the other side would do nothing here, unnoticed."""
-        of_venues = ("market_data", "mass_status", "mass_cancel", "cancel_rate", "dont_know")
-        wrong = [key for key in of_venues if getattr(self, key)] if self.role == "acceptor" else []
-        if self.role == "initiator" and self.on_disconnect != "leave":
-            wrong = ["on_disconnect"]
-        if wrong:
-            raise ValueError(f"`{wrong[0]}` is not for an {self.role}")
-        if self.begin_string == "FIX.4.2" and (self.mass_cancel or self.mass_status):
-            raise ValueError("`mass_cancel` and `mass_status` are for FIX.4.4: FIX 4.2 has no such messages")
-
-    def _check_security(self) -> None:
-        acceptor = self.role == "acceptor"
-        if self.tls is not None and (self.tls.certificate if acceptor else self.tls.ca) is None:
-            raise ValueError(f"tls: an {self.role} needs {'`certificate` and `key`' if acceptor else '`ca`'}")
-        if self.credentials is not None:
-            key = "password_hash" if acceptor else "password_file"
-            given = self.credentials.model_dump(exclude={"username"}, exclude_none=True)
-            if set(given) != {key}:
-                raise ValueError(f"credentials: an {self.role} needs `{key}`, and no other")
-        if self.allow and not acceptor:
-            raise ValueError("`allow` is for acceptors")
-
-    def allowed(self) -> dict[int, list[str]]:
-        """Names that the session may use, by scope."""
-        return dict(
-            zip(
-                a.IDENTITY_SCOPES,
-                (self.desks, self.accounts, self.strategies, self.traders, self.flows),
-                strict=True,
-            )
-        )
-
-
-class RoutingSection(Model):
-    """`routing:` the venue of an instrument where the order names none."""
-
-    default: Name | None = None
-    instruments: dict[Name, Name] = {}
-
-
-class CarrySection(Model):
-    """`carry:` tags copied beside the standard ones, from orders to children and from reports to reports."""
-
-    orders: list[Tag] = []
-    reports: list[Tag] = []
-
-
-class CurrencyRate(Model):
-    """One of `rates:` money of the firm's currency for one of another."""
-
-    rate: Decimal = Field(gt=0)
-    date: date
-
-
-class JournalSection(Model):
-    """`journal:` of every event and decision, in the state folder."""
-
-    sync_ns: Annotated[int, BeforeValidator(_sync_ns)] = Field(
-        default=10 * 10**6, alias="sync", description="how often it is synced to disk; 0 never, -1 before every send"
-    )
-    segment: int = Field(default=64, ge=1, le=64, description="size of a file of it in MiB")
-    keep: Duration = Field(default=7 * UNITS_NS["d"], description="how long segments stay that no recovery needs")
-    snapshot_every: int = Field(default=4, ge=1, description="sealed segments between two snapshots")
-
-
-class DaySection(Model):
-    """`day:` when a trading day begins and ends, and what becomes of positions then."""
-
-    zone: Annotated[str, BeforeValidator(_zone)]
-    start: Annotated[time, BeforeValidator(_local_time)] | None = Field(
-        default=None, description="no order is taken between `end` and `start`; without it they are at all times"
-    )
-    end: Annotated[time, BeforeValidator(_local_time)]
-    positions: Literal["keep", "reset"] = "keep"
-
-    @model_validator(mode="after")
-    def _consistent(self) -> DaySection:
-        if self.start == self.end:
-            raise ValueError("`start` and `end` must differ")
-        return self
-
-
-class ControlSection(Model):
-    """`control:` who may steer the gateway by its control socket, and release a kill switch."""
-
-    group: str | None = Field(default=None, description="a group of users who may, besides the gateway's own user")
-    rearm_people: Literal[1, 2] = Field(default=1, description="how many people it takes to release a switch")
-    rearm_within: Duration = Field(
-        default=10 * UNITS_NS["m"],
-        ge=10 * UNITS_NS["s"],
-        le=24 * UNITS_NS["h"],
-        description="time in which the second one must confirm",
-    )
-
-
-class MetricsSection(Model):
-    """`metrics:` where Prometheus finds /metrics, /live and /ready."""
-
-    listen: HostPort
-
-
-class LogSection(Model):
-    """`log:` what is logged besides events of the gateway itself."""
-
-    decisions: bool = Field(default=True, description="a line for each order, replace and cancel")
-
-
-class SourceSection(Model):
-    """One publisher of parameters or quotes: a file in shared memory (docs/parameters.md has its layout)."""
-
-    id: Name
-    file: Path
-    max_silence: Silence = Field(
-        default=400 * UNITS_NS["ms"],
-        validate_default=False,
-        description="a publisher that is silent for longer is taken for dead; none: one that pushes by hand",
-    )
-
-
-class ParametersSection(Model):
-    """`parameters:` limits that processes push within those that people set."""
-
-    sources: list[SourceSection] = Field(default=[], max_length=a.SOURCES)
-    loosen: int = Field(default=10, ge=0, le=100, description="percent of its ceiling that a limit loosens by a minute")
-    floor: int = Field(default=10, ge=0, le=100, description="percent of its ceiling below which no limit is pushed")
-
-
-class Config(Model):
-    """The main config file."""
-
-    gateway: GatewaySection
-    identity: IdentitySection = IdentitySection()
-    sessions: list[SessionSection] = Field(min_length=2)
-    instruments: Path
-    limits: Path
-    positions: Path | None = None
-    routing: RoutingSection = RoutingSection()
-    carry: CarrySection = CarrySection()
-    rates: dict[Name, CurrencyRate] = {}
-    journal: JournalSection = JournalSection()
-    day: DaySection | None = Field(default=None, description="without it trading days do not end")
-    control: ControlSection = ControlSection()
-    metrics: MetricsSection | None = None
-    log: LogSection = LogSection()
-    parameters: ParametersSection = ParametersSection()
-    quotes: list[SourceSection] = []
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Config:
-        ids = [s.id for s in self.sessions]
-        for name in {i for i in ids if ids.count(i) > 1}:
-            raise ValueError(f"sessions: id {name} is used twice")
-        sources = [source.id for source in (*self.parameters.sources, *self.quotes)]
-        for name in {i for i in sources if sources.count(i) > 1}:
-            raise ValueError(f"parameters.sources, quotes: id {name} is used twice")
-        venues = {s.id for s in self.sessions if s.role == "initiator"}
-        for where, venue in {"default": self.routing.default, **self.routing.instruments}.items():
-            if venue is not None and venue not in venues:
-                raise ValueError(f"routing.{where}: want the id of an initiator session, got {venue}")
-        peers = [(s.begin_string, s.sender_comp_id, s.target_comp_id) for s in self.sessions]
-        if len(set(peers)) < len(peers):
-            raise ValueError("sessions: two have the same begin_string, sender_comp_id and target_comp_id")
-        return self
 
 
 @dataclass(frozen=True)
@@ -454,7 +91,9 @@ class Settings:
 
 def load_settings(path: Path) -> Settings:
     """Read the main config and the files it names (paths are relative to it); raises ConfigError."""
-    return _parse(path, _read_text)
+    settings = _parse(path, _read_text)
+    _refuse_idle(settings)
+    return settings
 
 
 def restore_settings(data: bytes) -> Settings:
@@ -468,6 +107,21 @@ def restore_settings(data: bytes) -> Settings:
         return str(sources[str(path)])
 
     return _parse(Path(kept["path"]), read)
+
+
+def _refuse_idle(settings: Settings) -> None:
+    """What would do nothing, unnoticed. Not asked of settings that a journal carries: with them a gateway has run."""
+    config, faults = settings.config, []
+    for k, session in enumerate(config.sessions):
+        idle = OF_ACCEPTORS if session.role == "initiator" else OF_INITIATORS
+        faults += [
+            f"sessions.{k}.{key}: is not for an {session.role}" for key in sorted(idle & session.model_fields_set)
+        ]
+    currencies = {instrument.currency for instrument in settings.instruments}
+    unused = sorted(config.rates.keys() - currencies)
+    faults += [f"rates.{currency}: no instrument is in this currency" for currency in unused]
+    if faults:
+        raise ConfigError("\n".join(f"{settings.path}: {fault}" for fault in faults))
 
 
 def _parse(path: Path, read: Read) -> Settings:
@@ -493,7 +147,7 @@ def _with_paths(config: Config, folder: Path) -> Config:
     """The config with the paths of what the gateway opens itself; they are relative to the main file's folder."""
 
     def below(section: Any, *keys: str) -> Any:
-        paths = {key: folder / path for key in keys if (path := getattr(section, key)) is not None}
+        paths = {key: _below(folder, path) for key in keys if (path := getattr(section, key)) is not None}
         return section.model_copy(update=paths)
 
     sessions = []
@@ -516,6 +170,15 @@ def _with_paths(config: Config, folder: Path) -> Config:
     )
 
 
+def _below(folder: Path, path: Path) -> Path:
+    """A path relative to a folder, without the `..` that it begins with: as people look for it."""
+    if path.parts[:1] == ("..",):
+        folder = Path(os.path.realpath(folder))
+    while path.parts[:1] == ("..",):
+        folder, path = folder.parent, Path(*path.parts[1:])
+    return folder / path
+
+
 def _read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
@@ -529,10 +192,12 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML in which a key given twice is an error: of two blocks of limits one would be lost."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        seen = []
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+            seen.append(key)
         return dict(super().construct_mapping(node, deep))
 
 
@@ -540,7 +205,11 @@ def _parse_yaml(path: Path, read: Read) -> Any:
     try:
         return yaml.load(read(path), _Loader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+        why = " ".join(str(error).split())
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+            place = f"at line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+            why = f"{', '.join(filter(None, (error.context, error.problem)))} {place}"
+        raise ConfigError(f"{path}: is not YAML: {why}") from None
 
 
 def _validated(path: Path, data: Any) -> Config:
@@ -549,10 +218,12 @@ def _validated(path: Path, data: Any) -> Config:
     except ValidationError as error:
         lines = []
         for fault in error.errors():
-            key = ".".join(str(part) for part in fault["loc"]) or "(top level)"
-            got = "" if fault["type"] in ("missing", "extra_forbidden") else f", got {fault['input']!r:.80}"
+            key = "".join(f"{part}." for part in fault["loc"]).removesuffix(".")
+            # Of a fault between keys the input is all of their section.
+            told = fault["type"] in ("missing", "extra_forbidden") or isinstance(fault["input"], dict)
+            got = "" if told else f", got {fault['input']!r:.80}"
             wanted = {"missing": "is missing", "extra_forbidden": "is not a known key"}.get(fault["type"], fault["msg"])
-            lines.append(f"{path}: {key}: {wanted.removeprefix('Value error, ')}{got}")
+            lines.append(": ".join(filter(None, (str(path), key, wanted.removeprefix("Value error, ")))) + got)
         raise ConfigError("\n".join(lines)) from None
 
 

@@ -4,20 +4,8 @@ Standard library only, so that a kill acts at once.
 
 Whoever may write the file sets a switch in it; the core's thread looks at one word of it before every order and acts on
 what changed. A switch stays set until people rearm it by way of the gateway. The file fails closed: missing, cut short,
-of a newer version or changed by accident, it means that the whole firm is killed.
-
-Numbers are little-endian. A page of header, then RECORDS records of RECORD_BYTES:
-
-| header | | record | |
-|---|---|---|---|
-| 0 | magic, 8 bytes | 0 | word: FREE, SET or RELEASED |
-| 8 | version, u32 | 8 | set_ns, i64: CLOCK_MONOTONIC, taken when the switch could be seen; 0: not yet |
-| 12 | number of records, u32 | 16 | sequence, u32; number of the record, u32 |
-| 16 | CRC-32 of 0 to 15, u32 | 24 | hash of the boot id, u64; wall clock, i64, ns since 1970 |
-| 24 | records used, u32 | 40 | scope, u32; name, user, reason: 32, 32 and 128 bytes, filled with zeros |
-| 28 | firm released, u32 | 236 | CRC-32 of 16 to 235, u32 |
-| 32 | epoch, u32: changes with every change | | |
-| 36 | firm killed, u32: anything but `firm released` kills the firm | | |
+of a newer version or changed by accident, it means that the whole firm is killed. `gateway/switch_format.py` has its
+format.
 
 Each word is written in one store, and is there before the epoch changes. A record is filled while it is not SET, so a
 process that dies at any point leaves every earlier switch set. Setters take turns by flock. `firm killed` needs no
@@ -35,76 +23,53 @@ import fcntl
 import mmap
 import os
 import stat
-import struct
 import time
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.boot import boot_hash
 from gateway.durable import sync_path
-
-FILE = "switches"
-SCOPE_NAMES = ("firm", "desk", "account", "strategy", "trader", "flow", "instrument", "session", "venue")
-FIRM = 0
-NAME_BYTES, USER_BYTES, REASON_BYTES = 32, 32, 128
-
-MAGIC = b"TGSWITCH"
-VERSION = 1
-RECORDS = 512
-PAGE = 4096
-RECORD_BYTES = 256
-SIZE = PAGE + RECORDS * RECORD_BYTES
-HEADER = struct.Struct("<8sIII4xIIII")  # magic, version, records, crc, used, firm released, epoch, firm killed
-FIXED_BYTES = 16  # of the header, under its CRC
-BODY = struct.Struct("<IIQqI32s32s128sxxxx")  # sequence, number, boot, wall_ns, scope, name, user, reason
-CRC = struct.Struct("<I")
-BODY_AT = 16
-CRC_AT = BODY_AT + BODY.size
-# No byte of one is that of another: no single damaged byte makes a released switch of one that is set.
-FREE, SET, RELEASED = 0, int.from_bytes(b"KILLED!\x01", "little"), int.from_bytes(b"released", "little")
-# Words by their number: halves of 4 bytes, words of 8. The core's word holds epoch and `firm killed`.
-USED, FIRM_RELEASED, EPOCH, FIRM_KILLED = 6, 7, 8, 9
-CORES_WORD = 4
-RECORD_WORDS = RECORD_BYTES // 8
+from gateway.switch_format import (
+    BODY_AT,
+    CORES_WORD,
+    CRC,
+    CRC_AT,
+    EPOCH,
+    FILE,
+    FIRM,
+    FIRM_KILLED,
+    FIRM_RELEASED,
+    HALF,
+    HEADER,
+    PAGE,
+    RECORD_BYTES,
+    RECORDS,
+    RELEASED,
+    SET,
+    SIZE,
+    UNKNOWN_SETTER,
+    USED,
+    Switch,
+    SwitchFault,
+    check_name,
+    firm_killed,
+    firm_records,
+    merged,
+    new_image,
+    number_without,
+    record_body,
+    set_records,
+)
 
 LOCK_WAIT_S = 0.5
 LOCK_POLL_S = 0.005
 READ_TRIES = 20
 TRIES = 5  # when the file is replaced while a switch is being set
-UNKNOWN_SETTER = "whole firm, since a switch could not be set"
-HALF = 0xFFFFFFFF
-
-
-class SwitchFault(Exception):
-    """The file is missing, damaged or cannot be written now: the firm counts as killed. One line."""
 
 
 class CannotKill(Exception):
     """Not even the whole firm could be killed: nothing is blocked by this call. One line."""
-
-
-@dataclass(frozen=True)
-class Switch:
-    """A switch that is set. `scope` numbers SCOPE_NAMES; `name` is empty for the firm.
-
-    `sequence` changes when it is set again. `set_ns` is CLOCK_MONOTONIC of the boot with the hash `boot`, 0: not known.
-    """
-
-    scope: int
-    name: str
-    sequence: int
-    set_ns: int
-    boot: int
-    wall_ns: int
-    user: str
-    reason: str
-
-    @property
-    def key(self) -> tuple[int, str]:
-        """What it kills: (scope, name)."""
-        return self.scope, self.name
 
 
 @dataclass(frozen=True)
@@ -125,32 +90,6 @@ class Kill:
         return word & HALF >= self.word & HALF
 
 
-def parse_scope(text: str) -> tuple[int, str]:
-    """(scope, name) of `firm` or `SCOPE=NAME`; raises ValueError with what was wanted."""
-    scope, _, name = text.partition("=")
-    if scope not in SCOPE_NAMES:
-        raise ValueError(f"{text}: want firm or SCOPE=NAME with one of {', '.join(SCOPE_NAMES[1:])}")
-    number = SCOPE_NAMES.index(scope)
-    if text == "firm=":
-        raise ValueError(f"{text}: want firm, which has no name")
-    check_name(number, name)
-    return number, name
-
-
-def scope_text(scope: int, name: str) -> str:
-    """A scope as people read it: `firm`, `strategy MOMO`."""
-    return f"{SCOPE_NAMES[scope]} {name}".strip()
-
-
-def check_name(scope: int, name: str) -> None:
-    """Raises ValueError when there can be no switch of this scope and name."""
-    if scope == FIRM:
-        if name:
-            raise ValueError(f"firm={name}: want firm, which has no name")
-    elif not 0 < len(name.encode("utf-8", "replace")) <= NAME_BYTES or not name.isprintable() or name.strip() != name:
-        raise ValueError(f"{SCOPE_NAMES[scope]}={name}: want a name of 1 to {NAME_BYTES} bytes")
-
-
 def create(
     folder: Path, switches: Iterable[Switch] = (), group: str | None = None, instead: bool = False, firm: bool = False
 ) -> None:
@@ -160,7 +99,7 @@ def create(
     without a switch of its own. With `group` its members may set switches too. Raises OSError, LookupError (no such
     group), or SwitchFault when there are too many switches.
     """
-    image = _image(list(switches), _epoch_of(folder), firm)
+    image = new_image(list(switches), _epoch_of(folder), firm)
     path = folder / FILE
     new = folder / f"{FILE}.{os.getpid()}.new"
     new.unlink(missing_ok=True)
@@ -181,19 +120,19 @@ def create(
     sync_path(folder)
 
 
-def replace_file(folder: Path, switches: Iterable[Switch], group: str | None = None) -> None:
+def replace_file(folder: Path, switches: Iterable[Switch], word: bytes, group: str | None = None) -> None:
     """Put a sound file with these switches in the place of any that is there; raises as `create` does.
 
-    Who sets a switch in the old file meanwhile sees that it is another one and sets it again, unless it looked too
-    early: then it is found here, and the firm stays killed.
+    `word` is the `firm_word` of before it was found out which they are. Who sets a switch in the old file after that
+    sees that it is another one and sets it again, unless it looked too early: then the word is another one, and the
+    firm stays killed.
     """
     old = None
     with contextlib.suppress(FileNotFoundError):
         old = os.open(folder / FILE, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        before = set() if old is None else _marks(old)
-        create(folder, switches, group, instead=True)
-        if old is not None and _marks(old) - before:
+        create(folder, switches, group, instead=old is not None)
+        if word != (b"" if old is None else _word_of(old)):
             kill_firm(folder)
     finally:
         if old is not None:
@@ -232,17 +171,34 @@ def kill_firm(folder: Path) -> Kill:
                     word = file.kill_firm()
                     set_ns = time.monotonic_ns()
                     if file.is_current():
-                        return Kill(_firm_killed(word, set_ns), word, UNKNOWN_SETTER)
+                        return Kill(firm_killed(word, set_ns), word, UNKNOWN_SETTER)
             except FileNotFoundError:
                 with contextlib.suppress(FileExistsError):
                     create(folder, firm=True)
+            except SwitchFault as fault:
+                # No page for the word: no gateway takes such a file for anything but a killed firm.
+                if _mark_short(folder):
+                    return Kill(firm_killed(0, time.monotonic_ns()), 0, str(fault))
         raise CannotKill(f"{folder / FILE}: is replaced again and again")
     except (OSError, LookupError) as error:
         why = getattr(error, "strerror", None) or error
         raise CannotKill(f"{folder / FILE}: {why}: no switch could be set") from None
-    except SwitchFault as fault:
-        # No room even for the word: no gateway takes such a file for anything but a killed firm.
-        return Kill(_firm_killed(0, time.monotonic_ns()), 0, str(fault))
+
+
+def _mark_short(folder: Path) -> bool:
+    """Make the `firm_word` of a file shorter than a page another one, so that no rearm forgets who killed meanwhile;
+    returns False where another file has come to its place. Raises OSError.
+    """
+    fd = os.open(folder / FILE, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        own = os.fstat(fd)
+        if own.st_size >= PAGE:
+            return False
+        os.pwrite(fd, os.urandom(8), CORES_WORD * 8)
+        found = os.stat(folder / FILE)
+        return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+    finally:
+        os.close(fd)
 
 
 def release_switch(folder: Path, switch: Switch) -> None:
@@ -273,21 +229,25 @@ def salvage(folder: Path) -> list[Switch]:
     except OSError:
         return []
     try:
-        return list(_merged(_records(os.pread(fd, SIZE + 1, 0), strict=False)))
+        return list(merged(set_records(os.pread(fd, SIZE + 1, 0), strict=False)))
     finally:
         os.close(fd)
 
 
 def firm_word(folder: Path) -> bytes:
-    """The core's word of a file that may be damaged, empty where it has none: a kill of the firm always changes it."""
+    """The core's word of a file that may be damaged, empty where it has none: every switch that is set changes it."""
     try:
         fd = os.open(folder / FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
     try:
-        return os.pread(fd, 8, CORES_WORD * 8)
+        return _word_of(fd)
     finally:
         os.close(fd)
+
+
+def _word_of(fd: int) -> bytes:
+    return os.pread(fd, 8, CORES_WORD * 8)
 
 
 def sync_switches(folder: Path) -> None:
@@ -354,6 +314,9 @@ class _Mapped:
             if not stat.S_ISREG(own.st_mode) or own.st_size < size or (size == SIZE and own.st_size != SIZE):
                 raise SwitchFault(f"{self._path}: has {own.st_size} bytes, want {SIZE}")
             self._inode = own.st_dev, own.st_ino
+            if own.st_blocks * 512 < size:
+                # A copy may have holes. To fill one by way of the map is the end of the process when the disk is full.
+                os.posix_fallocate(self._fd, 0, size)
             self._map = mmap.mmap(self._fd, size)
         except BaseException:
             os.close(self._fd)
@@ -399,7 +362,7 @@ class _Mapped:
         """Store a number that nobody has released; returns the core's word."""
         taken = {*self._half_bytes(FIRM_RELEASED), *self._half_bytes(FIRM_KILLED)}
         # Another byte at every place: no damaged byte makes the two numbers equal.
-        self._halves[FIRM_KILLED] = _number_without(taken)
+        self._halves[FIRM_KILLED] = number_without(taken)
         return self._words[CORES_WORD]
 
     def _half_bytes(self, half: int) -> bytes:
@@ -414,7 +377,7 @@ class _Mapped:
         switch = replace(switch, sequence=sequence)
         at = PAGE + number * RECORD_BYTES
         self._words[at // 8 + 1] = 0  # set_ns
-        self._bytes[at + BODY_AT : at + CRC_AT + CRC.size] = _body(switch, number)
+        self._bytes[at + BODY_AT : at + CRC_AT + CRC.size] = record_body(switch, number)
         self._words[at // 8] = SET
         self._halves[USED] = max(self._halves[USED], number + 1)
         self._halves[EPOCH] = sequence
@@ -426,7 +389,7 @@ class _Mapped:
         return replace(switch, set_ns=set_ns), word
 
     def _set_records(self) -> list[tuple[int, Switch]]:
-        return _records(bytes(self._bytes), path=self._path)
+        return set_records(bytes(self._bytes), path=self._path)
 
     def _room(self, taken: set[int], again: bool) -> int:
         """A record that is not SET. The last one is kept for switches that are set again."""
@@ -444,12 +407,6 @@ class _Mapped:
         if switch.scope == FIRM and switch.sequence >> 32:
             self._halves[FIRM_RELEASED] = switch.sequence >> 32
         self._halves[EPOCH] += 1
-
-
-def _number_without(taken: set[int]) -> int:
-    """A number of four bytes, none of which is zero or taken."""
-    free = [byte for byte in os.urandom(256) if byte not in {0, *taken}]
-    return int.from_bytes(bytes(free[:4]), "little")
 
 
 def give_to(folder: Path, group: str | None) -> None:
@@ -488,35 +445,6 @@ def _epoch_of(folder: Path) -> int:
     return epoch
 
 
-def _image(switches: list[Switch], epoch: int, firm: bool) -> bytes:
-    """Content of a new file."""
-    if len(switches) >= RECORDS:
-        raise SwitchFault(f"{FILE}: has no room for {len(switches)} switches")
-    image = bytearray(SIZE)
-    fixed = struct.pack("<8sII", MAGIC, VERSION, RECORDS)
-    released = _number_without(set())
-    killed = _number_without(set(released.to_bytes(4, "little"))) if firm else released
-    HEADER.pack_into(image, 0, MAGIC, VERSION, RECORDS, zlib.crc32(fixed), len(switches), released, epoch, killed)
-    for number, switch in enumerate(switches):
-        at = PAGE + number * RECORD_BYTES
-        struct.pack_into("<qq", image, at, SET, switch.set_ns)
-        image[at + BODY_AT : at + CRC_AT + CRC.size] = _body(replace(switch, sequence=epoch), number)
-    return bytes(image)
-
-
-def _body(switch: Switch, number: int) -> bytes:
-    """Body and CRC of a record."""
-    texts = (switch.name.encode(), _cut(switch.user, USER_BYTES), _cut(switch.reason, REASON_BYTES))
-    body = BODY.pack(switch.sequence & HALF, number, switch.boot, switch.wall_ns, switch.scope, *texts)
-    return body + CRC.pack(zlib.crc32(body))
-
-
-def _cut(text: str, size: int) -> bytes:
-    """At most so many bytes of a text, on one line."""
-    one_line = " ".join(text.replace("\0", " ").split())
-    return one_line.encode("utf-8", "replace")[:size].decode("utf-8", "ignore").encode()
-
-
 def _open_to_read(folder: Path) -> int:
     try:
         return os.open(folder / FILE, os.O_RDONLY | os.O_CLOEXEC)
@@ -529,99 +457,15 @@ def _read(fd: int, folder: Path) -> tuple[int, list[Switch]]:
     fault = SwitchFault(f"{folder / FILE}: is being changed all the time")
     for _ in range(READ_TRIES):
         try:
-            before = os.pread(fd, 8, CORES_WORD * 8)
+            before = _word_of(fd)
             data = os.pread(fd, SIZE + 1, 0)
-            after = os.pread(fd, 8, CORES_WORD * 8)
-            records = _records(data, path=folder / FILE)
+            after = _word_of(fd)
+            records = set_records(data, path=folder / FILE)
         except OSError as error:
             raise SwitchFault(f"{folder / FILE}: {error.strerror}") from None
         except SwitchFault as found:
             fault = found
             continue
         if before == after:
-            return int.from_bytes(before, "little", signed=True), list(_merged([*records, *_firm(data)]))
+            return int.from_bytes(before, "little", signed=True), list(merged([*records, *firm_records(data)]))
     raise fault
-
-
-def _records(data: bytes | memoryview, strict: bool = True, path: Path | str = FILE) -> list[tuple[int, Switch]]:
-    """(number, switch) of every record that is SET; raises SwitchFault. Not `strict`: what can be read of them."""
-    if strict:
-        _check_header(data, path)
-    size = (len(data) - PAGE) // RECORD_BYTES if len(data) > PAGE else 0
-    used = HEADER.unpack_from(data)[4] if strict else 0
-    found = []
-    for number in range(min(size, RECORDS)):
-        at = PAGE + number * RECORD_BYTES
-        (word,) = struct.unpack_from("<q", data, at)
-        if word == SET and _is_sound(data, number):
-            found.append((number, _switch(data, number)))
-        elif strict and word != RELEASED and (word != FREE or number < used):
-            raise SwitchFault(f"{path}: record {number} is damaged")
-    return found
-
-
-def _check_header(data: bytes | memoryview, path: Path | str) -> None:
-    if len(data) != SIZE:
-        raise SwitchFault(f"{path}: has {len(data)} bytes or more, want {SIZE}")
-    magic, version, records, crc, used, *_ = HEADER.unpack_from(data)
-    if magic != MAGIC:
-        raise SwitchFault(f"{path}: is no file of kill switches")
-    if version != VERSION:
-        raise SwitchFault(f"{path}: has version {version}, want {VERSION}")
-    if records != RECORDS or crc != zlib.crc32(data[:FIXED_BYTES]) or used > RECORDS:
-        raise SwitchFault(f"{path}: its header is damaged")
-
-
-def _is_sound(data: bytes | memoryview, number: int) -> bool:
-    at = PAGE + number * RECORD_BYTES
-    body = data[at + BODY_AT : at + CRC_AT]
-    told = BODY.unpack(body)
-    return (
-        zlib.crc32(body) == CRC.unpack_from(data, at + CRC_AT)[0] and told[1] == number and told[4] < len(SCOPE_NAMES)
-    )
-
-
-def _switch(data: bytes | memoryview, number: int) -> Switch:
-    at = PAGE + number * RECORD_BYTES
-    (set_ns,) = struct.unpack_from("<q", data, at + 8)
-    sequence, _, boot, wall_ns, scope, *texts = BODY.unpack_from(data, at + BODY_AT)
-    name, user, reason = (text.rstrip(b"\0").decode("utf-8", "replace") for text in texts)
-    return Switch(scope, name, sequence, set_ns, boot, wall_ns, user, reason)
-
-
-def _firm(data: bytes) -> list[tuple[int, Switch]]:
-    """The firm as killed without a record of its own, if it is."""
-    *_, released, _, killed = HEADER.unpack_from(data)
-    return [] if killed == released else [(RECORDS, _firm_killed(killed << 32, 0))]
-
-
-def _firm_killed(word: int, set_ns: int) -> Switch:
-    """The firm's switch as `kill_firm` sets it: nobody had the time to say who and why."""
-    boot, wall_ns = (boot_hash(), time.time_ns()) if set_ns else (0, 0)
-    return Switch(FIRM, "", (word >> 32 & HALF) << 32, set_ns, boot, wall_ns, "", UNKNOWN_SETTER)
-
-
-def _merged(records: Iterable[tuple[int, Switch]]) -> Iterator[Switch]:
-    """One switch of each key: the newest, where a setter died before it could release the older one.
-
-    Of the firm the one with a name and a reason, and a sequence that tells both apart.
-    """
-    newest: dict[tuple[int, str], Switch] = {}
-    for _, switch in records:
-        other = newest.get(switch.key)
-        if other is None:
-            newest[switch.key] = switch
-        elif switch.sequence >> 32 and not other.sequence >> 32:
-            newest[switch.key] = replace(other, sequence=switch.sequence | other.sequence)
-        elif switch.sequence > other.sequence:
-            newest[switch.key] = switch
-    yield from newest.values()
-
-
-def _marks(fd: int) -> set[tuple[int, str, int]]:
-    """What of an old file changes when a switch is set in it."""
-    data = os.pread(fd, SIZE + 1, 0)
-    marks = {(switch.scope, switch.name, switch.sequence) for _, switch in _records(data, strict=False)}
-    if len(data) >= HEADER.size:
-        marks.add((FIRM, "", HEADER.unpack_from(data)[7] << 32))
-    return marks

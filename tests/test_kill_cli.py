@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -21,17 +22,18 @@ import typer
 from typer.testing import CliRunner, Result
 
 from gateway import kill_cli, pulse
-from gateway import switches as w
+from gateway import switch_format as f
 from gateway.core import layout as a
 from gateway.core.layout import NONE, record_dtype
 from gateway.fix import tags as t
 from gateway.fix.values import E8
-from gateway.kill_cli import BAD_INPUT, NOTHING_PROVEN, PROVEN, RESIDUE, end_process, state_folder
+from gateway.kill_cli import BAD_INPUT, NOTHING_PROVEN, PROVEN, RESIDUE, STAYS_SET, end_process, state_folder
 from gateway.ops.control import Command, ControlSocket
 from gateway.settings import load_settings
 from gateway.state import State, build_state, shared_block, shared_record
-from gateway.switches import Observer, create, read_switches
+from gateway.switches import Observer, create, read_switches, set_switch
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
+from tests.support.outside import CHECKOUT, COMMAND
 
 FIRM, MOMO = (a.FIRM, ""), (a.STRATEGY, "MOMO")
 XNAS = 1  # row of the venue's session
@@ -220,7 +222,7 @@ def test_either_count_of_orders_keeps_it_from_saying_that_there_are_none(gateway
     for scopes in (["strategy=MOMO"], ["strategy=MOMO", "firm"]):
         result = gateway.kill(*scopes, timeout="100ms")
         assert result.exit_code == RESIDUE
-        assert "1 orders are still open" in result.output and "no open orders" not in result.output
+        assert "1 order is still open" in result.output and "no open orders" not in result.output
 
 
 def test_an_order_in_doubt_is_residue_though_not_counted(gateway: Gateway) -> None:
@@ -278,13 +280,33 @@ def test_a_pulse_of_a_process_that_is_gone_is_none(still: Gateway, link: str) ->
     assert still.killed() == {FIRM}
 
 
+@pytest.mark.parametrize("links", [("pulse", "state.bin"), ("pulse",), ("state.bin",)])
+def test_links_that_lead_to_another_gateway_prove_nothing(
+    gateway: Gateway, tmp_path_factory: pytest.TempPathFactory, links: tuple[str, ...]
+) -> None:
+    """It has the number of the process that made them. It is well, and has no orders."""
+    another = Gateway(tmp_path_factory.mktemp("another"))
+    another.sees, another.pulse.switches_epoch = False, f.HALF  # later than any of ours
+    another.begin()
+    try:
+        for name in links:
+            (gateway.folder / name).unlink()
+            (gateway.folder / name).symlink_to((another.folder / name).readlink())
+        result = gateway.kill("strategy=MOMO")
+    finally:
+        another.end()
+    assert result.exit_code == NOTHING_PROVEN and "NOTHING IS PROVEN" in result.output, result.output
+    assert "no open orders" not in result.output
+    assert gateway.killed() == {MOMO}
+
+
 def test_without_a_heartbeat_the_last_known_orders_are_listed(still: Gateway) -> None:
     still.add_order(1)
     still.pulse.heartbeat_ns = 1
     result = still.kill("strategy=MOMO")
     assert result.exit_code == NOTHING_PROVEN
     assert "NOTHING IS PROVEN" in result.output and "has not been about" in result.output
-    assert "1 orders were open when last known" in result.output and "O4-1" in result.output
+    assert "1 order was open when last known" in result.output and "O4-1" in result.output
     assert "no open orders" not in result.output
     assert still.killed() == {MOMO}
 
@@ -305,12 +327,12 @@ def test_a_heart_that_stops_while_orders_are_canceled_proves_nothing(gateway: Ga
     gateway.on_seen = stop
     result = gateway.kill("strategy=MOMO", timeout="30s")
     assert result.exit_code == NOTHING_PROVEN
-    assert "NOTHING IS PROVEN" in result.output and "1 orders were open when last known" in result.output
+    assert "NOTHING IS PROVEN" in result.output and "1 order was open when last known" in result.output
 
 
 def test_a_state_of_another_release_proves_nothing(gateway: Gateway) -> None:
-    (gateway.folder / "state.bin").unlink()
-    (gateway.folder / "state.bin").write_bytes(b"x")
+    of_another = shared_record(record_dtype(pulse.PULSE), gateway.folder / "state.bin")
+    assert of_another.nbytes
     result = gateway.kill("strategy=MOMO")
     assert result.exit_code == NOTHING_PROVEN and "another release" in result.output
     assert "no open orders" not in result.output
@@ -321,7 +343,7 @@ def test_a_state_of_another_release_proves_nothing(gateway: Gateway) -> None:
 
 def test_where_the_switch_cannot_be_set_the_firm_is_killed_and_watched(gateway: Gateway) -> None:
     gateway.add_order(1, "ARB")
-    with open(gateway.folder / w.FILE) as holder:
+    with open(gateway.folder / f.FILE) as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
         result = gateway.kill("strategy=MOMO", timeout="100ms")
     assert result.exit_code == RESIDUE  # another strategy's order, now in scope
@@ -332,7 +354,7 @@ def test_where_the_switch_cannot_be_set_the_firm_is_killed_and_watched(gateway: 
 @pytest.mark.parametrize("killed", [0, 1])
 def test_with_a_damaged_file_it_is_the_core_that_says_the_firm_is_killed(gateway: Gateway, killed: int) -> None:
     gateway.sees = False
-    os.truncate(gateway.folder / w.FILE, w.PAGE)
+    os.truncate(gateway.folder / f.FILE, f.PAGE)
     gateway.state.record.entities[0].killed = killed
     result = gateway.kill("strategy=MOMO")
     assert "the WHOLE FIRM is killed" in result.output
@@ -345,6 +367,7 @@ def test_where_nothing_can_be_set_that_is_said(still: Gateway) -> None:
     result = still.kill("strategy=MOMO")
     assert result.exit_code == NOTHING_PROVEN
     assert "strategy MOMO: NOT BLOCKED" in result.output and "blocked since" not in result.output
+    assert "NOTHING IS PROVEN, orders may be open: no switch is set" in result.output
 
 
 @pytest.mark.parametrize(
@@ -391,8 +414,23 @@ def test_bad_input_does_nothing(still: Gateway) -> None:
 def test_a_slip_in_one_scope_or_in_an_option_keeps_nobody_alive(gateway: Gateway) -> None:
     result = gateway.kill("strategy=MOMO", "fund=X", timeout="soon")
     assert result.exit_code == NOTHING_PROVEN
-    assert "NOT BLOCKED: fund=X" in result.output and "--timeout: want a duration" in result.output
+    assert "NOT BLOCKED: fund=X" in result.output and "got soon: it is 10s\n" in result.output
     assert gateway.killed() == {(a.STRATEGY, "MOMO")}
+
+
+@pytest.mark.parametrize(
+    "redirected",
+    [">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "| true", "2>&1 | true", "<&-", ">&-", "2>&-", "<&- >&- 2>&-"],
+)
+def test_no_output_that_cannot_be_written_costs_a_switch_or_the_exit_status(still: Gateway, redirected: str) -> None:
+    """A full disk below, a reader that has gone, a stream that is closed. The core hangs and has an order."""
+    still.add_order(1)
+    command = [*COMMAND, "kill", "-c", str(still.config), "--timeout", "soon", "--scope", "fund=X"]
+    command += ["--scope", "strategy=MOMO", "--scope", "strategy=ARB"]
+    script = f"{shlex.join(command)} {redirected}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=CHECKOUT, timeout=60)
+    assert still.killed() == {MOMO, (a.STRATEGY, "ARB")}
+    assert done.returncode == NOTHING_PROVEN and "Traceback" not in done.stderr, done.stderr
 
 
 def test_a_venue_that_has_not_told_what_was_missed_is_waited_for(gateway: Gateway) -> None:
@@ -471,10 +509,16 @@ def test_it_ends_no_process_that_is_not_the_gateway(hanging: tuple[Path, subproc
     try:
         with pytest.raises(ValueError, match="is not the gateway"):
             end_process(config.parent / "var", other.pid)
+        state_of_process = (config.parent / "var" / "state.bin").readlink()
         (config.parent / "var" / "state.bin").unlink()
         (config.parent / "var" / "state.bin").symlink_to(f"/proc/{process.pid}/fd/1")
         result = run("kill", "-c", str(config), "--scope", "firm", "--drop-sessions")
         assert "was not ended" in result.output and result.exit_code == NOTHING_PROVEN
+        elsewhere = config.parent / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "state.bin").symlink_to(state_of_process)
+        with pytest.raises(ValueError, match="does not lead to the gateway"):
+            end_process(elsewhere, process.pid)
         assert other.poll() is None and process.poll() is None
     finally:
         other.kill()
@@ -485,6 +529,7 @@ def test_it_ends_no_process_that_is_not_the_gateway(hanging: tuple[Path, subproc
 
 
 def test_rearm_gives_the_command_to_the_gateway(still: Gateway) -> None:
+    still.pulse.heartbeat_ns = time.monotonic_ns() + 60 * 10**9
     given: list[tuple[dict[str, Any], str]] = []
 
     def submit(command: Command) -> None:
@@ -502,3 +547,16 @@ def test_rearm_gives_the_command_to_the_gateway(still: Gateway) -> None:
     assert refused.exit_code == BAD_INPUT and "is not killed" in refused.output
     assert run(*command).exit_code == BAD_INPUT
     assert run("rearm", "-c", str(still.config), "--scope", "firm", "--reason", " ").exit_code == BAD_INPUT
+
+
+def test_a_rearm_after_which_the_switch_is_still_set_has_a_status_of_its_own(still: Gateway) -> None:
+    still.pulse.heartbeat_ns = time.monotonic_ns() + 60 * 10**9
+    set_switch(still.folder, a.STRATEGY, "MOMO", "alice", "test")
+    stays = "strategy MOMO stays killed: another person than alice must confirm within 10 m"
+    control = ControlSocket(still.folder, lambda command: command.reply(True, stays))
+    try:
+        result = run("rearm", "-c", str(still.config), "--scope", "strategy=MOMO", "--reason", "fixed")
+        other = run("rearm", "-c", str(still.config), "--scope", "strategy=ARB", "--reason", "fixed")
+    finally:
+        control.close()
+    assert (result.exit_code, result.output, other.exit_code) == (STAYS_SET, stays + "\n", 0)

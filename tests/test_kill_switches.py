@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from gateway import switch_format as f
 from gateway import switches as w
 from gateway.boot import boot_hash
+from gateway.config import ControlSection
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.kill_switches import KillSwitches, Rearming
-from gateway.settings import ConfigError, ControlSection, load_settings
+from gateway.settings import ConfigError, load_settings
 from gateway.state import State, build_state
-from gateway.switches import Switch, kill_firm, read_switches, set_switch
+from gateway.switch_format import Switch
+from gateway.switches import kill_firm, read_switches, set_switch
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
 
 FIRM = (a.FIRM, "")
@@ -81,7 +85,7 @@ def kill(folder: Path, key: tuple[int, str], user: str = "alice", reason: str = 
 
 
 def damage(folder: Path, at: int = 0) -> None:
-    with open(folder / w.FILE, "r+b") as file:
+    with open(folder / f.FILE, "r+b") as file:
         file.seek(at)
         file.write(b"?")
 
@@ -116,9 +120,9 @@ def test_a_switch_whose_setter_died_before_the_epoch_is_found_by_the_check(
 ) -> None:
     """Such a file as it leaves: set, with the epoch of before."""
     with w._Mapped(gateway.folder) as file:
-        epoch = file._halves[w.EPOCH]
+        epoch = file._halves[f.EPOCH]
         file.put(Switch(*MOMO, 0, 0, boot_hash(), 0, "alice", "runs away"))
-        file._halves[w.EPOCH] = epoch
+        file._halves[f.EPOCH] = epoch
     assert gateway.look() == []
     assert gateway.check() == [(MOMO, 1, "strategy MOMO by alice: runs away")]
 
@@ -128,7 +132,7 @@ def test_a_time_that_cannot_be_is_now(gateway: Gateway) -> None:
         kill(gateway.folder, MOMO)
         with w._Mapped(gateway.folder) as file:
             number = next(number for number, _ in file._set_records())
-            file._words[(w.PAGE + number * w.RECORD_BYTES) // 8 + 1] = set_ns
+            file._words[(f.PAGE + number * f.RECORD_BYTES) // 8 + 1] = set_ns
         gateway.look()
         killed_ns = int(gateway.state.record.entities[gateway.state.entities[MOMO]].killed_ns)
         assert BASE_NS < killed_ns <= w.time.monotonic_ns() + BASE_NS
@@ -197,7 +201,9 @@ def test_after_a_start_a_switch_that_either_has_is_set(gateway: Gateway) -> None
 # While it runs
 
 
-@pytest.mark.parametrize("change", [damage, lambda folder: (folder / w.FILE).unlink(), lambda f: w.replace_file(f, [])])
+@pytest.mark.parametrize(
+    "change", [damage, lambda folder: (folder / f.FILE).unlink(), lambda folder: w.create(folder, instead=True)]
+)
 def test_a_file_that_is_not_what_it_was_kills_the_firm_once(gateway: Gateway, change: Any) -> None:
     kill(gateway.folder, MOMO)
     gateway.look()
@@ -211,7 +217,7 @@ def test_a_file_that_is_not_what_it_was_kills_the_firm_once(gateway: Gateway, ch
 def test_a_damaged_record_is_noticed_when_the_file_is_looked_at(gateway: Gateway) -> None:
     kill(gateway.folder, MOMO)
     kill(gateway.folder, ARB)
-    damage(gateway.folder, w.PAGE + 60)
+    damage(gateway.folder, f.PAGE + 60)
     assert [(key, on) for key, on, _ in gateway.look()] == [(FIRM, 1)]
 
 
@@ -305,7 +311,7 @@ def test_the_firm_killed_without_a_lock_is_rearmed(gateway: Gateway) -> None:
     gateway.assert_agrees(ARB)
 
 
-@pytest.mark.parametrize("change", [damage, lambda folder: (folder / w.FILE).unlink()])
+@pytest.mark.parametrize("change", [damage, lambda folder: (folder / f.FILE).unlink()])
 def test_rearming_the_firm_writes_a_new_file_with_every_other_switch(gateway: Gateway, change: Any) -> None:
     kill(gateway.folder, MOMO)
     kill(gateway.folder, LATER)
@@ -337,3 +343,33 @@ def test_rearming_the_firm_keeps_what_only_the_state_or_only_the_damaged_file_ha
     again.rearm("firm")
     again.look()
     again.assert_agrees(ARB, LATER)
+
+
+@pytest.mark.parametrize("key", [MOMO, FIRM])
+def test_a_switch_set_while_the_rearm_replaces_the_file_keeps_the_firm_killed(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, key: tuple[int, str]
+) -> None:
+    w.create(gateway.folder, instead=True)
+    gateway.check()
+    salvage = w.salvage
+
+    def salvage_and_kill(folder: Path) -> list[Switch]:
+        found = salvage(folder)
+        kill(folder, key)
+        return found
+
+    monkeypatch.setattr(w, "salvage", salvage_and_kill)
+    gateway.rearm("firm")
+    gateway.look()
+    gateway.assert_agrees(FIRM)
+
+
+def test_a_kill_after_the_file_was_cut_short_is_not_forgotten_by_the_first_rearm(gateway: Gateway) -> None:
+    os.truncate(gateway.folder / f.FILE, 2_000)
+    gateway.check()
+    assert kill(gateway.folder, MOMO).fault
+    with pytest.raises(ConfigError, match="was killed again"):
+        gateway.rearm("firm")
+    gateway.rearm("firm")
+    gateway.look()
+    gateway.assert_agrees()

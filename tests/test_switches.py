@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import grp
 import os
@@ -14,44 +15,29 @@ from typing import Any
 
 import pytest
 
+from gateway import switch_format as f
 from gateway import switches as w
 from gateway.boot import boot_hash
 from gateway.core import layout as a
+from gateway.switch_format import Switch, SwitchFault, parse_scope
 from gateway.switches import (
     CannotKill,
     Observer,
-    Switch,
-    SwitchFault,
     create,
+    firm_word,
     kill_firm,
-    parse_scope,
     read_switches,
     release_switch,
-    replace_file,
     salvage,
     set_switch,
 )
-
-FIRM = (a.FIRM, "")
-MOMO, ARB, ACC1 = (a.STRATEGY, "MOMO"), (a.STRATEGY, "ARB"), (a.ACCOUNT, "ACC1")
+from tests.support.switches import ACC1, ARB, FIRM, MOMO, found, keys, kill, new_file
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     create(tmp_path)
     return tmp_path
-
-
-def kill(folder: Path, key: tuple[int, str], user: str = "alice", reason: str = "runs away") -> w.Kill:
-    return set_switch(folder, *key, user, reason)
-
-
-def keys(folder: Path) -> set[tuple[int, str]]:
-    return {switch.key for switch in read_switches(folder)}
-
-
-def found(folder: Path) -> dict[tuple[int, str], Switch]:
-    return {switch.key: switch for switch in read_switches(folder)}
 
 
 # What a setter writes, write by write
@@ -118,9 +104,9 @@ def deaths(
 def test_a_switch_is_seen_before_its_time_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decision stamped later than `set_ns` has looked at a file in which the switch is set."""
     writes = dying(monkeypatch, -1, lambda: kill(folder, MOMO))
-    record = w.PAGE // 8
+    record = f.PAGE // 8
     body, word = writes.index(next(x for x in writes if x[0] == "_bytes")), writes.index(("_words", record))
-    epoch = writes.index(("_halves", w.EPOCH))
+    epoch = writes.index(("_halves", f.EPOCH))
     last_time = len(writes) - 1 - writes[::-1].index(("_words", record + 1))
     assert body < word < epoch < last_time
 
@@ -129,7 +115,7 @@ def test_a_setter_that_dies_loses_no_other_switch(folder: Path, monkeypatch: pyt
     seen = set()
 
     def prepare() -> None:
-        replace_file(folder, [])
+        new_file(folder)
         kill(folder, ARB)
 
     for _ in deaths(monkeypatch, lambda: kill(folder, MOMO), prepare):
@@ -145,12 +131,12 @@ def test_a_setter_that_dies_setting_again_leaves_it_set(folder: Path, monkeypatc
     users = set()
 
     def prepare() -> None:
-        replace_file(folder, [])
+        new_file(folder)
         kill(folder, MOMO)
 
     for writes in deaths(monkeypatch, lambda: kill(folder, MOMO, "bob", "still"), prepare):
         users.add(found(folder)[MOMO].user)
-        assert ("_halves", w.EPOCH) not in writes or found(folder)[MOMO].user == "bob"
+        assert ("_halves", f.EPOCH) not in writes or found(folder)[MOMO].user == "bob"
         before = found(folder)[MOMO].sequence
         kill(folder, MOMO, "carol")
         assert found(folder)[MOMO].user == "carol"
@@ -160,7 +146,7 @@ def test_a_setter_that_dies_setting_again_leaves_it_set(folder: Path, monkeypatc
 
 def test_a_release_that_dies_releases_nothing_else(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def prepare() -> None:
-        replace_file(folder, [])
+        new_file(folder)
         kill(folder, MOMO)
         kill(folder, ARB)
 
@@ -252,16 +238,16 @@ def test_a_scope_that_cannot_be_is_refused(text: str) -> None:
 
 
 def test_scopes_are_those_of_the_state() -> None:
-    assert w.SCOPE_NAMES == a.SCOPE_NAMES and w.NAME_BYTES == a.NAME_BYTES and w.FIRM == a.FIRM
+    assert f.SCOPE_NAMES == a.SCOPE_NAMES and f.NAME_BYTES == a.NAME_BYTES and f.FIRM == a.FIRM
     assert parse_scope("firm") == FIRM
     assert parse_scope("strategy=A=B") == (a.STRATEGY, "A=B")
 
 
 def test_a_name_too_long_changes_nothing(folder: Path) -> None:
-    before = (folder / w.FILE).read_bytes()
+    before = (folder / f.FILE).read_bytes()
     with pytest.raises(ValueError, match="1 to 32 bytes"):
         set_switch(folder, a.STRATEGY, "x" * 33, "alice", "")
-    assert (folder / w.FILE).read_bytes() == before
+    assert (folder / f.FILE).read_bytes() == before
 
 
 # Where a switch cannot be set, the firm is killed
@@ -275,7 +261,7 @@ def test_a_lock_that_is_not_to_be_had_kills_the_firm(folder: Path) -> None:
     kill(folder, ARB)
     observer = Observer(folder)
     epoch = observer.epoch()
-    with open(folder / w.FILE) as holder:
+    with open(folder / f.FILE) as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
         done = kill(folder, MOMO)
         again = kill(folder, MOMO)
@@ -286,7 +272,7 @@ def test_a_lock_that_is_not_to_be_had_kills_the_firm(folder: Path) -> None:
 
 
 def test_a_full_file_kills_the_firm_but_what_is_set_can_be_set_again(folder: Path) -> None:
-    names = [(a.TRADER, f"T{k}") for k in range(w.RECORDS - 1)]
+    names = [(a.TRADER, f"T{k}") for k in range(f.RECORDS - 1)]
     for key in names:
         assert not kill(folder, key).fault
     assert not kill(folder, names[3], "bob").fault
@@ -317,19 +303,71 @@ def test_without_a_folder_nothing_is_blocked_and_that_is_said(tmp_path: Path) ->
         kill(tmp_path / "gone", MOMO)
 
 
-@pytest.mark.parametrize("size", [0, 10, w.PAGE, w.SIZE - 1, w.SIZE + 1])
+@pytest.mark.parametrize("size", [0, 10, f.PAGE, f.SIZE - 1, f.SIZE + 1])
 def test_a_file_of_another_size_kills_the_firm(folder: Path, size: int) -> None:
     kill(folder, ARB)
-    os.truncate(folder / w.FILE, size)
+    os.truncate(folder / f.FILE, size)
     with pytest.raises(SwitchFault, match="bytes"):
         read_switches(folder)
     assert_firm_instead(folder, kill(folder, MOMO), "bytes")
 
 
+@pytest.mark.parametrize("size", [0, 10, f.PAGE - 1])
+def test_a_kill_leaves_its_mark_in_a_file_that_has_no_room_for_it(folder: Path, size: int) -> None:
+    """By which a rearm of the firm knows that somebody killed since."""
+    os.truncate(folder / f.FILE, size)
+    words = [firm_word(folder)]
+    for _ in range(2):
+        assert_firm_instead(folder, kill(folder, MOMO), "bytes")
+        words.append(firm_word(folder))
+    assert len(set(words)) == 3
+
+
+def with_holes(folder: Path) -> None:
+    """The file as many tools copy one: with nothing on disk for its zeros."""
+    data = (folder / f.FILE).read_bytes()
+    (folder / f.FILE).unlink()
+    with open(folder / f.FILE, "xb") as file:
+        file.truncate(f.SIZE)
+        file.write(data[: f.PAGE])
+    assert read_switches(folder) == []
+
+
+def test_holes_of_the_file_are_filled_before_a_switch_is_written(folder: Path) -> None:
+    """To write into a hole by way of a map ends the process when the disk is full."""
+    with_holes(folder)
+    assert (folder / f.FILE).stat().st_blocks * 512 < f.SIZE
+    assert not kill(folder, MOMO).fault
+    assert (folder / f.FILE).stat().st_blocks * 512 >= f.SIZE
+    assert keys(folder) == {MOMO}
+
+
+def test_holes_that_a_full_disk_cannot_fill_kill_the_firm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_holes(folder)
+
+    def full(fd: int, at: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert_firm_instead(folder, kill(folder, MOMO), "No space left")
+    assert keys(folder) == {FIRM}
+
+
+def test_an_epoch_at_its_end_is_damage(folder: Path) -> None:
+    with open(folder / f.FILE, "r+b") as file:
+        file.seek(f.EPOCH * 4)
+        file.write(b"\xff" * 4)
+    with pytest.raises(SwitchFault, match="header is damaged"):
+        read_switches(folder)
+    assert_firm_instead(folder, kill(folder, MOMO), "header is damaged")
+    new_file(folder)
+    assert not kill(folder, MOMO).fault
+
+
 def test_a_newer_file_kills_the_firm(folder: Path) -> None:
-    with open(folder / w.FILE, "r+b") as file:
+    with open(folder / f.FILE, "r+b") as file:
         file.seek(8)
-        file.write(struct.pack("<I", w.VERSION + 1))
+        file.write(struct.pack("<I", f.VERSION + 1))
     with pytest.raises(SwitchFault, match="version 2, want 1"):
         read_switches(folder)
     done = kill(folder, MOMO)
@@ -339,8 +377,8 @@ def test_a_newer_file_kills_the_firm(folder: Path) -> None:
 
 def salvage_firm(folder: Path) -> list[Switch]:
     """The firm's word of a file whose header says something else."""
-    data = (folder / w.FILE).read_bytes()
-    return [switch for _, switch in w._firm(data)]
+    data = (folder / f.FILE).read_bytes()
+    return [switch for _, switch in f.firm_records(data)]
 
 
 def damaged(good: bytes, at: int, change: Callable[[int], int]) -> bytes:
@@ -352,12 +390,12 @@ def test_no_damaged_byte_loses_a_switch(folder: Path) -> None:
     for key in (MOMO, ARB, ACC1, MOMO):
         kill(folder, key)
     release_switch(folder, found(folder)[ARB])
-    good = (folder / w.FILE).read_bytes()
+    good = (folder / f.FILE).read_bytes()
     told = {(s.key, s.user, s.reason) for s in read_switches(folder)}
-    near = [*range(64), *range(w.PAGE, w.PAGE + 6 * w.RECORD_BYTES), *range(w.SIZE - w.RECORD_BYTES, w.SIZE)]
+    near = [*range(64), *range(f.PAGE, f.PAGE + 6 * f.RECORD_BYTES), *range(f.SIZE - f.RECORD_BYTES, f.SIZE)]
     faults = 0
-    file = os.open(folder / w.FILE, os.O_RDWR)
-    for at in [*near, *range(64, w.SIZE, 997)]:
+    file = os.open(folder / f.FILE, os.O_RDWR)
+    for at in [*near, *range(64, f.SIZE, 997)]:
         for change in (lambda x: x ^ 0xFF, lambda x: x ^ 1, lambda x: x ^ 3, lambda x: 0, lambda x: 0xFF):
             os.pwrite(file, bytes([change(good[at])]), at)
             try:
@@ -374,7 +412,7 @@ def test_no_damaged_byte_loses_a_switch(folder: Path) -> None:
 
 @pytest.mark.parametrize("at", [0, 9, 13, 17, 27])
 def test_a_damaged_header_is_noticed(folder: Path, at: int) -> None:
-    with open(folder / w.FILE, "r+b") as file:
+    with open(folder / f.FILE, "r+b") as file:
         file.seek(at)
         file.write(b"?")
     with pytest.raises(SwitchFault):
@@ -385,85 +423,40 @@ def test_a_damaged_header_is_noticed(folder: Path, at: int) -> None:
 def test_records_that_a_disk_has_lost_are_noticed(folder: Path, first: int, last: int) -> None:
     for key in (MOMO, ARB, ACC1):
         kill(folder, key)
-    with open(folder / w.FILE, "r+b") as file:
-        file.seek(w.PAGE + first * w.RECORD_BYTES)
-        file.write(bytes((last - first) * w.RECORD_BYTES))
+    with open(folder / f.FILE, "r+b") as file:
+        file.seek(f.PAGE + first * f.RECORD_BYTES)
+        file.write(bytes((last - first) * f.RECORD_BYTES))
     with pytest.raises(SwitchFault, match="damaged"):
         read_switches(folder)
 
 
 def test_records_in_each_others_place_are_noticed(folder: Path) -> None:
     kill(folder, MOMO)
-    good = (folder / w.FILE).read_bytes()
-    copied = good[: w.PAGE + 256] + good[w.PAGE : w.PAGE + 256] + good[w.PAGE + 512 :]
-    (folder / w.FILE).write_bytes(copied)
+    good = (folder / f.FILE).read_bytes()
+    copied = good[: f.PAGE + 256] + good[f.PAGE : f.PAGE + 256] + good[f.PAGE + 512 :]
+    (folder / f.FILE).write_bytes(copied)
     with pytest.raises(SwitchFault, match="damaged"):
         read_switches(folder)
 
 
 def test_an_observer_notices_another_file_in_its_place(folder: Path) -> None:
     observer = Observer(folder)
-    replace_file(folder, [])
+    new_file(folder)
     with pytest.raises(SwitchFault, match="not the file that it was"):
         observer.check()
-    (folder / w.FILE).unlink()
+    (folder / f.FILE).unlink()
     with pytest.raises(SwitchFault, match="No such file"):
         observer.check()
     with pytest.raises(SwitchFault, match="No such file"):
         Observer(folder)
 
 
-# A file in the place of another
-
-
-def test_a_replaced_file_keeps_the_switches_and_goes_on(folder: Path) -> None:
-    old = kill(folder, MOMO)
-    replace_file(folder, read_switches(folder))
-    (switch,) = read_switches(folder)
-    assert (switch.key, switch.user, switch.set_ns) == (MOMO, "alice", old.switch.set_ns)
-    observer = Observer(folder)
-    assert old.seen_in(observer.epoch())
-    epoch = observer.epoch()
-    assert not kill(folder, ARB).seen_in(epoch)
-
-
 def test_what_can_be_read_of_a_damaged_file_is_salvaged(folder: Path) -> None:
     for key in (MOMO, ARB, ACC1):
         kill(folder, key)
-    good = (folder / w.FILE).read_bytes()
-    (folder / w.FILE).write_bytes(bytes(8) + damaged(good, w.PAGE + 256 + 50, lambda x: x ^ 1)[8:])
+    good = (folder / f.FILE).read_bytes()
+    (folder / f.FILE).write_bytes(bytes(8) + damaged(good, f.PAGE + 256 + 50, lambda x: x ^ 1)[8:])
     assert {switch.key for switch in salvage(folder)} == {MOMO, ACC1}
-
-
-def test_a_switch_set_in_a_file_just_replaced_is_set_in_the_new_one(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put = w._Mapped.put
-    once = iter([True])
-
-    def put_late(self: Any, switch: Switch) -> Any:
-        if next(once, False):
-            w.create(folder, instead=True)
-        return put(self, switch)
-
-    monkeypatch.setattr(w._Mapped, "put", put_late)
-    assert not kill(folder, MOMO).fault
-    assert keys(folder) == {MOMO}
-
-
-@pytest.mark.parametrize("late", [lambda folder: kill(folder, MOMO), kill_firm])
-def test_a_switch_set_in_the_old_file_at_the_last_moment_is_not_lost(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, late: Callable[[Path], object]
-) -> None:
-    rename = os.rename
-
-    def rename_late(*arguments: Any) -> None:
-        late(folder)
-        rename(*arguments)
-
-    monkeypatch.setattr(os, "rename", rename_late)
-    replace_file(folder, [])
-    assert keys(folder) == {FIRM}
 
 
 # Reading while others write
@@ -476,7 +469,7 @@ def reading(monkeypatch: pytest.MonkeyPatch, change: Callable[[bytes], bytes]) -
 
     def read(fd: int, size: int, at: int) -> bytes:
         data = pread(fd, size, at)
-        return change(data) if size > w.SIZE and next(once, False) else data
+        return change(data) if size > f.SIZE and next(once, False) else data
 
     monkeypatch.setattr(os, "pread", read)
 
@@ -491,8 +484,8 @@ def test_a_switch_that_moves_while_the_file_is_read_is_not_missed(
 
     def torn(data: bytes) -> bytes:
         kill(folder, MOMO, "bob")
-        at = w.PAGE + w.RECORD_BYTES
-        return data[:at] + (folder / w.FILE).read_bytes()[at:]
+        at = f.PAGE + f.RECORD_BYTES
+        return data[:at] + (folder / f.FILE).read_bytes()[at:]
 
     reading(monkeypatch, torn)
     assert [(switch.key, switch.user) for switch in read_switches(folder)] == [(MOMO, "bob")]
@@ -500,7 +493,7 @@ def test_a_switch_that_moves_while_the_file_is_read_is_not_missed(
 
 def test_what_is_damaged_only_once_was_being_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kill(folder, MOMO)
-    reading(monkeypatch, lambda data: damaged(data, w.PAGE + 3, lambda x: x ^ 1))
+    reading(monkeypatch, lambda data: damaged(data, f.PAGE + 3, lambda x: x ^ 1))
     assert keys(folder) == {MOMO}
 
 
@@ -544,10 +537,10 @@ def test_a_kill_needs_nothing_but_the_standard_library() -> None:
 
 def test_the_file_is_its_owners_unless_there_is_a_group(tmp_path: Path) -> None:
     create(tmp_path)
-    assert (tmp_path / w.FILE).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / f.FILE).stat().st_mode & 0o777 == 0o600
     group = grp.getgrgid(os.getgid()).gr_name
     create(tmp_path, group=group, instead=True)
-    assert (tmp_path / w.FILE).stat().st_mode & 0o777 == 0o660
+    assert (tmp_path / f.FILE).stat().st_mode & 0o777 == 0o660
     with pytest.raises(LookupError):
         create(tmp_path, group="no such group", instead=True)
-    assert [path.name for path in tmp_path.iterdir()] == [w.FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [f.FILE]

@@ -6,15 +6,15 @@ the same moment. A row number is good for nothing until its bounds are checked.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from gateway.config import GatewaySection
 from gateway.core.layout import record_dtype
 from gateway.pulse import PULSE
-from gateway.settings import GatewaySection
+from gateway.shared_memory import owner
 from gateway.state import State, map_state
 
 
@@ -46,13 +46,12 @@ def attach(gateway: GatewaySection) -> Attached:
     path = folder / "state.bin"
     try:
         since_ns = path.lstat().st_mtime_ns  # the link is made at the start
-        if not os.readlink(path.readlink()).startswith("/memfd:tidegate-state"):
-            raise NoGateway(f"no gateway runs on {folder}")
+        owner(path)
         inode = path.stat().st_ino
         state = map_state(path, gateway.capacity)
     except PermissionError:
         raise NoGateway(f"{folder}: only the user of the gateway and root may look at it") from None
-    except (OSError, ValueError):  # a map of a file that has just gone is a ValueError
+    except (OSError, ValueError):  # a link of another process, or a map of what has just gone
         raise NoGateway(f"no gateway runs on {folder}") from None
     if state.record.run == 0 or len(state.entities) != state.record.entity_count:
         raise NoGateway(f"the gateway on {folder} has not started yet")
@@ -62,6 +61,7 @@ def attach(gateway: GatewaySection) -> Attached:
 def _pulse(path: Path) -> np.record | None:
     dtype = record_dtype(PULSE)
     try:
+        owner(path)
         if path.stat().st_size != dtype.itemsize:
             return None
         return np.asarray(np.memmap(path, dtype, "r", shape=(1,)))[0]

@@ -33,25 +33,32 @@ def orders_in_doubt(state: State) -> list[tuple[str, ...]]:
 
 
 def resolve_event(state: State, request: dict[str, Any], user: str) -> Event:
-    """The event of a `resolve` command; raises ConfigError with what is wrong about it."""
+    """The event of a `resolve` command; raises ConfigError with what is wrong about it.
+
+    An order that is not in doubt can be said to be gone: some venues never say so themselves.
+    """
     row = find_order(state, str(request.get("order", "")))
-    if row == a.NONE or state.record.orders[row].doubt == a.SURE:
-        raise ConfigError(f"order {request.get('order')}: is not an order in doubt")
+    if row == a.NONE or state.record.orders[row].counted_open == 0:
+        raise ConfigError(f"order {request.get('order')}: is not an open order")
     verdict = VERDICTS.get(str(request.get("verdict")))
     reason = str(request.get("reason", "")).strip()
     if verdict is None or not reason:
         raise ConfigError("resolve: want a verdict (gone or working) and a reason")
     order = state.record.orders[row]
+    if order.doubt == a.SURE and verdict != a.GONE:
+        raise ConfigError(f"order {request['order']}: works and is not in doubt")
     cum_e8 = int(order.cum_e8)
     if request.get("executed") is not None:
         try:
             cum_e8 = parse_fixed(request["executed"], E8, "the quantity executed in all")
         except ValueError as error:
             raise ConfigError(f"resolve: executed: {error}, got {request['executed']!r}") from None
-    if not int(order.cum_e8) <= cum_e8 <= int(order.qty_e8):
+    known_e8 = int(order.cum_e8)
+    most_e8 = max(int(order.qty_e8), known_e8 + int(order.reserved_e8))  # a replace may have been accepted
+    if not known_e8 <= cum_e8 <= most_e8:
         raise ConfigError(
-            f"order {request['order']}: want executed between {Decimal(int(order.cum_e8)) / E8} (what is known) and "
-            f"{Decimal(int(order.qty_e8)) / E8} (the order), got {request['executed']}"
+            f"order {request['order']}: want executed between {Decimal(known_e8) / E8} (what is known) and "
+            f"{Decimal(most_e8) / E8} (the most that was asked for), got {request['executed']}"
         )
     text = f"{request['order']} {request['verdict']}, by {user}: {reason}".encode("utf-8", "replace")[: a.TEXT_BYTES]
     return Event(a.RESOLVE, 0, data=text, value=(row, verdict, cum_e8))
