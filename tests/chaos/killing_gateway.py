@@ -98,7 +98,3 @@ def main() -> None:
     install(killer)
     signal.signal(signal.SIGUSR1, killer.arm)
     cli.main()
-
-
-if __name__ == "__main__":
-    main()

@@ -129,7 +129,7 @@ class Chaos:
     def die_in_start(self, point: str) -> None:
         """A start that does not end well; one that never comes to the point dies as soon as it is up."""
         gateway = self.topology.launch_again(module=MODULE, CHAOS_KILL=f"{point}:1")
-        wait_s = self.random.uniform(1, 4) if point == "any" else 60
+        wait_s = self.random.uniform(0, 1) if point == "any" else 60
         gateway.wait_for(lambda: gateway.ended or any(line["event"] == "gateway is up" for line in gateway.log), wait_s)
         gateway.stop(signal.SIGKILL)
         check_dead(self.topology)
@@ -165,7 +165,9 @@ class Chaos:
 def keep(topology: Topology) -> Path:
     """A copy of the state folder for a person to look at."""
     folder = Path(tempfile.mkdtemp(prefix="tidegate-chaos-"))
-    shutil.copytree(topology.config.parent, folder / "run", ignore=shutil.ignore_patterns("control"))
+    # Not the socket, nor the two links to memory that went with the process
+    gone = shutil.ignore_patterns("control", "state.bin", "pulse")
+    shutil.copytree(topology.config.parent, folder / "run", ignore=gone)
     return folder / "run"
 
 

@@ -126,6 +126,8 @@ def read_journal(folder: Path) -> Journaled:
             if entry.event.kind == a.MESSAGE:
                 result.taken.setdefault(entry.event.session, []).append(_fields(entry.event.data))
             for output in entry.outputs:
+                if output.session == a.NONE:
+                    continue  # an alert, which is no FIX message
                 fields = [(35, output.message_type), *_fields(output.body)]
                 result.given.setdefault(output.session, []).append(fields)
     return result

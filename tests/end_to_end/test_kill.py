@@ -18,7 +18,8 @@ import yaml
 
 from gateway.core import layout as a
 from gateway.kill_cli import NOTHING_PROVEN, PROVEN, RESIDUE
-from gateway.switches import FILE, SwitchFault, read_switches
+from gateway.switch_format import FILE, SwitchFault
+from gateway.switches import read_switches
 from tests.end_to_end.acts import (
     events,
     journaled,

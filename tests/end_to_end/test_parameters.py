@@ -130,7 +130,7 @@ def test_a_limit_is_tightened_while_orders_flow(start, tmp_path: Path) -> None:
         check_limit(ems, 400, epoch)
         cells, _ = shown(topology)
         assert cells[1:9] == ["RISK", "account ACC1", "max_order_qty", "100", "400", "400", "1000", str(epoch)]
-        assert (cells[9], cells[12]) == ("7", "valid")
+        assert (cells[9], cells[12]) == ("7", "in force")
 
 
 def test_a_publisher_that_fails_never_loosens_a_limit(start, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_publisher_that_fails_never_loosens_a_limit(start, tmp_path: Path) -> 
     check_limit(ems, FLOOR, epoch)
     told = [line["text"] for line in topology.gateway.log if line["event"] == "alert" and "is silent" in line["text"]]
     assert len(told) == 3  # before the first publisher was there, and the two that failed
-    assert all(text.startswith("pushed limits are held, their publisher is silent: RISK ") for text in told)
+    assert all(text.startswith("publisher is silent, its limits are held and its prices ") for text in told)
 
 
 def test_pushed_limits_over_a_restart_and_their_release(start, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_pushed_limits_over_a_restart_and_their_release(start, tmp_path: Path) -
     wait_until(lambda: pushed(topology).state == a.HELD)
     options = ("release", "--source", "RISK", "--scope", "account=ACC1", "--limit", "max_order_qty", "--reason", "gone")
     done = tidegate(topology, "params", *options)
-    assert done.returncode == 0 and "what a person set is in force" in done.stdout, done
+    assert done.returncode == 0 and "is given back; in force: 1000, set by a person" in done.stdout, done
     check_limit(ems, STATIC)
     released = topology.gateway.wait_log("pushed limit given back")
     assert (released["source"], released["name"], released["why"]) == ("RISK", "ACC1", "gone")

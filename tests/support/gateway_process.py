@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
+
+from tests.support.forked import Program
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STOP_TIMEOUT_S = 40  # its own last resort comes first, after 20 s
@@ -27,14 +26,16 @@ class GatewayProcess:
         options: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
     ) -> None:
-        """Not started yet: use as a context manager, or call `start`; `module` stands in for `tidegate`."""
+        """Not started yet: use as a context manager, or call `start`; `module` has a `main` that stands in for that of
+        `tidegate`.
+        """
         self.config = config
         self._options = options
         self._module = module
         self._environment = environment or {}
         self.log: list[dict] = []
         self._changed = threading.Condition()
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Program | None = None
         self._reader: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -51,12 +52,11 @@ class GatewayProcess:
 
     def launch(self) -> None:
         """Start, and wait for nothing."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", self._module, "run", "--config", str(self.config), *self._options],
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=CHECKOUT,
-            env=os.environ | {"NO_COLOR": "1", "PYTHONFAULTHANDLER": "1"} | self._environment,
+        self._process = Program(
+            self._module,
+            ["run", "--config", str(self.config), *self._options],
+            CHECKOUT,
+            os.environ | {"NO_COLOR": "1"} | self._environment,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -69,24 +69,25 @@ class GatewayProcess:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop with a signal; returns the exit status."""
         assert self._process is not None and self._reader is not None
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-        try:
-            status = self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
+        self._process.send_signal(number)
+        if not self._process.wait_end(STOP_TIMEOUT_S):
             self._process.send_signal(signal.SIGABRT)  # it tells where its threads are
             self._reader.join(STOP_TIMEOUT_S)
-            self._process.kill()
-            raise AssertionError(f"it does not stop; its log: {self.log}") from None
-        self._reader.join(STOP_TIMEOUT_S)
-        return status
+            self._process.send_signal(signal.SIGKILL)
+            raise AssertionError(f"it does not stop; its log: {self.log}")
+        return self._status()
 
     def wait_exit(self, timeout_s: float) -> int:
         """Wait for the process and those it started to end by themselves; returns the exit status."""
-        assert self._process is not None and self._reader is not None
-        status = self._process.wait(timeout_s)
+        assert self._process is not None
+        assert self._process.wait_end(timeout_s), f"it does not end in {timeout_s:g} s; its log: {self.log}"
+        return self._status()
+
+    def _status(self) -> int:
+        """Exit status of a process that has ended, once its log has ended too."""
+        assert self._process is not None and self._process.status is not None and self._reader is not None
         self._reader.join(STOP_TIMEOUT_S)
-        return status
+        return self._process.status
 
     def wait_log(self, event: str, timeout_s: float = 10, **match: object) -> dict:
         """Wait for a log line with this event and these keys."""
@@ -109,23 +110,22 @@ class GatewayProcess:
     def ends_within(self, timeout_s: float) -> bool:
         """Whether the process ends by itself in time."""
         assert self._process is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout_s)
-        return self.ended
+        return self._process.wait_end(timeout_s)
 
     @property
     def ended(self) -> bool:
         """Whether the process has ended."""
         assert self._process is not None
-        return self._process.poll() is not None
+        return self._process.status is not None
 
     def _read(self) -> None:
-        assert self._process is not None and self._process.stderr is not None
-        for text in self._process.stderr:
-            line = json.loads(text) if text.startswith("{") else {"event": text.rstrip("\n")}
-            with self._changed:
-                self.log.append(line)
-                self._changed.notify_all()
-        self._process.wait()  # the end of its log comes a moment before its own, which `wait_log` looks for
+        assert self._process is not None
+        with self._process.stderr as stderr:
+            for text in stderr:
+                line = json.loads(text) if text.startswith("{") else {"event": text.rstrip("\n")}
+                with self._changed:
+                    self.log.append(line)
+                    self._changed.notify_all()
+        self._process.wait_end()  # the end of its log comes a moment before its own, which `wait_log` looks for
         with self._changed:
             self._changed.notify_all()

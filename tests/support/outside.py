@@ -18,6 +18,7 @@ from gateway.fix.values import E8
 from gateway.pulse import PULSE
 from gateway.settings import load_settings
 from gateway.state import State, build_state, shared_block, shared_record
+from gateway.switches import create
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,7 @@ class Outside:
         self.gateway = settings.config.gateway
         self.folder = self.gateway.state_dir
         self.folder.mkdir()
+        create(self.folder)
         built = build_state(settings, run=7)
         block = shared_block(self.gateway.capacity, self.folder / "state.bin")
         block[:] = built.block

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import multiprocessing
 import os
 import shutil
 import traceback
@@ -22,6 +21,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from gateway import boot as boot_module
+from gateway import service as service_module
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.engine.store import read_store
@@ -29,9 +29,8 @@ from gateway.fix.values import E8
 from gateway.service import Service
 from gateway.settings import load_settings
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, Fields, write_config
+from tests.support.forked import CONTEXT, fork
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.support.loaded"])
 DIED = 9
 TIMEOUT_S = 60
 BOTH = ("EMS1", "XNAS")
@@ -46,8 +45,7 @@ def die(*_: object) -> None:
 def in_process(function: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
     """What a function of a module gives in a process of its own, which then is gone; None when it died on the way."""
     ours, theirs = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=_call, args=(theirs, functools.partial(function, *arguments, **more)))
-    process.start()
+    process = fork(_call, theirs, functools.partial(function, *arguments, **more))
     theirs.close()
     try:
         assert ours.poll(TIMEOUT_S), f"{function.__name__} does not end"
@@ -104,6 +102,7 @@ class Run:
         """Read the journal and begin it anew; another `boot` than the last run's means that the machine went down."""
         boot_module.BOOT_ID = folder / "boot"
         boot_module.BOOT_ID.write_text(f"{boot:015x}")
+        service_module.require_ports = lambda sections: None  # they have one, and nobody listens
         capture = LogCapture()
         structlog.configure(processors=[capture])
         self.log = capture.entries
