@@ -10,6 +10,7 @@ import typer
 from gateway.console import one_line_errors, progress, refuse
 
 FAILED = 1
+ZONE = "in the zone of `day.zone` in the settings, else UTC, unless it has an offset (Z is UTC)"
 
 audit_app = typer.Typer(no_args_is_help=True, help="Export the journal for an examiner, prove an export, report a day.")
 
@@ -24,10 +25,8 @@ def export(
     journal: JournalArgument,
     out: Annotated[Path, typer.Option("--out", help="folder of the exports; a later one is chained to those in it")],
     day: DayOption = "",
-    start: Annotated[
-        str, typer.Option("--from", help="only from this ISO time on, 2026-07-11T09:30:00; may have an offset")
-    ] = "",
-    end: Annotated[str, typer.Option("--to", help="only what is before this ISO time")] = "",
+    start: Annotated[str, typer.Option("--from", help=f"only from this ISO time on, 2026-07-11T09:30:00, {ZONE}")] = "",
+    end: Annotated[str, typer.Option("--to", help=f"only what is before this ISO time, {ZONE}")] = "",
 ) -> None:
     """Write decisions, limit changes, controls and executions as Parquet tables with hash chains and a manifest.
 
@@ -42,7 +41,8 @@ def export(
     with one_line_errors(ValueError), progress("export") as watch:
         manifest = write_export(journal, out, Period(day, start, end), watch)
     rows = ", ".join(f"{table.rows} {name}" for name, table in manifest.tables.items())
-    typer.echo(f"export {manifest.export} in {out}: {rows}; digest {manifest.digest}")
+    of_period = f", {words}" if (words := manifest.period_utc()) else ""
+    typer.echo(f"export {manifest.export} in {out}{of_period}: {rows}; digest {manifest.digest}")
     for fault in manifest.journal_faults:
         typer.echo(f"journal: {fault}", err=True)
     if manifest.replay_differences:

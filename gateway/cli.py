@@ -7,18 +7,22 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
 from gateway import __version__
 from gateway.audit_cli import audit_app
+from gateway.console import one_line_errors, refuse
 from gateway.kill_cli import kill, rearm
-from gateway.ops_cli import ops_app
+from gateway.ops_cli import ops_app, tell_unproven, unproven_of
 from gateway.params_cli import params_app
 from gateway.replay_cli import replay
 from gateway.security_cli import hash_password
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Inline FIX pre-trade risk gateway.")
 limits_app = typer.Typer(no_args_is_help=True, help="Look at limits.")
@@ -53,6 +57,7 @@ def run(
 ) -> None:
     """Run the gateway until SIGTERM or SIGINT."""
     from gateway.fix.dictionary import DictionaryError
+    from gateway.limits import missing_limits
     from gateway.ops.log import configure_log
     from gateway.service import Service
     from gateway.settings import ConfigError, load_settings
@@ -60,13 +65,15 @@ def run(
 
     configure_log()
     log = structlog.get_logger()
-    try:
+    with one_line_errors():
         settings = load_settings(config)
+    for who, key in missing_limits(settings):
+        log.warning("blocked until it is set", blocked=who, key=key)
+    try:
         warm_up(settings.config.gateway.capacity)
         service = Service(settings, forget, accept_loss, clear_fault)
     except (ConfigError, DictionaryError, OSError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(CONFIG_FAULT) from None
+        refuse("\n".join(_lines(error, settings)))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
     status = 0
@@ -80,6 +87,15 @@ def run(
         with contextlib.suppress(OSError):
             stream.flush()
     os._exit(status)
+
+
+def _lines(error: Exception, settings: Settings) -> list[str]:
+    """Why the service could not be made of settings, each line with its file: most are told by their key only."""
+    lines = str(error).splitlines()
+    if isinstance(error, OSError) and error.filename:
+        of_state = Path(error.filename).is_relative_to(settings.config.gateway.state_dir)
+        lines = [f"{'gateway.state_dir: ' if of_state else ''}{error.filename}: {error.strerror}"]
+    return [line if line.startswith((str(settings.path), "/")) else f"{settings.path}: {line}" for line in lines]
 
 
 @app.command()
@@ -133,27 +149,31 @@ def resolve(
     ] = None,
     reason: Annotated[str, typer.Option(help="why; goes to the journal with your name")] = "",
 ) -> None:
-    """Say what became of an order in doubt, as its venue told you."""
+    """Say what became of an order in doubt, as its venue told you.
+
+    Exit status 2: what is listed is not proven, or nothing was done.
+    """
     from gateway.console import folded, tables
+    from gateway.ops.attach import NoGateway, attach
     from gateway.ops.control import ControlError, give_command
     from gateway.ops.doubts import orders_in_doubt
-    from gateway.settings import ConfigError, load_settings
-    from gateway.state import map_state
+    from gateway.settings import load_settings
 
-    try:
+    with one_line_errors(NoGateway, ControlError):
         gateway = load_settings(config).config.gateway
-        if order is None:
-            rows = orders_in_doubt(map_state(gateway.state_dir / "state.bin", gateway.capacity))
-            table = folded("order", "venue", "symbol", "side", "quantity", "executed", "")
-            for row in rows:
-                table.add_row(*row)
-            tables().print(table if rows else "no order is in doubt")
+        if order is not None:
+            request = {"command": "resolve", "order": order, "verdict": verdict, "executed": executed, "reason": reason}
+            typer.echo(give_command(gateway.state_dir, request))
             return
-        request = {"command": "resolve", "order": order, "verdict": verdict, "executed": executed, "reason": reason}
-        typer.echo(give_command(gateway.state_dir, request))
-    except (ConfigError, ControlError, OSError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(CONFIG_FAULT) from None
+        attached = attach(gateway)
+        rows = orders_in_doubt(attached.state)
+    unproven = unproven_of(attached)
+    table = folded("order", "venue", "symbol", "side", "quantity", "executed", "")
+    for row in rows:
+        table.add_row(*row)
+    if rows or not unproven:
+        tables().print(table if rows else "no order is in doubt")
+    tell_unproven(unproven)
 
 
 @app.command()

@@ -22,10 +22,12 @@ WIDTH = 220  # of tables that do not go to a terminal
 
 
 def tables() -> Console:
-    """A console for tables, wide where it is no terminal: no figure may be cut in a file or a pipe."""
+    """A console for tables, wide where it is no terminal: no figure may be cut in a file or a pipe. Text is printed as
+    it is: an id such as `X:100:7` has what would be an emoji.
+    """
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH)
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def folded(*columns: str, title: str | None = None) -> Table:

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from gateway.settings import DaySection
+from gateway.config import DaySection
 
 PASSED_S = 10.0  # an end of day must have passed for so long: a clock that jumps is put right by then
 

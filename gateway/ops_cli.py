@@ -12,7 +12,8 @@ import typer
 from gateway.console import one_line_errors, refuse, tables
 
 if TYPE_CHECKING:
-    from gateway.settings import Config
+    from gateway.config import Config
+    from gateway.ops.attach import Attached
 
 NEEDS_A_PERSON, CANNOT_TELL = 1, 2
 SHOWN_ORDERS = 1_000
@@ -25,7 +26,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="for machines: all fiel
 
 @ops_app.command()
 def status(config: ConfigOption, as_json: JsonOption = False) -> None:
-    """Say how a running gateway is. Exit status: 0 all is well, 1 something needs a person, 2 it cannot be told."""
+    """Say how a running gateway is. Exit status: 0 all is well, 1 something needs a person, 2 it cannot be told: none
+    runs, or its core is not about.
+    """
     import time
     from datetime import UTC, datetime
 
@@ -42,7 +45,7 @@ def status(config: ConfigOption, as_json: JsonOption = False) -> None:
         from gateway.ops.show import status_parts
 
         _print(status_parts(view, datetime.now(UTC)))
-    if view.heartbeat_age_ns is None:
+    if not view.live:
         raise typer.Exit(CANNOT_TELL)
     if view.trouble:
         raise typer.Exit(NEEDS_A_PERSON)
@@ -60,27 +63,30 @@ def orders(
     finished: Annotated[bool, typer.Option("--all", help="finished orders of the day too")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List open orders, oldest first."""
+    """List open orders, oldest first. Exit status 2: what is shown is not proven, or nothing can be."""
     import time
 
     from gateway.ops.attach import NoGateway, attach
     from gateway.ops.view_orders import Wanted, find_orders, order_views
 
     with one_line_errors(NoGateway):
-        state = attach(_config(config).gateway).state
+        attached = attach(_config(config).gateway)
+        state = attached.state
         rows = find_orders(state, Wanted(account, strategy, symbol, session, venue, side, finished))
     shown = rows if as_json else rows[-SHOWN_ORDERS:]
     views = list(order_views(state, shown, time.monotonic_ns()))
+    unproven = unproven_of(attached)
     if as_json:
         _print_json(views)
-    elif not views:
+    elif not views and not unproven:
         typer.echo("no such order" if finished else "no open order")
-    else:
+    elif views:
         from gateway.ops.show import order_table
 
         _print([order_table(views)])
         if rows.size > shown.size:
             typer.echo(f"and {rows.size - shown.size:,} older ones: --json has all")
+    tell_unproven(unproven)
 
 
 @ops_app.command()
@@ -91,21 +97,27 @@ def positions(
     ] = "account",
     as_json: JsonOption = False,
 ) -> None:
-    """List positions with what is open, and how much of max_long and max_short they use at worst."""
+    """List positions with what is open, and how much of max_long and max_short they use at worst.
+
+    Exit status 2: what is shown is not proven, or nothing can be.
+    """
     from gateway.ops.attach import NoGateway, attach
     from gateway.ops.view_positions import positions as positions_of
 
     with one_line_errors(NoGateway):
         gateway = _config(config).gateway
-        views = positions_of(attach(gateway).state, scope)
+        attached = attach(gateway)
+        views = positions_of(attached.state, scope)
+    unproven = unproven_of(attached)
     if as_json:
         _print_json(views)
-    elif not views:
+    elif not views and not unproven:
         typer.echo("no position, and none can arise from an open order")
-    else:
+    elif views:
         from gateway.ops.show import position_table
 
         _print([position_table(views), f"market values in {gateway.currency}"])
+    tell_unproven(unproven)
 
 
 @ops_app.command()
@@ -132,6 +144,22 @@ def top(config: ConfigOption) -> None:
         refuse("top: want a terminal; for machines there is `tidegate status --json`")
     with one_line_errors(NoGateway):
         watch(_config(config))
+
+
+def unproven_of(attached: Attached) -> str:
+    """Why what has been read of a gateway proves nothing; empty: it does."""
+    import time
+
+    from gateway.ops.view import not_proven
+
+    return not_proven(attached.state, attached.pulse, time.monotonic_ns())
+
+
+def tell_unproven(why: str) -> None:
+    """End the command with status CANNOT_TELL where what it has shown proves nothing (`why` is not empty)."""
+    if why:
+        typer.echo(f"NOT PROVEN: {why}", err=True)
+        raise typer.Exit(CANNOT_TELL)
 
 
 def _config(path: Path) -> Config:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.console import folded, one_line_errors, refuse, tables
+from gateway.ops_cli import tell_unproven, unproven_of
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
+    from gateway.config import GatewaySection
     from gateway.settings import Settings
 
 REFRESH_S = 0.5
@@ -40,9 +42,12 @@ def push(
     ] = "",
     model: Annotated[int, typer.Option("--model", min=0, help="a number of your own: what computed the value")] = 0,
 ) -> None:
-    """Push a limit, as the publisher of a source. It moves within its floor and what a person set."""
-    from gateway.params.publisher import ParameterPublisher, PublisherError
-    from gateway.settings import load_settings, parse_duration_ns
+    """Push a limit, as the publisher of a source. It moves within its floor and what a person set; where no person has
+    set one there is nothing to tighten, and the push is refused.
+    """
+    from gateway.config import parse_duration_ns
+    from gateway.params.publisher import ParameterPublisher, PublisherError, limit_units
+    from gateway.settings import load_settings
 
     scope_name, name = _scope(scope)
     with one_line_errors(PublisherError, ValueError):
@@ -51,6 +56,7 @@ def push(
         if source not in sections:
             refuse(f"--source: want one of {', '.join(sections) or '(none is configured)'}, got {source}")
         _check_place(settings, scope_name, name, symbol, limit)
+        bounded = _bounded(settings, scope_name, name, symbol, limit, limit_units(limit, value))
         try:
             expires_s = parse_duration_ns(expires) / 1e9 if expires else None
         except ValueError as error:
@@ -59,6 +65,8 @@ def push(
         with ParameterPublisher(section.file) as publisher:
             epoch = publisher.push(limit, value, scope_name, name, symbol, expires_s, model)
     typer.echo(f"pushed as epoch {epoch}")
+    if bounded:
+        typer.echo(bounded)
     if section.max_silence is not None:
         why = "this command does not go on publishing: the gateway will take the source for dead and hold the value"
         typer.echo(f"{source}: has a max_silence, and {why}", err=True)
@@ -66,20 +74,29 @@ def push(
 
 @params_app.command()
 def show(config: ConfigOption) -> None:
-    """Show what publishers push and what is in force, and which of them are heard."""
-    tables().print(_seen(config))
+    """Show what publishers push and what is in force, and which of them are heard. Exit status 2: what is shown is not
+    proven, or nothing can be.
+    """
+    parts, unproven = _seen(config)
+    tables().print(parts)
+    tell_unproven(unproven)
 
 
 @params_app.command()
 def watch(config: ConfigOption) -> None:
     """The same, live, until Ctrl-C."""
+    from rich.console import Group
     from rich.live import Live
 
+    def picture() -> Group:
+        parts, unproven = _seen(config)
+        return Group(f"NOT PROVEN: {unproven}", parts) if unproven else parts
+
     try:
-        with Live(_seen(config), auto_refresh=False) as live:
+        with Live(picture(), console=tables(), auto_refresh=False) as live:
             while True:
                 time.sleep(REFRESH_S)
-                live.update(_seen(config), refresh=True)
+                live.update(picture(), refresh=True)
     except KeyboardInterrupt:
         pass
 
@@ -103,12 +120,31 @@ def release(
     with one_line_errors(ControlError):
         request = {"command": "release", "source": source, "scope": scope_name, "name": name}
         request |= {"symbol": symbol, "limit": limit, "reason": reason}
-        typer.echo(give_command(load_settings(config).config.gateway.state_dir, request))
+        gateway = load_settings(config).config.gateway
+        answer = give_command(gateway.state_dir, request)
+        typer.echo(_given_back(gateway, request) or answer)
+
+
+def _given_back(gateway: GatewaySection, request: dict[str, str]) -> str:
+    """What is in force now that a limit is given back; empty for those who may not look at the gateway."""
+    from gateway.core.layout import NONE
+    from gateway.ops.attach import NoGateway, attach
+    from gateway.params.pushed import in_force_text
+    from gateway.params.store import LIMITS, SCOPES
+
+    try:
+        state = attach(gateway).state
+    except NoGateway:
+        return ""
+    entity = state.entities[SCOPES[request["scope"]], request["name"]]
+    instrument = state.instruments[request["symbol"]] if request["symbol"] else NONE
+    in_force = in_force_text(state, entity, instrument, LIMITS[request["limit"]][0])
+    return f"{request['limit']} is given back; in force: {in_force}"
 
 
 def _scope(text: str) -> tuple[str, str]:
     """Name of the scope, and of the entity, of `firm` or `strategy=MOMO`."""
-    from gateway.switches import SCOPE_NAMES, parse_scope
+    from gateway.switch_format import SCOPE_NAMES, parse_scope
 
     try:
         number, name = parse_scope(text)
@@ -134,24 +170,54 @@ def _check_place(settings: Settings, scope: str, name: str, symbol: str, limit: 
         refuse(f"--scope: {fault}")
 
 
-def _seen(config: Path) -> Group:
-    """Tables of the pushed limits and the sources of the gateway that runs."""
+def _bounded(settings: Settings, scope: str, name: str, symbol: str, limit: str, units: int) -> str:
+    """What will be in force of a push (`units` of the limit) that its floor or a person's limit bounds, else empty.
+    Ends the command where no person has set a limit: the gateway would not take the push.
+    """
+    from gateway.core.layout import UNLIMITED, UNSET
+    from gateway.limits import limit_set
+    from gateway.params.pushed import floor_of, limit_text
+    from gateway.params.store import LIMITS, SCOPES
+
+    file, percent = settings.config.limits.name, settings.config.parameters.floor
+    number = LIMITS[limit][0]
+    ceiling = limit_set(settings, (SCOPES[scope], name), symbol, number)
+    if ceiling in (UNSET, UNLIMITED):
+        what = "has no limit" if ceiling == UNSET else "has it unlimited"
+        key = ".".join(filter(None, (scope, name, limit)))
+        where = f"{scope} {name}".strip() + (f" in {symbol}" if symbol else "")
+        refuse(f"--limit: {limit} of {where}: {file} {what} there, a push has nothing to tighten: set {key} first")
+    floor, most = floor_of(ceiling, percent), limit_text(number, ceiling)
+    if units < floor:
+        return f"will be in force: {limit_text(number, floor)}, the floor ({percent}% of {most} in {file})"
+    return f"will be in force: {most} as {file} has it, a push only tightens" if units > ceiling else ""
+
+
+def _seen(config: Path) -> tuple[Group, str]:
+    """Tables of the pushed limits and the sources of the gateway that runs, and why they prove nothing."""
     from rich.console import Group
 
     from gateway.ops.attach import NoGateway, attach
-    from gateway.params.pushed import PUSHED_COLUMNS, SOURCE_COLUMNS, publishers, pushed_limits
+    from gateway.params import pushed
     from gateway.settings import load_settings
 
     with one_line_errors(NoGateway):
-        state = attach(load_settings(config).config.gateway).state
-    now_ns = time.monotonic_ns() + int(state.record.time_base_ns)
+        settings = load_settings(config).config
+        attached = attach(settings.gateway)
+    state, monotonic_ns = attached.state, time.monotonic_ns()
+    now_ns = monotonic_ns + int(state.record.time_base_ns)
+    limits = pushed.pushed_limits(state, now_ns)
+    limits += pushed.not_taken_rows(pushed.not_taken(state, settings.parameters.sources, monotonic_ns), monotonic_ns)
+    sources = pushed.publishers(state, now_ns, [source.id for source in settings.quotes])
+    unproven = unproven_of(attached)
     parts: list[Table | str] = []
     for columns, rows, none in (
-        (PUSHED_COLUMNS, pushed_limits(state, now_ns), "no limit is pushed"),
-        (SOURCE_COLUMNS, publishers(state, now_ns), "no source is configured"),
+        (pushed.PUSHED_COLUMNS, limits, "no limit is pushed"),
+        (pushed.SOURCE_COLUMNS, sources, "no source is configured"),
     ):
         table = folded(*columns)
         for row in rows:
             table.add_row(*row)
-        parts.append(table if rows else none)
-    return Group(*parts)
+        if rows or not unproven:
+            parts.append(table if rows else none)
+    return Group(*parts), unproven

@@ -19,7 +19,9 @@ from gateway.core import layout as a
 from gateway.core.driver import Event, Output, clock_event
 from gateway.core.layout import NONE
 from gateway.day import TradingDay
+from gateway.decision_log import DecisionLog
 from gateway.engine.inbox import Inbox
+from gateway.engine.peers import require_ports
 from gateway.engine.quickfix import QuickFixEngine
 from gateway.engine.store import sync_store
 from gateway.journal.read import JournalError
@@ -29,7 +31,6 @@ from gateway.journal.snapshot import save
 from gateway.journal.writer import Journal, JournalingDriver
 from gateway.observe import Observed
 from gateway.ops.control import Command, ControlSocket
-from gateway.ops.decisions import DecisionLog
 from gateway.ops.doubts import resolve_event
 from gateway.ops.orders import cancel_event
 from gateway.params.pushed import release_event
@@ -103,6 +104,7 @@ class Service:
         self.folder = gateway.state_dir
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = lock(self.folder)
+        require_ports(settings.config.sessions)
         open_to_group(self.folder, settings.config.control.group)
         with follower_gone(self.folder / "journal"):
             forgotten = forget is not None and put_aside(self.folder, forget)
@@ -139,7 +141,7 @@ class Service:
         self._started_s = time.monotonic()
         self._tell_down_s = self._started_s + TELL_DOWN_S
         self._day = TradingDay(settings.config.day)
-        self._start(recovered, clear_fault or 0, fresh)
+        self._start(recovered, clear_fault or 0, fresh, forgotten)
 
     def stop(self) -> None:
         """Ask `run` to end; any thread and any signal handler may call it."""
@@ -199,15 +201,15 @@ class Service:
         of_metrics = {"--config": self.settings.path.absolute(), "--parent": os.getpid()}
         return follower, Companion("metrics", "gateway.ops.metrics", of_metrics)
 
-    def _start(self, recovered: Recovered, clear_fault: int, fresh: bool) -> None:
+    def _start(self, recovered: Recovered, clear_fault: int, fresh: bool, forgotten: bool) -> None:
         """Journal the settings and how this run begins."""
         s = self.state.record
         boot = boot_hash()
         ended = a.STOPPED
         if recovered.replayer.state is not None and s.ended == 0:
             ended = a.CRASHED if s.boot == boot else a.REBOOTED
-        if recovered.lost or recovered.rebooted or not recovered.unsent_known:
-            ended = a.REBOOTED
+        if forgotten or recovered.lost or recovered.rebooted or not recovered.unsent_known:
+            ended = a.REBOOTED  # venues may have more of ours than is known here
         self._ended = ended
         # After a power cut the engine's files may lack what had been handed to it.
         outputs = late_outputs(recovered) if ended == a.REBOOTED else recovered.unsent
@@ -222,6 +224,8 @@ class Service:
         last_wall_ns = int(s.now_ns) + int(s.wall_offset_ns)
         self._wall_offset_ns = wall_ns - now_ns
         self._journal.append_settings(self.settings.to_json(), now_ns)
+        if clear_fault and int(s.fault) != clear_fault:
+            log.error("--clear-fault is about another word, nothing is cleared", named=clear_fault, fault=int(s.fault))
         values = (
             self.run_number,
             ended,
@@ -326,9 +330,13 @@ class Service:
             log.warning("command refused", user=item.user, why=str(error))
             item.reply(False, str(error))
             return
-        # What goes wrong from here on ends the process, as with any other event.
+        # What goes wrong from here on ends the process, as with any other event. No look comes before these events: a
+        # switch that was set while a person released it would be applied first, and then be released with the other.
         for event in events:
-            self._apply(event)
+            self._apply_now(event, self._now_ns())
+        self._look_about([])
+        if not self._journal.syncs_before_send:
+            self._send_waiting()
         item.reply(True, text)
 
     def _command(self, request: dict[str, Any], user: str) -> tuple[str, list[Event]]:
@@ -344,7 +352,7 @@ class Service:
             text = f"order {request['order']} is being canceled"
         elif name == "release":
             event = release_event(self.state, request, user)
-            text = f"{request['limit']} is given back, what a person set is in force"
+            text = f"{request['limit']} is given back"
         else:
             raise ConfigError(f"no such command: {name}")
         facts = {key: str(request[key]) for key in COMMAND_FACTS if request.get(key) is not None}
@@ -575,7 +583,7 @@ class Service:
 
     def _save_snapshot(self) -> None:
         """Leave the state behind a clean stop: the next start, perhaps of another release, has nothing to replay."""
-        if self._failed or self._journal.trouble:
+        if self._failed or self._journal.sync_failed:
             return
         replayer = Replayer(self.state, self.settings, self._journal.committed + 1)  # and the SEAL
         try:

@@ -126,6 +126,8 @@ def recover_folder(folder: Path, forgotten: bool, accept_loss: int | None) -> Re
             "What was sent and filled there is not known: restore it, or reconcile with the venues and start with "
             f"--accept-loss {last}"
         )
+    if accept_loss is not None and not recovered.lost:
+        log.error("--accept-loss is given, but no part of the journal is lost", named=accept_loss, last=last)
     if state is None:
         log.warning("there is no journal, begins from the positions file", folder=str(folder.resolve()))
     return recovered

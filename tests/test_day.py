@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.config import DaySection
 from gateway.day import next_day_end
-from gateway.settings import DaySection
 
 
 def section(zone: str, end: str) -> DaySection:

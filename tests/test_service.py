@@ -253,6 +253,23 @@ def test_a_session_of_which_nothing_is_known_goes_on_where_quickfix_is(tmp_path:
     assert again["expected"] == facts["expected"]
 
 
+def test_a_clean_stop_leaves_its_state_for_the_next_start(tmp_path: Path) -> None:
+    """Also for that of a newer release, which could not replay this one's events."""
+    in_process(ran_for_days, tmp_path)
+    [left] = (tmp_path / "var" / "journal").glob("snapshot-*.zst")
+    facts = in_process(next_run, tmp_path)
+    [recovered] = lines(facts, "recovered")
+    assert recovered["last_run"] == "stopped" and recovered["events"] == 0, left
+
+
+def test_a_loss_that_there_is_not_is_told_where_it_is_accepted(tmp_path: Path) -> None:
+    in_process(ran_for_days, tmp_path)
+    told = "--accept-loss is given, but no part of the journal is lost"
+    [line] = lines(in_process(next_run, tmp_path, accept_loss=1), told)
+    assert line["named"] == 1
+    assert lines(in_process(next_run, tmp_path), told) == []
+
+
 def ran_for_days(folder: Path) -> None:
     run = Run(folder)
     run.begin(*BOTH)

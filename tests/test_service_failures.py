@@ -17,6 +17,7 @@ from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.journal.writer import _Segment
 from gateway.ops.control import SOCKET_NAME, ControlError, give_command
+from gateway.switches import set_switch
 from tests.support.journal import wait_for
 from tests.support.service import (
     BOTH,
@@ -224,12 +225,42 @@ def commanded(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         event = run.service._inbox.get(0.01)
         if event is not None:
             run.service._take(event)
-    with pytest.raises(ControlError, match="is not an order in doubt"):
+    with pytest.raises(ControlError, match="is not an open order"):
         refused_by_the_socket(run, folder, resolve)
     run.service._command = fails_on_purpose
     with pytest.raises(ControlError, match="broken on purpose"):
         refused_by_the_socket(run, folder, resolve)
     return answers, run.facts()
+
+
+def test_a_kill_that_comes_while_people_rearm_stands(tmp_path: Path) -> None:
+    killed, children = in_process(kills_amid_a_rearm, tmp_path)
+    assert killed == 1 and children == 0
+
+
+def kills_amid_a_rearm(folder: Path) -> tuple[int, int]:
+    """Another officer sets the switch again between its release in the file and the event of that."""
+    run = Run(folder)
+    run.begin(*BOTH)
+    set_switch(folder / "var", a.ACCOUNT, "ACC1", "ann", "runaway")
+    run.take(Event(a.TICK, 0))
+    rearm = run.service._observed.switches.rearm
+
+    def rearm_slowly(*arguments: Any) -> tuple[str, list[Event]]:
+        answer = rearm(*arguments)
+        set_switch(folder / "var", a.ACCOUNT, "ACC1", "bob", "still running")
+        return answer
+
+    run.service._observed.switches.rearm = rearm_slowly
+    request = {"command": "rearm", "scope": "account", "name": "ACC1", "reason": "looked into"}
+    thread = threading.Thread(target=give_command, args=(folder / "var", request), daemon=True)
+    thread.start()
+    while (event := run.service._inbox.get(10)) is None:
+        pass
+    run.service._take(event)
+    run.take(run.order("A"))
+    row = run.service.state.entities[a.ACCOUNT, "ACC1"]
+    return int(run.record.entities[row].killed), len(stored(folder, "XNAS", "D"))
 
 
 def fails_on_purpose(*_: object) -> str:

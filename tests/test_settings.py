@@ -13,12 +13,14 @@ import pytest
 
 from gateway.core import layout as a
 from gateway.journal.writer import NO_SYNC, SYNC_BEFORE_SEND
+from gateway.limits import missing_limits
 from gateway.settings import ConfigError, load_settings, restore_settings
 from gateway.state import build_state
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
 
 E8 = 10**8
 SECOND_NS = 10**9
+IN_EURO = "symbol,tick,multiplier,currency\nAAPL,0.01,1,USD\nFESX,1,10,EUR\n"
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -131,6 +133,12 @@ DROP = object()
         ("journal.keep", "a week", "journal.keep", "want a duration"),
         ("journal.keep", "999999999d", "journal.keep", "want a duration"),
         ("journal.snapshot_every", 0, "journal.snapshot_every", "greater than or equal to 1"),
+        ("rates", {"EURO": {"rate": 1.1, "date": "2026-07-10"}}, "rates.EURO", "no instrument is in this currency"),
+        ("sessions.1.accounts", ["ACC1"], "sessions.1.accounts", "is not for an initiator"),
+        ("sessions.1.defaults", {}, "sessions.1.defaults", "is not for an initiator"),
+        ("sessions.1.max_poss_dup_age", "10s", "sessions.1.max_poss_dup_age", "is not for an initiator"),
+        ("sessions.0.order_status", True, "sessions.0.order_status", "is not for an acceptor"),
+        ("sessions.0.reconnect", 5, "sessions.0.reconnect", "is not for an acceptor"),
         ("day", {"end": "17:30"}, "day.zone", "is missing"),
         ("day", {"zone": "UTC"}, "day.end", "is missing"),
         ("day", {"zone": "America/Nowhere", "end": "17:30"}, "day.zone", "want an IANA time zone"),
@@ -406,9 +414,49 @@ def test_durations(tmp_path: Path, text: str, ns: int) -> None:
 
 
 def test_rate_date_without_quotes(tmp_path: Path) -> None:
-    path = write_config(tmp_path, BASE, LIMITS, INSTRUMENTS)
+    path = write_config(tmp_path, BASE, LIMITS, IN_EURO)
     path.write_text(path.read_text() + "rates:\n  EUR: {rate: 1.1, date: 2026-07-10}\n")
-    assert str(load_settings(path).config.rates["EUR"].date) == "2026-07-10"
+    settings = load_settings(path)
+    assert str(settings.config.rates["EUR"].date) == "2026-07-10"
+    assert missing_limits(settings) == []
+
+
+def test_an_instrument_whose_currency_has_no_rate_is_blocked(tmp_path: Path) -> None:
+    settings = load_settings(write_config(tmp_path, BASE, LIMITS, IN_EURO))
+    assert missing_limits(settings) == [("instrument FESX", "rates.EUR")]
+
+
+def test_settings_that_a_gateway_has_run_with_are_read_back_whatever_is_idle_in_them(tmp_path: Path) -> None:
+    settings = load_settings(write_config(tmp_path, BASE, LIMITS, INSTRUMENTS))
+    rates = "rates:\n  EUR: {rate: 1.1, date: 2026-07-10}\n"
+    settings.sources[str(settings.path)] += rates
+    assert list(restore_settings(settings.to_json()).config.rates) == ["EUR"]
+
+
+def test_a_fault_between_keys_does_not_show_all_of_their_section(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    between = faults(tmp_path, config=put("routing.default", "XLON"))
+    assert between == [f"{path}: routing.default: want the id of an initiator session, got XLON"]
+    of_session = faults(tmp_path, config=put("sessions.0.defaults", {"account": "ACC9"}))
+    assert of_session == [f"{path}: sessions.0: default account ACC9 is not in the session's list"]
+
+
+def test_a_key_that_is_given_twice_is_told_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("log: {}\nlimits: a\nlimits: b\n")
+    with pytest.raises(ConfigError) as error:
+        load_settings(path)
+    assert str(error.value) == f"{path}: is not YAML: key 'limits' is given twice at line 3, column 1"
+
+
+def test_paths_are_told_as_people_look_for_them(tmp_path: Path) -> None:
+    """Of a folder that is a link, what is beside it is beside what it leads to."""
+    (tmp_path / "elsewhere" / "config").mkdir(parents=True)
+    (tmp_path / "config").symlink_to("elsewhere/config")
+    config = BASE | {"gateway": {**BASE["gateway"], "state_dir": "../var"}}
+    write_config(tmp_path / "config", config, LIMITS, INSTRUMENTS)
+    settings = load_settings(tmp_path / "config" / "gateway.yaml")
+    assert settings.config.gateway.state_dir == tmp_path / "elsewhere" / "var"
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class Controls:
         self.calibrator.tell("die")
         script.wait(lambda: s.sources[0].up == 0, "the silence of the calibrator")
         self._wait_state(a.HELD, "the hold")
-        self.alerts["pushed limits are held, their publisher is silent"] += 1
+        self.alerts["publisher is silent, its limits are held and its prices grow old"] += 1
         self.held = int((s.parameters[: int(s.parameter_count)]["state"] == a.HELD).sum())
         self._refused()
         script.pause(1.5)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gateway.config import SessionSection
 from gateway.core import layout as a
 from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE
@@ -16,7 +17,6 @@ from gateway.journal import format as f
 from gateway.journal.history import History, Part, Watch, unwatched
 from gateway.journal.names import Names, fields_of
 from gateway.journal.read import JournalError
-from gateway.settings import SessionSection
 from gateway.state import State
 
 CHILD_ID, ORDER_ID = re.compile(r"C\d+-\d+"), re.compile(r"O\d+-\d+")

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import shipped
+from gateway.config import SessionSection
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.driver import Event, Output
@@ -21,7 +22,6 @@ from gateway.journal.compare import Difference
 from gateway.journal.explain import Explanation, Found, OrderHistory, worst_after
 from gateway.journal.history import Moment, wall_text
 from gateway.journal.names import DOUBTS, FAULTS, ORDER_TYPES, SIDES, Names
-from gateway.settings import SessionSection
 from gateway.state import State
 
 E4 = 10_000

@@ -19,13 +19,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from gateway import __version__
 from gateway.journal.chain import Link
 from gateway.journal.history import History, Watch, unwatched
 from gateway.journal.walk import Change, Step, Walk
-from gateway.ops.period import Period
+from gateway.ops.period import ALWAYS_NS, Period
 from gateway.ops.tables import SCHEMAS, TIME, Row, change_rows, control_rows, decision_row, execution_rows
 
 MANIFEST = "manifest.json"
@@ -103,11 +103,21 @@ class Manifest(Part):
     tables: dict[str, ExportedTable]
     previous: str
     digest: str = ""
+    _bounds_ns: tuple[int, int] = PrivateAttr(ALWAYS_NS)
+
+    def period_utc(self) -> str:
+        """In words and in UTC what an export that has just been made is of; empty: all of the journal."""
+        bounds = zip(("from", "to"), self._bounds_ns, ALWAYS_NS, strict=True)
+        return " ".join(f"{word} {_utc(ns)}" for word, ns, always in bounds if ns != always)
 
     def own_digest(self) -> str:
         """SHA-256 in hex of all but `digest`, as compact JSON with sorted keys."""
         rest = self.model_dump(mode="json", exclude={"digest"})
         return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _utc(wall_ns: int) -> str:
+    return datetime.fromtimestamp(wall_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -123,20 +133,22 @@ def read_manifest(path: Path) -> Manifest:
 
 
 class Collector:
-    """Gathers the rows of a period while a history goes by. `rows`: by table, until somebody takes them out."""
+    """Gathers the rows of a period while a history goes by. `rows`: by table, until somebody takes them out;
+    `bounds_ns`: the period by the settings of the time.
+    """
 
     def __init__(self, period: Period) -> None:
         """Collect what lies in the period."""
         self.period = period
         self.rows: dict[str, list[Row]] = {name: [] for name in SCHEMAS}
-        self._bounds = (0, 0)
+        self.bounds_ns = (0, 0)
         self._in_force: Change | None = None  # the settings of before the period, not written yet
 
     def take(self, walk: Walk, item: Step | Change) -> bool:
         """Add the rows of one step; says whether it lies in the period."""
         if isinstance(item, Change):
-            self._bounds = self.period.bounds_ns(item.settings)
-        start, end = self._bounds
+            self.bounds_ns = self.period.bounds_ns(item.settings)
+        start, end = self.bounds_ns
         if item.wall_ns < start and isinstance(item, Change):
             self._in_force = Change(item.sequence, item.wall_ns, None, item.settings)
         if not start <= item.wall_ns < end:
@@ -239,8 +251,10 @@ def export(journal: Path, folder: Path, period: Period, watch: Watch = unwatched
     temporary = {name: table_path(folder, name, number).with_suffix(".tmp") for name in SCHEMAS}
     try:
         writers = {name: TableWriter(name, path) for name, path in temporary.items()}
-        segments = _write_tables(walk, Collector(period), writers)
+        collector = Collector(period)
+        segments = _write_tables(walk, collector, writers)
         manifest = _manifest(walk, segments, period, number, before)
+        manifest._bounds_ns = collector.bounds_ns
         for name, writer in writers.items():
             path = temporary[name].replace(table_path(folder, name, number))
             manifest.tables[name] = _table_entry(writer, path)

@@ -15,6 +15,7 @@ import queue
 import shutil
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,10 +25,13 @@ from typing import Any
 
 import structlog
 
+from gateway.shared_memory import owner
+
 log = structlog.get_logger()
 MAX_COMMAND_BYTES = 4096
 IO_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0
+HANGING_NS = 1_000_000_000  # a core that was not about for longer
 SOCKET_NAME = "control"
 
 
@@ -167,16 +171,37 @@ def _user_of(connection: socket.socket) -> str:
         return f"uid {uid}"
 
 
+def _silence(folder: Path) -> str:
+    """Why a gateway would not answer a command now; empty where its core is about, or its pulse tells us nothing."""
+    try:
+        owner(folder / "pulse")
+        with open(folder / "pulse", "rb") as pulse:
+            heartbeat_ns = int.from_bytes(pulse.read(8), sys.byteorder)  # its first word, see gateway.pulse
+    except (OSError, ValueError):
+        return ""
+    age_ns = time.monotonic_ns() - heartbeat_ns
+    if heartbeat_ns == 0 or age_ns <= HANGING_NS:
+        return ""
+    return f"the gateway does not answer, its core has not been about for {age_ns / 1e9:.1f} s: nothing is done"
+
+
 def give_command(folder: Path, request: dict[str, Any]) -> str:
     """Give a command to the gateway of a state folder; returns its answer. Raises ControlError."""
+    silence = _silence(folder)
+    if silence:
+        raise ControlError(silence)
     try:
         with _short_path(folder) as address, socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2 * ANSWER_TIMEOUT_S + 2 * IO_TIMEOUT_S)
             connection.connect(address)
             connection.sendall(json.dumps(request).encode() + b"\n")
             answer = json.loads(connection.makefile("rb").readline())
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise ControlError(f"no gateway runs on {folder}") from None
+    except PermissionError:
+        raise ControlError(f"{folder}: only the gateway's user, root and the people of `control.group` may") from None
     except (OSError, ValueError) as error:
-        raise ControlError(f"{folder}: no gateway answers there: {error}") from None
+        raise ControlError(f"{folder}: the gateway does not answer: {error}") from None
     if not answer["ok"]:
         raise ControlError(answer["text"])
     return str(answer["text"])

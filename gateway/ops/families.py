@@ -42,13 +42,24 @@ Rows = Iterable[tuple[tuple[str, ...], float]]
 class Families:
     """Collects the families of one scrape, for a CollectorRegistry."""
 
-    def __init__(self, state: State, names: Names, pulse: Any, health: dict[str, float], kinds: list[str]) -> None:
-        """`health` has gauges by name, of the gateway as a whole; `kinds` says what each source is, by row."""
+    def __init__(
+        self,
+        state: State,
+        names: Names,
+        pulse: Any,
+        health: dict[str, float],
+        kinds: list[str],
+        in_advance: Iterable[tuple[int, str]] = (),
+    ) -> None:
+        """`health` has gauges by name, of the gateway as a whole; `kinds` says what each source is, by row;
+        `in_advance` has the kill switches (scope, name) of names that the gateway does not know.
+        """
         self._s = state.record
         self._names = names
         self._pulse = pulse
         self._health = health
         self._kinds = kinds
+        self._in_advance = in_advance
         self._left_out: dict[str, int] = {}
 
     def describe(self) -> list[Metric]:
@@ -121,6 +132,8 @@ class Families:
         yield self._place(0), float(killed[0])
         for row in self._largest("switch_set", killed):
             yield self._place(row), 1.0
+        for scope, name in self._in_advance:
+            yield (a.SCOPE_NAMES[scope], name), 1.0
 
     def _of_flow(self) -> Iterator[Metric]:
         s = self._s
@@ -249,7 +262,11 @@ class Families:
         )
         yield self._counter(
             *("source_pushes_total", "What the publisher has pushed.", ("source",)),
-            [((name,), float(x["pushes"])) for name, x in named],
+            [
+                ((name,), float(x["pushes"]))
+                for (name, x), kind in zip(named, self._kinds, strict=False)
+                if kind != "quotes"
+            ],
         )
         yield self._word("parameter_epoch", "Epoch of the last pushed limit that was applied.", "parameter_epoch")
         yield self._word("parameter_model", "Model that it came from.", "parameter_model")

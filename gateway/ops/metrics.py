@@ -24,13 +24,16 @@ import numpy as np
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from gateway.config import GatewaySection
 from gateway.core import layout as a
 from gateway.journal.names import FAULTS, Names
 from gateway.ops.attach import Attached, NoGateway, attach
 from gateway.ops.families import Families
 from gateway.ops.log import configure_log
-from gateway.settings import ConfigError, GatewaySection, Settings, load_settings
+from gateway.settings import ConfigError, Settings, load_settings
 from gateway.state import State
+from gateway.switch_format import SwitchFault
+from gateway.switches import read_switches
 
 POLL_S = 0.2
 BIND_WAIT_S = 5.0  # the process of the gateway before ours may have the address for a moment
@@ -197,8 +200,17 @@ class Server(ThreadingHTTPServer):
             "ready": float(not not_ready(running, self._settings)),
         }
         registry = CollectorRegistry()
-        registry.register(Families(running.state, running.names, running.pulse, health, self._sources))
+        in_advance = self._killed_in_advance(running.state)
+        registry.register(Families(running.state, running.names, running.pulse, health, self._sources, in_advance))
         return 200, generate_latest(registry)
+
+    def _killed_in_advance(self, state: State) -> list[tuple[int, str]]:
+        """Kill switches of names that the gateway does not know; none where they cannot be read: the firm is killed."""
+        try:
+            switches = read_switches(self._settings.config.gateway.state_dir)
+        except SwitchFault:
+            return []
+        return [switch.key for switch in switches if switch.key not in state.entities]
 
     def _live(self, running: Running) -> tuple[int, bytes]:
         return _verdict("live", running.not_live())

@@ -113,12 +113,13 @@ def status_parts(status: Status, now: datetime) -> Iterator[RenderableType]:
     if status.switches:
         made = table("scope", "set since (UTC)", title="\nkill switches")
         for switch in status.switches:
-            made.add_row(switch.where, time_text(switch.since))
+            made.add_row(switch.where + ("" if switch.known else " (not known)"), time_text(switch.since))
         yield made
     if status.sources:
         made = table("source", "state", "since (UTC)", "pushes", right=("pushes",), title="\nsources")
         for source in status.sources:
-            made.add_row(source.name, source_state(source), time_text(source.since), f"{source.pushes:,}")
+            pushes = "" if source.pushes is None else f"{source.pushes:,}"
+            made.add_row(source.name, source_state(source), time_text(source.since), pushes)
         yield made
     if status.pushed_limits:
         yield _limit_table(status.pushed_limits)

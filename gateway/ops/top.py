@@ -23,13 +23,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway.config import Config
 from gateway.core.catalogue import CHECKS
 from gateway.ops import show
 from gateway.ops.attach import Attached, NoGateway, attach
 from gateway.ops.view import Latency, PushedLimit, Status, latency, plain, status
 from gateway.ops.view_orders import OrderView, Wanted, find_orders, order_views
 from gateway.ops.view_positions import PositionView, positions
-from gateway.settings import Config, ConfigError
+from gateway.settings import ConfigError
 from gateway.state import State
 
 REFRESH_S = 0.5
@@ -266,7 +267,8 @@ def _share(x: PushedLimit) -> Decimal:
 
 def _switches(frame: Frame, rows: int) -> Panel:
     made = _table("name", "", "since", right=("since",), cut=("name",))
-    lines = [(x.where, Text("killed", "bold red"), x.since) for x in frame.status.switches]
+    marks = {True: "killed", False: "not known"}
+    lines = [(x.where, Text(marks[x.known], "bold red"), x.since) for x in frame.status.switches]
     sources = sorted(frame.status.sources, key=lambda source: source.up)
     for where, state, since in [*lines, *((x.name, show.source_state(x), x.since) for x in sources)][:rows]:
         age = "" if since is None else show.span(max((frame.now - since).total_seconds(), 0))

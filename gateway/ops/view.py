@@ -11,18 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gateway.config import Config
 from gateway.core import layout as a
 from gateway.core.catalogue import CHECKS, LIMITS
 from gateway.core.sweep import MAX_CANCEL_TRIES
 from gateway.journal.names import FAULTS, Names
-from gateway.params.pushed import source_names
+from gateway.params.pushed import not_taken, pushed_rows, source_names
 from gateway.pulse import LATENCY_BOUNDS_NS
-from gateway.settings import Config
 from gateway.state import State
+from gateway.switch_format import SwitchFault, scope_text
+from gateway.switches import read_switches
 
 STALE_NS = 1_000_000_000  # the core writes its heartbeat ten times as often
 VERSIONS = {a.VERSION_42: "FIX.4.2", a.VERSION_44: "FIX.4.4"}
@@ -53,10 +56,11 @@ class SessionView:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A kill switch that is set."""
+    """A kill switch that is set; not `known`: in advance, of a name that the gateway does not have."""
 
     where: str
     since: datetime
+    known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Source:
     up: bool
     by_hand: bool
     since: datetime | None
-    pushes: int
+    pushes: int | None  # None: it publishes quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,17 @@ class PushedLimit:
     model: int
     pushed_at: datetime
     expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotTakenLimit:
+    """A limit that a process has pushed and the gateway does not have, mostly because no person has set one there."""
+
+    key: str
+    where: str
+    unit: str
+    source: str
+    pushed: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +144,10 @@ class Status:
     latency: Latency
     sessions: list[SessionView]
     switches: list[Switch]
+    switch_fault: str  # why the file of the switches cannot be read; empty: it can
     sources: list[Source]
     pushed_limits: list[PushedLimit]
+    not_taken: list[NotTakenLimit]
     refusals: dict[str, int]  # by check, the most first
     trouble: list[str]
 
@@ -187,13 +204,6 @@ def name_at(names: Sequence[str], row: int) -> str | None:
     return names[row] if 0 <= row < len(names) else None
 
 
-def _place(names: Names, entity: int, instrument: int = a.NONE) -> str:
-    """Where a limit or a switch stands; a row that the state does not have is `?`."""
-    if not 0 <= entity < len(names.entities) or instrument >= len(names.instruments):
-        return "?"
-    return names.place(entity, int(instrument >= 0), instrument) or "?"
-
-
 def limit_value(limit: int, value: int) -> Decimal:
     """The value of a limit, exactly; infinite when it is unlimited."""
     return UNLIMITED if value >= a.UNLIMITED else exact(value, KINDS[LIMITS[limit].kind][0])
@@ -218,16 +228,18 @@ def status(state: State, pulse: np.record | None, config: Config, since_ns: int,
     s, clock = state.record, Clock(state, monotonic_ns)
     fault = int(s.fault)
     counts = np.zeros(1, np.int64) if pulse is None else np.array(pulse.latency_count)
-    heartbeat_ns = 0 if pulse is None else int(pulse.heartbeat_ns)
     fired = {check.name: int(count) for check, count in zip(CHECKS, s.check_fired.tolist(), strict=False) if count}
+    switches, switch_fault = _switches(state, clock, config.gateway.state_dir)
     parts: dict[str, Any] = {
-        "heartbeat_age_ns": max(monotonic_ns - heartbeat_ns, 0) if heartbeat_ns else None,
-        "faults": [text for bit, text in FAULTS.items() if fault & bit],
+        "heartbeat_age_ns": _heartbeat_age_ns(pulse, monotonic_ns),
+        "faults": _faults(fault),
         "journal_blocked": bool(s.journal_blocked),
         "sessions": _sessions(state, clock),
-        "switches": _switches(state, clock),
+        "switches": switches,
+        "switch_fault": switch_fault,
         "sources": _sources(state, clock, config),
-        "pushed_limits": _pushed_limits(state, clock, config),
+        "pushed_limits": _pushed_limits(state, clock),
+        "not_taken": _not_taken(state, config, monotonic_ns),
         "never_canceled": _never_canceled(state),
     }
     return Status(
@@ -252,19 +264,53 @@ def status(state: State, pulse: np.record | None, config: Config, since_ns: int,
     )
 
 
+def not_proven(state: State, pulse: np.record | None, monotonic_ns: int) -> str:
+    """Why what the state shows proves nothing; empty: it does. To be asked after it has been read."""
+    s = state.record
+    age_ns, fault = _heartbeat_age_ns(pulse, monotonic_ns), int(s.fault)
+    venues = [name for name, own in zip(Names(state).sessions, s.sessions, strict=False) if own.recovering]
+    if age_ns is None or age_ns > STALE_NS:
+        return _silence(age_ns)
+    if fault:
+        return f"the gateway has fault {fault}, there may be more than it counts: {_fault_text(fault)}"
+    return f"{', '.join(venues)} has not yet told what was missed" if venues else ""
+
+
+def _heartbeat_age_ns(pulse: np.record | None, monotonic_ns: int) -> int | None:
+    """Time since the core was last about, None where nothing tells it."""
+    heartbeat_ns = 0 if pulse is None else int(pulse.heartbeat_ns)
+    return max(monotonic_ns - heartbeat_ns, 0) if heartbeat_ns else None
+
+
+def _silence(age_ns: int | None) -> str:
+    if age_ns is None:
+        return "the gateway shows no heartbeat"
+    return f"the core has not been about for {age_ns / 1e9:.1f} s"
+
+
+def _fault_text(fault: int) -> str:
+    return "; ".join(_faults(fault)) or "of an unknown kind"
+
+
+def _faults(fault: int) -> list[str]:
+    return [text for bit, text in FAULTS.items() if fault & bit]
+
+
 def _trouble(fault: int, parts: dict[str, Any]) -> list[str]:
     """One line for each thing that needs a person, the worst first."""
     age_ns = parts["heartbeat_age_ns"]
     lines = []
-    if age_ns is None:
-        lines.append("the gateway shows no heartbeat")
-    elif age_ns > STALE_NS:
-        lines.append(f"the core has not been about for {age_ns / 1e9:.1f} s: nothing that is shown is proven")
+    if age_ns is None or age_ns > STALE_NS:
+        lines.append(f"{_silence(age_ns)}: nothing that is shown is proven")
     if fault:
-        lines.append(f"fault {fault}, every order is blocked: {'; '.join(parts['faults']) or 'of an unknown kind'}")
+        lines.append(f"fault {fault}, every order is blocked: {_fault_text(fault)}")
     if parts["journal_blocked"]:
         lines.append("the journal takes no orders")
-    lines += [f"kill switch set: {switch.where}" for switch in parts["switches"]]
+    if parts["switch_fault"]:
+        lines.append(f"the kill switches cannot be read: {parts['switch_fault']}")
+    for switch in parts["switches"]:
+        unknown = "" if switch.known else ", which the gateway does not know: set in advance"
+        lines.append(f"kill switch set: {switch.where}{unknown}")
     for session in parts["sessions"]:
         if not session.up:
             lines.append(f"session {session.name} is down")
@@ -276,6 +322,7 @@ def _trouble(fault: int, parts: dict[str, Any]) -> list[str]:
         lines.append(f"{parts['never_canceled']} orders are open though the gateway has asked often to cancel them")
     lines += [f"source {x.name} is silent" for x in parts["sources"] if not x.up and not x.by_hand]
     lines += [f"held, not as pushed: {x.key} of {x.where} by {x.source}" for x in parts["pushed_limits"] if x.held]
+    lines += [f"not taken: {x.key} {plain(x.pushed)}{x.unit} of {x.where} by {x.source}" for x in parts["not_taken"]]
     return lines
 
 
@@ -303,11 +350,22 @@ def _sessions(state: State, clock: Clock) -> list[SessionView]:
     return views
 
 
-def _switches(state: State, clock: Clock) -> list[Switch]:
+def _switches(state: State, clock: Clock, folder: Path) -> tuple[list[Switch], str]:
+    """What is killed by the state, then what its switch file alone has; and why that cannot be read."""
     entities = state.record["entities"][: len(state.entities)]
     rows = np.flatnonzero(entities["killed"])
     names = Names(state)
-    return [Switch(_place(names, int(row)), clock.time(entities["killed_ns"][row])) for row in rows]
+    views = [Switch(names.place(int(row)) or "?", clock.time(entities["killed_ns"][row]), True) for row in rows]
+    try:
+        in_file = read_switches(folder)
+    except SwitchFault as fault:
+        return views, str(fault)
+    seen = {view.where for view in views}
+    for switch in in_file:
+        if scope_text(*switch.key) not in seen:
+            since = datetime.fromtimestamp(switch.wall_ns / 1e9, UTC)
+            views.append(Switch(scope_text(*switch.key), since, switch.key in state.entities))
+    return views, ""
 
 
 def _never_canceled(state: State) -> int:
@@ -318,28 +376,35 @@ def _never_canceled(state: State) -> int:
 
 def _sources(state: State, clock: Clock, config: Config) -> list[Source]:
     by_hand = {s.id for s in (*config.parameters.sources, *config.quotes) if s.max_silence is None}
+    quotes = {s.id for s in config.quotes}
     views = []
     # By the names that the running gateway has: the config file may have changed since.
     for name, row in zip(source_names(state), state.record.sources, strict=False):
         since = clock.time(row.since_ns) if row.since_ns else None
-        views.append(Source(name, bool(row.up), name in by_hand, since, int(row.pushes)))
+        pushes = None if name in quotes else int(row.pushes)
+        views.append(Source(name, bool(row.up), name in by_hand, since, pushes))
     return views
 
 
-def _pushed_limits(state: State, clock: Clock, config: Config) -> list[PushedLimit]:
-    s, names = state.record, Names(state)
-    sources = [source.name for source in _sources(state, clock, config)]
+def _not_taken(state: State, config: Config, monotonic_ns: int) -> list[NotTakenLimit]:
+    return [
+        NotTakenLimit(
+            *(LIMITS[x.limit].key, x.where, KINDS[LIMITS[x.limit].kind][1], x.source, limit_value(x.limit, x.value))
+        )
+        for x in not_taken(state, config.parameters.sources, monotonic_ns)
+    ]
+
+
+def _pushed_limits(state: State, clock: Clock) -> list[PushedLimit]:
     views = []
-    for row in s.parameters[: s.parameter_count].copy():
+    for row, source, where in pushed_rows(state):
         limit = int(row.limit)
-        if not 0 <= limit < a.LIMITS or int(row.state) not in (a.VALID, a.HELD):
-            continue
         views.append(
             PushedLimit(
                 key=LIMITS[limit].key,
-                where=_place(names, int(row.entity), int(row.instrument)),
+                where=where,
                 unit=KINDS[LIMITS[limit].kind][1],
-                source=name_at(sources, int(row.source)) or "?",
+                source=source,
                 floor=limit_value(limit, int(row.floor)),
                 ceiling=limit_value(limit, int(row.ceiling)),
                 pushed=limit_value(limit, int(row.pushed)),

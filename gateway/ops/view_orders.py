@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,6 +37,7 @@ TIMES_IN_FORCE = {
 }
 CANCELED_BY = {0: "", a.BY_KILL: "kill switch", a.BY_DROP: "loss of its EMS", a.BY_PERSON: "a person"}
 ORDER_COLUMNS, REQUEST_COLUMNS = list(a.ORDER.fields or ()), list(a.REQUEST.fields or ())
+MOST_NAMES = 20  # in an error
 MOST_PENDING = 64  # requests of an order that are looked at
 
 
@@ -102,7 +104,7 @@ def find_orders(state: State, wanted: Wanted) -> np.ndarray:
             found &= orders[column] == names.sessions.index(name)
     if wanted.symbol is not None:
         if wanted.symbol not in state.instruments:
-            raise ConfigError(f"symbol {wanted.symbol}: is not known to the gateway")
+            raise _not_known("symbol", wanted.symbol, state.instruments)
         found &= orders["instrument"] == state.instruments[wanted.symbol]
     if wanted.side is not None:
         sides = {text: side for side, text in SIDES.items()}
@@ -116,8 +118,14 @@ def find_orders(state: State, wanted: Wanted) -> np.ndarray:
 def _entity(state: State, scope: int, name: str) -> int:
     row = state.entities.get((scope, name))
     if row is None:
-        raise ConfigError(f"{a.SCOPE_NAMES[scope]} {name}: is not known to the gateway")
+        raise _not_known(a.SCOPE_NAMES[scope], name, (n for own, n in state.entities if own == scope))
     return row
+
+
+def _not_known(what: str, name: str, known: Iterable[str]) -> ConfigError:
+    *told, last = [*islice(known, MOST_NAMES + 1)] or ["none"]
+    names = ", ".join([*told, "..." if len(told) == MOST_NAMES else last])
+    return ConfigError(f"{what} {name}: is not known to the gateway; known: {names}")
 
 
 def order_views(state: State, rows: np.ndarray, monotonic_ns: int) -> Iterator[OrderView]:

@@ -116,5 +116,10 @@ def header_fault(head: bytes, size: int, magic: bytes, record_size: int) -> str:
     return ""
 
 
+def padded_text(padded: bytes) -> str:
+    """Text of a fixed field."""
+    return padded.partition(b"\0")[0].decode("ascii", "replace")
+
+
 def _word(head: bytes, k: int) -> int:
     return int.from_bytes(head[WORD * k : WORD * (k + 1)], "little", signed=True)

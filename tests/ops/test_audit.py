@@ -429,6 +429,16 @@ def test_a_journal_whose_first_segments_are_gone_is_read_behind_its_snapshot(who
     assert verify(whole.parent / "later", journal)[1] == []
 
 
+def test_the_period_of_an_export_is_told_in_utc(make, tmp_path: Path) -> None:
+    make(config={**BASE, "day": {"zone": "America/New_York", "end": "17:00"}})
+    command = ["audit", "export", str(tmp_path), "--out", str(tmp_path / "out"), "--from", "2026-07-11T09:30:00"]
+    result = CliRunner().invoke(app, [*command, "--to", "2026-07-11T14:00:00Z"])
+    assert result.exit_code == 0
+    assert ", from 2026-07-11T13:30:00Z to 2026-07-11T14:00:00Z: " in result.output
+    whole = CliRunner().invoke(app, ["audit", "export", str(tmp_path), "--out", str(tmp_path / "all")])
+    assert f"export 1 in {tmp_path / 'all'}: " in whole.output
+
+
 def test_a_damaged_journal_is_exported_and_told(whole: Path) -> None:
     path = segment_files(whole.parent / "journal")[1]
     content = bytearray(path.read_bytes())

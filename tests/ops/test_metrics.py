@@ -27,6 +27,7 @@ from gateway.ops.metrics import Server, Watcher, main, not_ready, source_kinds
 from gateway.pulse import LATENCY_BOUNDS_NS
 from gateway.settings import ConfigError
 from gateway.state import shared_block
+from gateway.switches import create, set_switch
 from tests.support.journal import wait_for
 from tests.support.metrics import MadeUp, MetricsProcess, value
 
@@ -132,6 +133,32 @@ def test_flow(gateway):
     assert value(got, "tidegate_decisions_total", verdict="refused") == 9
     for name, number in {"events": 70, "unknown_executions": 1, "duplicate_messages": 2, "trading_days": 3}.items():
         assert value(got, f"tidegate_{name}_total") == number
+
+
+def test_a_kill_in_advance_is_told(gateway):
+    create(gateway.folder)
+    for name in ("MOMO", "MOON"):
+        set_switch(gateway.folder, a.STRATEGY, name, "alice", "test")
+    gateway.entity(a.STRATEGY, "MOMO").killed = 1
+    gateway.beat(0)
+    status, body = page(gateway, "/metrics")
+    lines = [line for line in body.splitlines() if line.startswith("tidegate_switch_set{")]
+    assert status == 200
+    assert lines == [
+        'tidegate_switch_set{name="",scope="firm"} 0.0',
+        'tidegate_switch_set{name="MOMO",scope="strategy"} 1.0',
+        'tidegate_switch_set{name="MOON",scope="strategy"} 1.0',
+    ]
+    (gateway.folder / "switches").unlink()  # the firm is killed for it
+    assert page(gateway, "/metrics")[0] == 200
+
+
+def test_a_publisher_of_quotes_has_no_count_of_pushed_limits(gateway):
+    registry = CollectorRegistry()
+    kinds = ["parameters", "quotes"]
+    registry.register(Families(gateway.state, Names(gateway.state), gateway.pulse, {}, kinds))
+    told = [line for line in generate_latest(registry).decode().splitlines() if "pushes_total{" in line]
+    assert told == ['tidegate_source_pushes_total{source="RISK"} 0.0']
 
 
 def test_latency_is_a_histogram_of_cumulated_buckets_in_seconds(gateway):

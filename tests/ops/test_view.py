@@ -23,6 +23,7 @@ from gateway.ops.orders import cancel_event
 from gateway.ops.view import ABOVE_BOUNDS_NS, Status, latency, status
 from gateway.ops.view_orders import OrderView, Wanted, find_orders, order_views
 from gateway.ops.view_positions import PositionView, positions
+from gateway.params.publisher import ParameterPublisher
 from gateway.pulse import BUCKETS
 from gateway.settings import ConfigError
 from tests.support.core import BASE, LIMITS
@@ -136,6 +137,21 @@ def test_a_pushed_limit_stands_between_floor_and_ceiling(outside: Outside) -> No
     assert (view.key, view.where, view.source, view.held) == ("max_order_notional", "strategy MOMO", "model", False)
     assert (view.floor, view.pushed, view.effective) == (Decimal("0.5"), Decimal("123.4567"), Decimal("99.9999"))
     assert not view.ceiling.is_finite()
+
+
+def test_a_push_that_is_not_taken_needs_a_person(outside: Outside) -> None:
+    with ParameterPublisher(outside.config.parameters.sources[1].file) as publisher:
+        publisher.push("max_order_qty", 400, "strategy", "MOMO")
+    later_ns = time.monotonic_ns() + 2 * SECOND_NS
+    outside.pulse.heartbeat_ns = later_ns
+    view = status(outside.state, outside.pulse, outside.config, time.time_ns(), later_ns)
+    assert view.trouble == ["not taken: max_order_qty 400 of strategy MOMO by hand"]
+    [limit] = view.not_taken
+    assert (limit.key, limit.where, limit.source, limit.pushed) == ("max_order_qty", "strategy MOMO", "hand", 400)
+
+
+def test_a_publisher_of_quotes_has_no_count_of_pushed_limits(outside: Outside) -> None:
+    assert [(x.name, x.pushes) for x in status_of(outside).sources] == [("model", 0), ("hand", 0), ("feed", None)]
 
 
 def test_a_percentile_is_the_upper_bound_of_its_bucket() -> None:
@@ -347,6 +363,21 @@ def test_a_state_that_is_not_whole_yet_is_not_shown(outside: Outside, column: st
 def test_a_state_of_another_capacity_is_refused(outside: Outside) -> None:
     with pytest.raises(ConfigError, match="of another capacity"):
         attach(outside.gateway.model_copy(update={"capacity": "standard"}))
+
+
+@pytest.mark.parametrize("name", ["state.bin", "pulse"])
+def test_a_link_that_leads_to_another_gateway_now_is_none(
+    outside: Outside, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    """Its process was given the number of one that was killed."""
+    another = Outside(tmp_path_factory.mktemp("another"))
+    (outside.folder / name).unlink()
+    (outside.folder / name).symlink_to((another.folder / name).readlink())
+    if name == "pulse":
+        assert attach(outside.gateway).pulse is None and attach(another.gateway).pulse is not None
+        return
+    with pytest.raises(NoGateway, match="no gateway runs on"):
+        attach(outside.gateway)
 
 
 def test_a_link_that_leads_to_another_process_now_is_no_gateway(outside: Outside) -> None:

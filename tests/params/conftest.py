@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import structlog
 
+from gateway.config import SourceSection
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.params.feed import ParameterFeed, QuoteFeed
-from gateway.settings import Settings, SourceSection, load_settings
+from gateway.settings import Settings, load_settings
 from gateway.state import State, build_state
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
 

@@ -18,15 +18,27 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.core import layout as a
-from gateway.core.layout import NONE
+from gateway.core.layout import NONE, record_dtype
+from gateway.core.parameters import MINUTE_MS
+from gateway.core.parameters import _share as share
 from gateway.core.setup import add_exposure
 from gateway.ops.control import Command, ControlSocket
 from gateway.params.feed import ParameterFeed
 from gateway.params.publisher import ParameterPublisher
-from gateway.params.pushed import PUSHED_COLUMNS, limit_in_force, publishers, pushed_limits, release_event
+from gateway.params.pushed import (
+    PUSHED_COLUMNS,
+    floor_of,
+    limit_in_force,
+    not_taken,
+    not_taken_rows,
+    publishers,
+    pushed_limits,
+    release_event,
+)
 from gateway.params_cli import params_app
+from gateway.pulse import PULSE
 from gateway.settings import ConfigError, load_settings
-from gateway.state import State, build_state, shared_block
+from gateway.state import State, build_state, shared_block, shared_record
 from tests.params.conftest import BASE_NS, tick, values
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
 
@@ -39,6 +51,7 @@ SOURCES = {"sources": [{"id": "HAND", "file": "hand", "max_silence": "none"}, {"
 def config(tmp_path: Path) -> Path:
     limits: dict[str, Any] = copy.deepcopy(LIMITS)
     limits["account*instrument"] = {"ACC1*AAPL": {"max_long": 900}}
+    limits["strategy"] = {"MOMO": {"max_order_qty": 500}, "ARB": {"max_order_qty": "unlimited"}}
     return write_config(tmp_path, BASE | {"parameters": SOURCES}, limits, INSTRUMENTS)
 
 
@@ -50,6 +63,8 @@ def running(config: Path) -> Iterator[State]:
     folder.mkdir()
     block = shared_block("small", folder / "state.bin")
     block[:] = build_state(settings, run=1).block
+    pulse = shared_record(record_dtype(PULSE), folder / "pulse")[0]
+    pulse.heartbeat_ns = time.monotonic_ns() + 3600 * 10**9  # about for as long as the test lasts
     state = State(block)
     s = state.record
     s.time_base_ns = BASE_NS
@@ -67,7 +82,8 @@ def running(config: Path) -> Iterator[State]:
     push(state, acc1, aapl, a.MAX_LONG, (90, 20, 90, 90, 900), state=a.HELD, expires_ns=NOW_NS + 5 * 3600 * 10**9)
     s.pairs[0].limit[a.MAX_LONG] = 90 * E8
     yield state
-    (folder / "state.bin").unlink()
+    for name in ("state.bin", "pulse"):
+        (folder / name).unlink()
 
 
 def push(running: State, entity: int, instrument: int, limit: int, bounds: tuple[int, ...], **more: int) -> None:
@@ -88,6 +104,48 @@ def test_rows_say_what_was_pushed_and_what_counts(running: State) -> None:
     pair = ("VOL", "account ACC1*AAPL", "max_long", "90", "20", "90", "900", "812", "12", "0.0s", "5h", "held")
     assert second == pair
     assert publishers(running, NOW_NS) == [("HAND", "silent", "90.0s", "0"), ("VOL", "heard", "90.0s", "2")]
+
+
+def test_a_row_that_leads_nowhere_is_shown_as_such(running: State) -> None:
+    push(running, 10**9, NONE, a.MAX_LONG, (1, 2, 2, 2, 3), source=7, told_ns=NOW_NS)
+    push(running, 0, NONE, 10**9, (1, 2, 2, 2, 3))
+    _, _, *rest = pushed_limits(running, NOW_NS)
+    assert rest == [("?", "?", "max_long", "1", "2", "-", "3", "812", "12", "0.0s", "never", "in force")]
+
+
+def test_a_value_whose_time_has_run_out_says_so(running: State) -> None:
+    running.record.parameters[0].expires_ns = NOW_NS - 94 * 10**9
+    assert pushed_limits(running, NOW_NS)[0][-2:] == ("ran out", "loosening")
+
+
+def test_a_publisher_of_quotes_pushes_no_limits(running: State) -> None:
+    assert publishers(running, NOW_NS, ["VOL"])[1] == ("VOL", "heard", "90.0s", "")
+
+
+def test_what_is_pushed_and_not_taken_is_shown(config: Path, running: State) -> None:
+    """Of MOMO the gateway has a row; ARB is unlimited, and nobody is called GHOST."""
+    running.record.parameters[0].source = 0
+    sources = load_settings(config).config.parameters.sources
+    with ParameterPublisher(sources[0].file) as publisher:
+        publisher.push("max_order_qty", 400, "strategy", "MOMO")
+        publisher.push("max_order_qty", 300, "strategy", "ARB", expires_s=90, model=7)
+        publisher.push("max_long", 20, "account", "GHOST", symbol="AAPL")
+    now_ns = time.monotonic_ns()
+    assert not_taken(running, sources, now_ns) == []  # it may be on its way
+    first, second = not_taken_rows(not_taken(running, sources, now_ns + 2 * 10**9), now_ns)
+    none = ("-",)
+    assert first[:9] == ("HAND", "strategy ARB", "max_order_qty", *none, "300", *none, *none, "2", "7")
+    assert first[10:] == ("89.9s", "not taken") or first[10:] == ("90.0s", "not taken")
+    assert (second[1], second[-1]) == ("account GHOST*AAPL", "not taken")
+    running.record.parameters[0].state = a.RELEASED
+    assert len(not_taken(running, sources, now_ns + 2 * 10**9)) == 2  # what a person gave back had been taken
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"TIDEPARM" + bytes(500)])
+def test_of_a_file_of_no_use_nothing_is_shown(config: Path, running: State, content: bytes) -> None:
+    sources = load_settings(config).config.parameters.sources
+    sources[0].file.write_bytes(content)
+    assert not_taken(running, sources, time.monotonic_ns()) == []
 
 
 def test_without_a_limit_of_the_pair_none_is_in_force_there(running: State) -> None:
@@ -141,14 +199,76 @@ def test_push_is_what_the_feed_reads(config: Path, running: State) -> None:
     assert 0 < event[7] - BASE_NS - time.monotonic_ns() <= 3600 * 10**9
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "line"),
+    [
+        (("strategy=MOMO", "max_order_qty"), "49.9", "will be in force: 50, the floor (10% of 500 in limits.yaml)"),
+        (
+            ("strategy=MOMO", "max_order_qty"),
+            "501",
+            "will be in force: 500 as limits.yaml has it, a push only tightens",
+        ),
+        (
+            ("account=ACC1", "max_order_qty"),
+            "2000",
+            "will be in force: 1000 as limits.yaml has it, a push only tightens",
+        ),
+        (
+            ("account=ACC1", "max_long", "AAPL"),
+            "1000",
+            "will be in force: 900 as limits.yaml has it, a push only tight",
+        ),
+        (("account=ACC2", "max_long", "AAPL"), "10", "will be in force: 500, the floor (10% of 5000 in limits.yaml)"),
+    ],
+)
+def test_a_push_beyond_its_bounds_says_what_will_be_in_force(
+    config: Path, place: tuple[str, ...], value: str, line: str
+) -> None:
+    words = [word for option in zip(("--scope", "--limit", "--symbol"), place, strict=False) for word in option]
+    result = CliRunner().invoke(params_app, ["push", "-c", str(config), "--source", "HAND", *words, "--value", value])
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"pushed as epoch 1\n{line}") and result.stdout.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("percent", "ceiling"), [(10, 500 * E8), (10, 19_999), (33, 2**60 + 1), (0, 7), (10, 0), (7, 1)]
+)
+def test_the_floor_is_the_cores(percent: int, ceiling: int) -> None:
+    assert floor_of(ceiling, percent) == max(share.py_func(ceiling, percent, MINUTE_MS), 1 if ceiling > 0 else 0)
+
+
 def test_push_to_a_source_that_must_not_be_silent_says_what_comes_of_it(config: Path) -> None:
-    command = ["push", "-c", str(config), "--source", "VOL", "--scope", "firm", "--limit", "max_long", "--value", "1"]
+    command = [
+        "push",
+        "-c",
+        str(config),
+        "--source",
+        "VOL",
+        "--scope",
+        "account=ACC1",
+        "--limit",
+        "max_long",
+        "--value",
+        "700",
+    ]
     result = CliRunner().invoke(params_app, command)
     assert result.exit_code == 0 and "VOL: has a max_silence" in result.stderr
 
 
 def test_push_to_a_source_whose_publisher_lives_is_refused(config: Path) -> None:
-    command = ["push", "-c", str(config), "--source", "VOL", "--scope", "firm", "--limit", "max_long", "--value", "1"]
+    command = [
+        "push",
+        "-c",
+        str(config),
+        "--source",
+        "VOL",
+        "--scope",
+        "account=ACC1",
+        "--limit",
+        "max_long",
+        "--value",
+        "700",
+    ]
     with ParameterPublisher(config.parent / "vol"):
         result = CliRunner().invoke(params_app, command)
     assert (result.exit_code, result.output) == (2, f"{config.parent / 'vol'}: another process publishes there\n")
@@ -166,6 +286,16 @@ def test_push_to_a_source_whose_publisher_lives_is_refused(config: Path) -> None
         ({"--limit": "duplicate_window"}, "--limit: want one of max_order_qty"),
         ({"--symbol": "NONE"}, "--symbol: NONE is not in the instruments file"),
         ({"--value": "nan"}, "max_order_qty: want a finite number, got 'nan'"),
+        (
+            {"--scope": "firm", "--limit": "max_long"},
+            "--limit: max_long of firm: limits.yaml has no limit there, a push has nothing to tighten: "
+            "set firm.max_long first",
+        ),
+        (
+            {"--scope": "strategy=ARB"},
+            "--limit: max_order_qty of strategy ARB: limits.yaml has it unlimited there, "
+            "a push has nothing to tighten: set strategy.ARB.max_order_qty first",
+        ),
         ({"--expires": "soon"}, "--expires: want a duration such as 250ms, 5s or 1m, got soon"),
     ],
 )
@@ -193,6 +323,10 @@ def test_a_release_names_the_rows_who_and_why(running: State) -> None:
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
+        (
+            {"source": "VOL", "scope": "account", "name": "ACC2", "limit": "max_long"},
+            "release: max_long of account ACC2, ",
+        ),
         ({"reason": "  "}, "release: want a reason"),
         ({"source": "NONE"}, "release: source: want one of HAND, VOL, got 'NONE'"),
         ({"scope": "fund"}, "release: scope: want one of firm"),
@@ -205,16 +339,27 @@ def test_a_release_names_the_rows_who_and_why(running: State) -> None:
     ],
 )
 def test_a_release_of_what_is_not_pushed_is_refused(running: State, changes: dict[str, str], line: str) -> None:
+    acc2 = running.entities[a.ACCOUNT, "ACC2"]
+    push(running, acc2, NONE, a.MAX_LONG, (1, 2, 2, 2, 3), state=a.RELEASED)
     with pytest.raises(ConfigError, match=f"^{line.replace('*', '[*]')}"):
         release_event(running, REQUEST | changes, "ann")
 
 
-def test_release_goes_by_the_control_socket(config: Path, running: State) -> None:
+@pytest.mark.parametrize(
+    ("in_force_then", "told"), [(500 * E8, "500, set by a person"), (100 * E8, "100, pushed by HAND")]
+)
+def test_release_goes_by_the_control_socket(config: Path, running: State, in_force_then: int, told: str) -> None:
+    momo = running.entities[a.STRATEGY, "MOMO"]
+    push(running, momo, NONE, a.MAX_ORDER_QTY, (50, 100, 100, 100, 500), source=0, state=a.HELD)
     got: list[dict[str, Any]] = []
 
     def submit(command: Command) -> None:
         got.append(command.request)
-        command.reply(True, release_event(running, command.request, command.user).data.decode())
+        event = release_event(running, command.request, command.user)
+        momo = running.record.entities[event.value[1]]
+        momo.limit[a.MAX_ORDER_QTY] = in_force_then
+        running.record.parameters[0].state = a.RELEASED
+        command.reply(True, event.data.decode())
 
     socket = ControlSocket(config.parent / "var", submit)
     try:
@@ -222,5 +367,5 @@ def test_release_goes_by_the_control_socket(config: Path, running: State) -> Non
         result = CliRunner().invoke(params_app, [*command, "--limit", "max_order_qty", "--reason", "calm again"])
     finally:
         socket.close()
-    assert result.exit_code == 0 and result.output.endswith("calm again\n")
+    assert result.exit_code == 0 and result.output == f"max_order_qty is given back; in force: {told}\n"
     assert got == [REQUEST | {"command": "release", "reason": "calm again"}]

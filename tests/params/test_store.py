@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from gateway import settings
+from gateway.config import NAME, UNITS_NS
 from gateway.core import catalogue
 from gateway.core import layout as a
 from gateway.params import publisher, store
 from gateway.params.publisher import ParameterPublisher, QuotePublisher
-from gateway.settings import UNITS_NS
 
 
 def test_publishers_know_every_scope_and_every_limit_that_may_be_pushed() -> None:
     pushable = [limit for limit in catalogue.LIMITS if catalogue.PUSHABLE[limit.index]]
     assert {limit.key: (limit.index, limit.kind) for limit in pushable} == store.LIMITS
     assert list(store.SCOPES) == list(a.SCOPE_NAMES) and list(store.SCOPES.values()) == list(range(a.SCOPES))
-    assert store.NAME.pattern == settings.NAME.pattern
+    assert store.NAME.pattern == NAME.pattern
     assert {unit: int(seconds * 10**9) for unit, seconds in publisher.DURATION_SECONDS.items()} == UNITS_NS
 
 
