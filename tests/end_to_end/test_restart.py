@@ -13,7 +13,7 @@ from gateway.journal import format as f
 from gateway.journal.read import PACKED_SUFFIX, read_segment, segment_files
 from gateway.journal.scan import words_crc
 from tests.end_to_end.acts import exposure, place, refused, tidegate, zone_where_it_is
-from tests.end_to_end.conftest import FIX_42, FIX_44, LIMITS, Topology, Versions
+from tests.end_to_end.conftest import FIX_42, FIX_44, LIMITS, Topology, Versions, wait_settled
 from tests.support.gateway_process import GatewayProcess
 from tools.ems import Ems
 from tools.fix_text import first
@@ -157,6 +157,7 @@ def test_orders_in_doubt_that_a_person_resolves(start) -> None:
     gateway = topology.start_again()
     gateway.wait_log("session has exchanged what was missed", 30, session="XNAS", in_doubt=2)
     ems.wait_logged_on()
+    wait_settled(ems)
     assert refused(ems).startswith("RECOVERY")
     listed = tidegate(topology, "resolve").stdout
     assert all(number in listed for number in numbers)
