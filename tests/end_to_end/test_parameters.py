@@ -27,7 +27,7 @@ HELD_S = 0.5  # within which a publisher that fails is found out
 LOADED = 10  # a machine under load may take so many times as long
 STATIC, FLOOR = 1000, 100  # max_order_qty of an account, as a person set it, and its floor
 SILENCE = "400ms"
-OLD_S = 1  # a price, for an order
+OLD_S = 2  # a price, for an order
 WHERE = "max_order_qty account=ACC1"
 BUSY = LIMITS | {"session": {"default": {"max_messages": 100_000}}}
 

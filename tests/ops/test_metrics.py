@@ -398,7 +398,7 @@ def test_the_process_ends_with_its_parent(gateway, tmp_path):
 def connects(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port)).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return False
     return True
 

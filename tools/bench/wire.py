@@ -35,6 +35,7 @@ TARGETS = (RAW, QUICKFIX_MEMORY, QUICKFIX_FILE, TIDEGATE)
 INSTRUMENTS = 10
 START_TIMEOUT_S = 120.0
 PROBE_TIMEOUT_S = 20.0
+OTHERS_S = 1.0
 STOP_TIMEOUT_S = 15.0
 DRAIN_S = 0.002
 TAIL_TIMEOUT_NS = 10 * 10**9
@@ -230,11 +231,15 @@ class Link:
         deadline = time.monotonic() + PROBE_TIMEOUT_S
         answer = "none"
         arrived, refused, sent = 0, 0, 0
-        while arrived == 0 or arrived + refused < sent:
+        others_by = deadline  # a relay loses what comes before it is connected
+        while arrived == 0 or (arrived + refused < sent and time.monotonic() < others_by):
             if arrived == 0:
                 self._send_probe()
                 sent += 1
-            arrived += sum(first(message, 35) == "D" for message in self._venue_messages())
+            here = sum(first(message, 35) == "D" for message in self._venue_messages())
+            if here > 0 and arrived == 0:
+                others_by = time.monotonic() + OTHERS_S
+            arrived += here
             for message in self.ems.drain():
                 answer = readable(message)
                 refused += 1
