@@ -422,7 +422,8 @@ def test_a_segment_changed_after_it_was_sealed_is_told(folder):
     path = segment_path(folder, 5)
     segment = read_segment(path)
     commit = next(k for k in range(segment.starts.size) if segment.kind(k) == f.COMMIT)
-    change(path, commit, f.HEAD.itemsize + 8, b"\x01")  # how long it took
+    at = int(segment.starts[commit]) * 8 + f.HEAD.itemsize + 8  # how long it took
+    change(path, commit, f.HEAD.itemsize + 8, bytes([int(segment.octets[at]) ^ 1]))
     assert critical(follow_all(folder, every=1)) == ["a segment is not what its seal says"]
     assert names(folder)[-1:] == snapshot_names(4)
 
