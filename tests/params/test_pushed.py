@@ -237,40 +237,19 @@ def test_the_floor_is_the_cores(percent: int, ceiling: int) -> None:
     assert floor_of(ceiling, percent) == max(share.py_func(ceiling, percent, MINUTE_MS), 1 if ceiling > 0 else 0)
 
 
+def push_to_vol(config: Path) -> Any:
+    command = ["push", "-c", str(config), "--source", "VOL", "--scope", "account=ACC1", "--limit", "max_long"]
+    return CliRunner().invoke(params_app, [*command, "--value", "700"])
+
+
 def test_push_to_a_source_that_must_not_be_silent_says_what_comes_of_it(config: Path) -> None:
-    command = [
-        "push",
-        "-c",
-        str(config),
-        "--source",
-        "VOL",
-        "--scope",
-        "account=ACC1",
-        "--limit",
-        "max_long",
-        "--value",
-        "700",
-    ]
-    result = CliRunner().invoke(params_app, command)
+    result = push_to_vol(config)
     assert result.exit_code == 0 and "VOL: has a max_silence" in result.stderr
 
 
 def test_push_to_a_source_whose_publisher_lives_is_refused(config: Path) -> None:
-    command = [
-        "push",
-        "-c",
-        str(config),
-        "--source",
-        "VOL",
-        "--scope",
-        "account=ACC1",
-        "--limit",
-        "max_long",
-        "--value",
-        "700",
-    ]
     with ParameterPublisher(config.parent / "vol"):
-        result = CliRunner().invoke(params_app, command)
+        result = push_to_vol(config)
     assert (result.exit_code, result.output) == (2, f"{config.parent / 'vol'}: another process publishes there\n")
 
 
