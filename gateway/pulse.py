@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.core.layout import record_dtype
+from gateway.core.layout import CAPACITIES, record_dtype
 from gateway.state import shared_record
 
 # Upper bounds of the latency histogram's buckets; the last bucket has none.
@@ -22,6 +22,7 @@ LATENCY_BOUNDS_NS = (
 )
 BUCKETS = len(LATENCY_BOUNDS_NS) + 1
 HEARTBEAT, SWITCHES, PID, WAITING = 0, 1, 2, 3  # words
+MOST_SESSIONS = max(capacity.sessions for capacity in CAPACITIES.values())
 
 PULSE = np.dtype(
     [
@@ -31,6 +32,8 @@ PULSE = np.dtype(
         ("waiting", "i8"),  # events in the inbox
         ("latency_count", "i8", BUCKETS),  # order messages by time from bytes in to bytes out
         ("latency_sum_ns", "i8"),
+        ("down_since_ns", "i8", MOST_SESSIONS),  # of the wall clock, by session; 0: it is up
+        ("attempts", "i8", MOST_SESSIONS),  # to connect to a venue since then
     ]
 )
 
@@ -45,6 +48,7 @@ class PulseWriter:
         self._words = block.view("i8").data
         assert PULSE.fields is not None
         self._first_bucket = PULSE.fields["latency_count"][1] // 8
+        self._first_down = PULSE.fields["down_since_ns"][1] // 8
 
     def beat(self, now_ns: int) -> None:
         """The core's thread is about, at this CLOCK_MONOTONIC."""
@@ -57,6 +61,11 @@ class PulseWriter:
     def tell_waiting(self, count: int) -> None:
         """So many events wait in the inbox."""
         self._words[WAITING] = count
+
+    def tell_session(self, row: int, down_since_ns: int, attempts: int) -> None:
+        """A session is down since then, after so many attempts to connect; or (0, 0) up."""
+        self._words[self._first_down + row] = down_since_ns
+        self._words[self._first_down + MOST_SESSIONS + row] = attempts
 
     def count(self, took_ns: int) -> None:
         """Count an order message that took so long."""

@@ -20,6 +20,7 @@ from gateway.core.driver import Event, Output, clock_event
 from gateway.core.layout import NONE
 from gateway.day import TradingDay
 from gateway.decision_log import DecisionLog
+from gateway.down import DownWatch
 from gateway.engine.inbox import Inbox
 from gateway.engine.peers import require_ports
 from gateway.engine.quickfix import QuickFixEngine
@@ -53,7 +54,6 @@ LOOK_NS = 10_000_000  # a core with nothing to do looks at the switches so often
 CLOCK_STEP_NS = 50_000_000  # a wall clock that moved by more is told to the core
 BATCH = 100  # events between two syncs when sync comes before send
 CLOCK_TOLD_NS = 1_000_000_000
-TELL_DOWN_S = 60.0
 LAST_RESORT_S = 20.0
 DAY_WAIT_S = 600.0
 METRICS_AGAIN_S = 5.0
@@ -120,6 +120,7 @@ class Service:
         self._driver = JournalingDriver(self.state.block, self._journal)
         self._observed = Observed(settings, self.state)
         self._pulse = PulseWriter(self.folder / "pulse")
+        self._down = DownWatch(settings.config.sessions, self._pulse)
         self._decisions = DecisionLog(settings.config) if settings.config.log.decisions else None
         self._in_hand: list[tuple[Event, list[Output]]] = []  # messages of an EMS whose outputs have not all been sent
         self._follower, self._metrics = self._companions()
@@ -139,7 +140,6 @@ class Service:
         self._failed = False
         self._handed_noted = 0
         self._started_s = time.monotonic()
-        self._tell_down_s = self._started_s + TELL_DOWN_S
         self._day = TradingDay(settings.config.day)
         self._start(recovered, clear_fault or 0, fresh, forgotten)
 
@@ -305,11 +305,7 @@ class Service:
         if self._day.has_ended() and self._may_end_day():
             self._end_day()
         self._watch_hours()
-        if time.monotonic() > self._tell_down_s:
-            self._tell_down_s = time.monotonic() + TELL_DOWN_S
-            down = [section.id for row, section in enumerate(self.settings.config.sessions) if row not in self._up]
-            if down:
-                log.warning("sessions are not up", sessions=down)
+        self._down.look(self._up, self._engine.lines)
         self._send_waiting()
         self._engine.tick()
         self._watch_companions()

@@ -1,13 +1,15 @@
 """QuickFIX's logs without passwords.
 
-QuickFIX writes every message as it is, a Logon's password too. Sessions with credentials, and the log of what belongs
-to no session, are written here instead: of a Logon only fields that are known to hold no secret. The other sessions
-keep QuickFIX's own log, which is quicker. QuickFIX's store holds a Logon that was sent as well: `hide_password` makes
-it unreadable there.
+QuickFIX writes every message as it is, a Logon's password too. The logs are written here instead: of a Logon only
+fields that are known to hold no secret. QuickFIX's store holds a Logon that was sent as well: `hide_password` makes it
+unreadable there.
+
+A message is logged before QuickFIX looks at it, so the log is also where the engine learns of it first.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import time
@@ -63,6 +65,11 @@ def hide_password(body: Path) -> None:
         file.write(hidden + b"10=%03d\x01" % (sum(hidden) % 256))
 
 
+@functools.lru_cache(maxsize=2)
+def _stamp(seconds: int) -> str:
+    return time.strftime("%Y%m%d-%H:%M:%S", time.gmtime(seconds))
+
+
 class MessageLog(fix.Log):
     """The log of a session, or of what belongs to none: as QuickFIX's own, but without passwords.
 
@@ -101,8 +108,7 @@ class MessageLog(fix.Log):
 
     def _write(self, descriptor: int, text: str) -> None:
         seconds, ns = divmod(time.time_ns(), 10**9)
-        stamp = time.strftime("%Y%m%d-%H:%M:%S", time.gmtime(seconds))
-        line = f"{stamp}.{ns:09d} : {masked(text)}\n".encode("utf-8", "surrogateescape")
+        line = f"{_stamp(seconds)}.{ns:09d} : {masked(text)}\n".encode("utf-8", "surrogateescape")
         try:
             written = os.write(descriptor, line)
         except OSError:
@@ -117,8 +123,8 @@ class MessageLog(fix.Log):
 class LogFactory(fix.LogFactory):
     """Logs for the sessions of one acceptor or initiator."""
 
-    def __init__(self, folder: Path, make: Callable[[Path, str], MessageLog | None]) -> None:
-        """`make` gives the log of a SessionID as text, or of no session (""); None: QuickFIX's own."""
+    def __init__(self, folder: Path, make: Callable[[Path, str], MessageLog]) -> None:
+        """`make` gives the log of a SessionID as text, or of no session ("")."""
         super().__init__()
         self._folder = folder
         self._make = make
@@ -132,7 +138,7 @@ class LogFactory(fix.LogFactory):
         if session_id is not None:
             ids = (session_id.getBeginString(), session_id.getSenderCompID(), session_id.getTargetCompID())
             prefix = "-".join(part.getString() for part in ids)
-        made = self._make(self._folder / prefix, name) or fix.FileLog(str(self._folder), session_id)
+        made = self._make(self._folder / prefix, name)
         made.this.disown()  # it lives as long as the process, and the wrapper blocks for ever on what it is given
         self._logs.append(made)
         return made

@@ -3,6 +3,9 @@
 QuickFIX listens on every address of the machine, whatever `listen` says, and does not tell who connects. So this looks
 at the process's own sockets: a connection that came from elsewhere than `allow`, or to another address than `listen`,
 is shut down and what it has sent is thrown away, before QuickFIX reads it.
+
+QuickFIX also waits for ever for the Logon of a connection, keeps whatever comes until then, and lets nobody else log on
+to that session. One that has not been answered in LOGON_WAIT_S, or sends more than a Logon can be, is cut.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ import ipaddress
 import os
 import socket
 import stat
+import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -23,6 +28,11 @@ from gateway.settings import ConfigError
 
 TOLD_EVERY_S = 1.0
 LATELY_S = 10.0  # a peer sends its Logon soon after it has connected
+LOGON_WAIT_S = 10.0
+MOST_BEFORE_LOGON = 65_536  # bytes, with what the machine has received and QuickFIX has not read
+# struct tcp_info (linux/tcp.h): tcpi_bytes_acked, tcpi_bytes_received.
+TCP_INFO_BYTES, ACKED, RECEIVED = 192, 120, 128
+SYN_SENT = 2
 DESCRIPTORS = Path("/proc/self/fd")
 
 log = structlog.get_logger()
@@ -61,6 +71,8 @@ class Doorkeeper:
         self._networks = [ipaddress.ip_network(network) for network in first.allow]
         self._judged: set[int] = set()  # inodes of the sockets that were looked at
         self._arrived: dict[int, tuple[str, float]] = {}  # address and time of those that may stay, by inode
+        self._silent: set[int] = set()  # inodes of those to which nothing has been sent: not logged on
+        self._has_tls = first.tls is not None
         self._lock = threading.Lock()
         self._told_s = -TOLD_EVERY_S
         self._untold = 0
@@ -83,23 +95,33 @@ class Doorkeeper:
         """Look at the sockets that are new: the address of each that was cut, None for the others."""
         present = set()
         verdicts = []
-        for name in os.listdir(DESCRIPTORS):
-            try:
-                status = os.fstat(int(name))
-                if not stat.S_ISSOCK(status.st_mode):
-                    continue
-                present.add(status.st_ino)
-                if status.st_ino in self._judged:
-                    continue
-                copy = os.dup(int(name))
-            except OSError:
-                continue  # closed meanwhile
-            present.add(os.fstat(copy).st_ino)  # the number may have been taken by another one meanwhile
-            with socket.socket(fileno=copy) as connection:
-                verdicts.append(self._judge(connection))
+        for inode, connection in _sockets(lambda inode: inode not in self._judged or inode in self._silent):
+            present.add(inode)
+            if connection is not None:
+                with connection:
+                    verdicts.append(self._judge(connection) if inode not in self._judged else self._wait(connection))
         self._judged = present
         self._arrived = {inode: at for inode, at in self._arrived.items() if inode in present}
+        self._silent &= present
         return verdicts
+
+    def _wait(self, connection: socket.socket) -> str | None:
+        """The peer's address when the connection had to be cut, as it says too much, or nothing, instead of a Logon."""
+        inode = os.fstat(connection.fileno()).st_ino
+        address, arrived_s = self._arrived.get(inode, ("", 0.0))
+        try:
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+        except OSError:
+            return None
+        acked, received = (int.from_bytes(info[at : at + 8], sys.byteorder) for at in (ACKED, RECEIVED))
+        if acked:
+            self._silent.discard(inode)
+            return None
+        if received <= MOST_BEFORE_LOGON and time.monotonic() - arrived_s <= LOGON_WAIT_S:
+            return None
+        self._silent.discard(inode)
+        _cut(connection)
+        return address
 
     def _judge(self, connection: socket.socket) -> str | None:
         """The peer's address when the connection had to be cut."""
@@ -116,14 +138,12 @@ class Doorkeeper:
             if self._hosts is None or _address(local[0]).compressed in self._hosts:
                 address = _address(peer)
                 if not self._networks or any(address in network for network in self._networks):
-                    self._arrived[os.fstat(connection.fileno()).st_ino] = address.compressed, time.monotonic()
+                    inode = os.fstat(connection.fileno()).st_ino
+                    self._arrived[inode] = address.compressed, time.monotonic()
+                    if not self._has_tls:  # a handshake sends something before any Logon
+                        self._silent.add(inode)
                     return None
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-        # What had arrived before the shutdown could be read still, and be a Logon.
-        with contextlib.suppress(OSError):
-            while connection.recv(65536, socket.MSG_DONTWAIT):
-                pass
+        _cut(connection)
         return str(peer)
 
     def _tell(self, address: str) -> None:
@@ -137,3 +157,62 @@ class Doorkeeper:
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     address = ipaddress.ip_address(text.partition("%")[0])
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def _sockets(wanted: Callable[[int], bool]) -> Iterator[tuple[int, socket.socket | None]]:
+    """Inodes of the process's own sockets, each with a copy of the socket where it is wanted."""
+    for name in os.listdir(DESCRIPTORS):
+        try:
+            status = os.fstat(int(name))
+            if not stat.S_ISSOCK(status.st_mode):
+                continue
+            if not wanted(status.st_ino):
+                yield status.st_ino, None
+                continue
+            copy = os.dup(int(name))
+        except OSError:
+            continue  # closed meanwhile
+        yield os.fstat(copy).st_ino, socket.socket(fileno=copy)  # the number may have been taken by another one
+
+
+def _cut(connection: socket.socket) -> None:
+    """Shut a connection down before QuickFIX reads more of it."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    # What had arrived before the shutdown could be read still, and be a Logon.
+    with contextlib.suppress(OSError):
+        while connection.recv(65536, socket.MSG_DONTWAIT):
+            pass
+
+
+def is_listening(address: str) -> bool:
+    """Whether a socket of this process listens on the port of host:port."""
+    port = int(address.rpartition(":")[2])
+    for _, connection in _sockets(lambda _: True):
+        assert connection is not None
+        with connection:
+            listens = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if listens and connection.family != socket.AF_UNIX and connection.getsockname()[1] == port:
+                return True
+    return False
+
+
+def cut_connecting(address: str) -> None:
+    """End the attempts to connect that wait for an answer from host:port, for minutes maybe, so that others follow."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)}
+    except OSError:
+        return
+    waiting = set()
+    for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        remote, remote_port = fields[2].split(":")
+        there = socket.inet_ntoa(int(remote, 16).to_bytes(4, sys.byteorder))
+        if int(fields[3], 16) == SYN_SENT and int(remote_port, 16) == int(port) and there in found:
+            waiting.add(int(fields[9]))
+    for inode, connection in _sockets(waiting.__contains__):
+        if connection is not None:
+            with connection:
+                if inode in waiting:
+                    _cut(connection)

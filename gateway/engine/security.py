@@ -7,8 +7,6 @@ then only closes the connection. The stranger gets no answer, and uses up no seq
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 
 import quickfix as fix
@@ -16,7 +14,7 @@ import structlog
 
 from gateway.config import SessionSection
 from gateway.engine.credentials import Verifier, read_password
-from gateway.engine.message_log import LOGON, Hook, MessageLog, hide_password
+from gateway.engine.message_log import LOGON, hide_password
 from gateway.engine.peers import Doorkeeper
 from gateway.engine.tls import check_tls
 
@@ -28,19 +26,16 @@ log = structlog.get_logger()
 class Security:
     """The guards of all sessions."""
 
-    def __init__(self, sections: list[SessionSection], store: Path, fail: Callable[[BaseException], None]) -> None:
-        """`store` is QuickFIX's; `fail` gets errors that must end the process. Raises ConfigError, one line a fault."""
+    def __init__(self, sections: list[SessionSection], store: Path) -> None:
+        """`store` is QuickFIX's. Raises ConfigError, one line a fault."""
         check_tls(sections)
         self._sections = sections
         self._store = store
-        self._fail = fail
-        self._rows = {session_id(s).toString(): row for row, s in enumerate(sections)}
         listeners: dict[str, list[SessionSection]] = {}
         for section in sections:
             if section.listen is not None:
                 listeners.setdefault(section.listen, []).append(section)
         self._doorkeepers = {listen: Doorkeeper(group) for listen, group in listeners.items()}
-        self._with_tls = [listen for listen, group in listeners.items() if group[0].tls is not None]
         self._verifiers: dict[int, Verifier] = {}
         self._passwords: dict[int, str] = {}
         for row, section in enumerate(sections):
@@ -55,11 +50,12 @@ class Security:
         self._stored: set[int] = set()  # sessions in whose store a password may stand
 
     def tick(self) -> None:
-        """Cut strangers in the midst of a handshake, of whom QuickFIX says nothing yet and who hold up everybody else;
-        and hide the passwords of Logons that were stored and not sent. Raises OSError.
+        """Cut strangers in the midst of a handshake, of whom QuickFIX says nothing yet and who hold up everybody else,
+        and connections that bring no Logon; and hide the passwords of Logons that were stored and not sent. Raises
+        OSError.
         """
-        for listen in self._with_tls:
-            self._doorkeepers[listen].check()
+        for doorkeeper in self._doorkeepers.values():
+            doorkeeper.check()
         for row in list(self._stored):
             self._hide(row)
 
@@ -87,36 +83,25 @@ class Security:
         self._admitted.discard(row)
         return ""
 
-    def make_log(self, prefix: Path, name: str) -> MessageLog | None:
-        """The log of a session, by the SessionID's text, or of none (""). None: QuickFIX's own will do."""
-        row = self._rows.get(name)
-        if row is None:
-            return MessageLog(prefix, _nothing, _nothing, self._guarded(self._told))
-        if row in self._verifiers:
-            return MessageLog(prefix, self._guarded(functools.partial(self._judge, row)), _nothing, _nothing)
-        if row in self._passwords:
-            return MessageLog(prefix, _nothing, self._guarded(functools.partial(self._sent, row)), _nothing)
-        return None
-
-    def _guarded(self, hook: Hook) -> Hook:
-        def guard(text: str) -> None:
-            try:
-                hook(text)
-            except Exception as error:
-                self._fail(error)
-
-        return guard
-
-    def _told(self, text: str) -> None:
+    def said(self, text: str) -> None:
         """QuickFIX says something of no session; of a new connection before it reads from it."""
         if text.startswith(ACCEPTED):
             for doorkeeper in self._doorkeepers.values():
                 doorkeeper.check()
 
+    def came(self, row: int, text: str) -> None:
+        """A message came to a session; QuickFIX has not looked at it yet."""
+        if row in self._verifiers and LOGON in text:
+            self._judge(row, text)
+
+    def sent(self, row: int, text: str) -> None:
+        """A message was stored, and is about to be sent."""
+        if row in self._passwords and LOGON in text:
+            self._hide(row)
+            self._stored.discard(row)
+
     def _judge(self, row: int, text: str) -> None:
-        """A message came to a session with credentials; QuickFIX has not looked at it yet."""
-        if LOGON not in text:
-            return
+        """A Logon came to a session with credentials."""
         section = self._sections[row]
         session = fix.Session.lookupSession(session_id(section))
         try:
@@ -136,11 +121,6 @@ class Security:
             self._disabled.discard(row)
             session.logon()
 
-    def _sent(self, row: int, text: str) -> None:
-        if LOGON in text:
-            self._hide(row)
-            self._stored.discard(row)
-
     def _hide(self, row: int) -> None:
         section = self._sections[row]
         name = f"{section.begin_string}-{section.sender_comp_id}-{section.target_comp_id}.body"
@@ -150,7 +130,3 @@ class Security:
 def session_id(section: SessionSection) -> fix.SessionID:
     """QuickFIX's name of a session."""
     return fix.SessionID(section.begin_string, section.sender_comp_id, section.target_comp_id)
-
-
-def _nothing(_: str) -> None:
-    return

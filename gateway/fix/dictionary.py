@@ -90,13 +90,17 @@ def load_dictionary(path: str | Path) -> Dictionary:
 def widen(xml_path: str | Path, out_path: str | Path) -> None:
     """Write to `out_path` a lenient copy of the dictionary: any text passes in every body field, nothing is required.
 
-    What frames a message keeps its type: header and trailer, lengths, data, counts of groups. Tags that the dictionary
-    does not know stay unknown; whether they pass is a setting of the session.
+    Header and trailer keep their types; a count of a group is a number, whatever its type was. Nothing is a data field,
+    since QuickFIX believes the length before one whatever it says. Tags that the dictionary does not know stay unknown;
+    whether they pass is a setting of the session.
     """
     root = read_xml(xml_path)
     framing = {member.get("name") for section in ("header", "trailer") for member in root.iterfind(f"{section}//*")}
+    counts = {group.get("name") for group in root.iterfind(".//group")}
     for field in root.iterfind("fields/field"):
-        if field.get("name") not in framing and field.get("type") not in ("LENGTH", "DATA", "NUMINGROUP"):
+        if field.get("name") in counts:
+            field.set("type", "NUMINGROUP")
+        elif field.get("name") not in framing or field.get("type") in ("LENGTH", "DATA") and field.get("number") != "9":
             field.set("type", "STRING")
         for value in field.findall("value"):
             field.remove(value)
@@ -110,6 +114,19 @@ def widen(xml_path: str | Path, out_path: str | Path) -> None:
         new.replace(out_path)
     except OSError as error:
         raise DictionaryError(f"{out_path}: cannot be written: {error.strerror}") from error
+
+
+def data_lengths(dictionary: Dictionary) -> dict[int, int]:
+    """Tag of the length field by that of each data field (96: 95, 355: 354 ...); raises DictionaryError without one."""
+    lengths = {field.name: tag for tag, field in dictionary.fields.items() if field.type == "LENGTH"}
+    pairs = {}
+    for tag, field in dictionary.fields.items():
+        if field.type == "DATA":
+            length_tag = lengths.get(field.name + "Length") or lengths.get(field.name + "Len")
+            if length_tag is None:
+                raise DictionaryError(f"{dictionary.begin_string}: data field {field.name} has no length field")
+            pairs[tag] = length_tag
+    return pairs
 
 
 class _Reader:

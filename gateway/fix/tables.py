@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gateway.fix import validate as v
-from gateway.fix.dictionary import Dictionary, DictionaryError, Group
+from gateway.fix.dictionary import Dictionary, DictionaryError, Group, data_lengths
 from gateway.fix.index import MAX_TAG
 from gateway.fix.tags import message_type
 
@@ -59,7 +59,6 @@ def allow_user_tags(table: np.record, user_tags: list[int]) -> None:
 
 def _fill_fields(table: np.record, dictionary: Dictionary) -> None:
     used = 0
-    lengths = {f.name: f.tag for f in dictionary.fields.values() if f.type == "LENGTH"}
     for field in dictionary.fields.values():
         if field.tag >= MAX_TAG:
             raise DictionaryError(f"{dictionary.begin_string}: field {field.tag}: tags must be below {MAX_TAG}")
@@ -71,11 +70,8 @@ def _fill_fields(table: np.record, dictionary: Dictionary) -> None:
         table.enum_count[field.tag] = len(values)
         table.enum_value[used : used + len(values)] = [int.from_bytes(value, "little") for value in values]
         used += len(values)
-        if field.type == "DATA":
-            length_tag = lengths.get(field.name + "Length") or lengths.get(field.name + "Len")
-            if length_tag is None:
-                raise DictionaryError(f"{dictionary.begin_string}: data field {field.name} has no length field")
-            table.data_length_tag[field.tag] = length_tag
+    for tag, length_tag in data_lengths(dictionary).items():
+        table.data_length_tag[tag] = length_tag
 
 
 def _fill_group(record: np.record, group: Group, parent: int, role: int) -> None:

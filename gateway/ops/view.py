@@ -45,7 +45,8 @@ class SessionView:
     role: str  # EMS or venue
     version: str
     up: bool
-    since: datetime | None
+    since: datetime | None  # it is up or down, where that is known
+    attempts: int  # to connect to a venue that is down, since then
     recovering: bool
     not_sure: int
     open_orders: int
@@ -234,7 +235,7 @@ def status(state: State, pulse: np.record | None, config: Config, since_ns: int,
         "heartbeat_age_ns": _heartbeat_age_ns(pulse, monotonic_ns),
         "faults": _faults(fault),
         "journal_blocked": bool(s.journal_blocked),
-        "sessions": _sessions(state, clock),
+        "sessions": _sessions(state, clock, pulse),
         "switches": switches,
         "switch_fault": switch_fault,
         "sources": _sources(state, clock, config),
@@ -313,7 +314,7 @@ def _trouble(fault: int, parts: dict[str, Any]) -> list[str]:
         lines.append(f"kill switch set: {switch.where}{unknown}")
     for session in parts["sessions"]:
         if not session.up:
-            lines.append(f"session {session.name} is down")
+            lines.append(_down_text(session))
         if session.not_sure:
             lines.append(f"{session.name}: {session.not_sure} orders are not sure")
         if session.recovering:
@@ -326,10 +327,21 @@ def _trouble(fault: int, parts: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _sessions(state: State, clock: Clock) -> list[SessionView]:
+def _down_text(session: SessionView) -> str:
+    since = "" if session.since is None else f" since {session.since:%Y-%m-%d %H:%M:%S} UTC"
+    attempts = f", {session.attempts:,} attempt{'s' * (session.attempts != 1)}" if session.attempts else ""
+    return f"session {session.name} is down{since}{attempts}"
+
+
+def _down_since(pulse: np.record | None, row: int) -> datetime | None:
+    since_ns = 0 if pulse is None else int(pulse.down_since_ns[row])
+    return datetime.fromtimestamp(since_ns / 1e9, UTC) if since_ns else None
+
+
+def _sessions(state: State, clock: Clock, pulse: np.record | None) -> list[SessionView]:
     s = state.record
     views = []
-    for name, own in zip(Names(state).sessions, s.sessions, strict=False):
+    for row, (name, own) in enumerate(zip(Names(state).sessions, s.sessions, strict=False)):
         counted = own.counted.sum(axis=0).tolist()
         entity = int(own.entity)
         views.append(
@@ -338,7 +350,8 @@ def _sessions(state: State, clock: Clock) -> list[SessionView]:
                 role="venue" if own.role == a.VENUE_ROLE else "EMS",
                 version=VERSIONS.get(int(own.version), "?"),
                 up=bool(own.up),
-                since=clock.time(own.since_ns) if own.up else None,
+                since=clock.time(own.since_ns) if own.up else _down_since(pulse, row),
+                attempts=0 if own.up or pulse is None else int(pulse.attempts[row]),
                 recovering=bool(own.recovering),
                 not_sure=int(own.doubts),
                 open_orders=int(s.entities[entity].open_orders) if 0 <= entity < s.entities.size else 0,

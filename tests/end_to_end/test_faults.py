@@ -212,7 +212,7 @@ def test_an_error_in_a_callback_ends_the_process(start) -> None:
     topology = start(module="tests.support.failing_gateway")
     ems, venue = topology.ems["EMS1"], topology.venues["XNAS"]
     place(ems)
-    ems.new_order(symbol="BOOM", quantity=1, price="1")
+    ems.new_order(symbol="AAPL", quantity=1, price="1", extra=[(50, "BOOM")])
     assert topology.gateway.wait_exit(15) == 1
     line = topology.gateway.wait_log("the gateway ends: unexpected error")
     assert "broken on purpose" in line["exception"]

@@ -14,7 +14,7 @@ import pytest
 import quickfix as fix
 
 from gateway.core import layout as a
-from gateway.engine import quickfix as engine
+from gateway.engine import callbacks
 from tests.support.service import SOH, Run, config_of, in_process, store_of
 
 KNOWN = 500  # number of the next message of the venue, as QuickFIX has counted
@@ -169,7 +169,7 @@ def test_a_core_that_hangs_does_not_keep_a_failed_gateway_alive(tmp_path: Path) 
 def hangs(folder: Path) -> list[int]:
     run = Run(folder)
     run.begin("EMS1", "XNAS")
-    engine.LAST_RESORT_S = 0.01
+    callbacks.LAST_RESORT_S = 0.01
     leave, ended, status = os._exit, threading.Event(), []
 
     def end(number: int) -> None:

@@ -1,22 +1,21 @@
-"""`tidegate` with an engine that fails on one message: what names the symbol BOOM raises in a QuickFIX callback."""
+"""`tidegate` with an engine that fails on one message: what comes from the trader BOOM, SenderSubID(50), raises in a QuickFIX callback."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from gateway import cli
-from gateway.engine import quickfix as engine
+from gateway.engine import callbacks
 
-bytes_of = engine.bytes_of
+is_again = callbacks.is_again
 
 
-def _bytes_or_failure(message: Any) -> bytes:
-    data = bytes_of(message)
-    if b"\x0155=BOOM\x01" in data:
+def _fails(header: Any) -> bool:
+    if header.isSetField(50) and header.getField(50) == "BOOM":
         raise RuntimeError("broken on purpose")
-    return data
+    return is_again(header)
 
 
 def main() -> None:
-    engine.bytes_of = _bytes_or_failure
+    callbacks.is_again = _fails
     cli.main()

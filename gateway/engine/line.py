@@ -1,0 +1,80 @@
+"""How the connection to a venue stands, by what QuickFIX says in its log of events, and since when.
+
+QuickFIX itself tries again after its peer closed the connection or refused it. It never does where its own session
+closed it (a Logout, a timeout): it then waits for ever for the end of a socket that it has forgotten, and sends Logons
+into nothing. `is_stuck` tells that from a connection that is being made, which must be left alone: stopped in the midst
+of one, QuickFIX would forget it just as well.
+"""
+
+from __future__ import annotations
+
+import time
+
+CONNECTING = "Connecting to "  # an attempt begins
+OPEN = "Initiated logon request"  # the connection stands, or was refused: QuickFIX takes both for the same
+CLOSED = "Disconnecting"
+NO_ANSWER = "Timed out waiting for logon response"
+STUCK_AFTER_S = 2.5  # beyond the time between two attempts; QuickFIX looks once a second
+MOST_CONNECTING_S = 10.0
+
+NEVER_ATTEMPTED, ATTEMPTING, STANDING, ENDED = range(4)
+
+
+class Line:
+    """One venue's connection. QuickFIX's thread writes it, others read it."""
+
+    def __init__(self, reconnect_s: float) -> None:
+        """`reconnect_s`: time between two attempts."""
+        self._reconnect_s = reconnect_s
+        self._state = NEVER_ATTEMPTED
+        self._changed_s = time.monotonic()
+        self.down_since_ns = time.time_ns()
+        """Of the wall clock; 0 while it is logged on."""
+        self.attempts = 0
+        """To connect, since then."""
+        self.why = "not tried yet"
+        """Why the last attempt came to nothing."""
+
+    def note_event(self, text: str) -> None:
+        """QuickFIX says something of this session."""
+        if text.startswith(CONNECTING):
+            self._enter(ATTEMPTING)
+            self.attempts += 1
+            self.why = "the venue does not answer the connection request"
+        elif text == OPEN and self._state == ATTEMPTING:
+            self._enter(STANDING)
+            self.why = "the venue refuses the connection, or closes it at once"
+        elif text == NO_ANSWER and self._state == STANDING:
+            self.why = "the venue does not answer the Logon"
+        elif text == CLOSED:
+            self._enter(ENDED)
+
+    def note_logon(self) -> None:
+        """The session is up."""
+        self._enter(STANDING)
+        self.down_since_ns = 0
+
+    def note_logout(self, why: str = "") -> None:
+        """The session is not, or no longer, up; `why` as the peer has told it."""
+        if not self.down_since_ns:
+            self.down_since_ns = time.time_ns()
+            self.attempts = 0
+            self.why = "the connection was lost"
+        if why:
+            self.why = f"Logout: {why}"
+
+    def is_stuck(self) -> bool:
+        """Whether QuickFIX makes no attempt any more though it should; `note_start` gives it its time again."""
+        late = time.monotonic() - self._changed_s > self._reconnect_s + STUCK_AFTER_S
+        return late and self._state in (NEVER_ATTEMPTED, ENDED) and self.down_since_ns != 0
+
+    def hangs(self) -> bool:
+        """Whether an attempt waits for longer than any that succeeds."""
+        return self._state == ATTEMPTING and time.monotonic() - self._changed_s > MOST_CONNECTING_S
+
+    def note_start(self) -> None:
+        """It is started anew."""
+        self._changed_s = time.monotonic()
+
+    def _enter(self, state: int) -> None:
+        self._state, self._changed_s = state, time.monotonic()

@@ -1,0 +1,105 @@
+"""The bytes of messages as they came, from QuickFIX's log of them until their callback.
+
+QuickFIX hands on what it has parsed: sorted, its groups counted, and nothing at all where it refuses a message. The
+core judges the bytes themselves. So each message is kept by its MsgSeqNum(34) when it is logged, which comes before
+QuickFIX looks at it, and claimed by the callback that takes or refuses it. What is left has come ahead of a gap, and
+waits for QuickFIX to have closed it.
+"""
+
+from __future__ import annotations
+
+SOH = "\x01"
+SEQ_NUM = f"{SOH}34="
+MAX_AHEAD = 10_000  # messages behind a gap: a peer that does not close it would fill the memory
+
+
+class RawMessages:
+    """The unclaimed messages of one session; only the thread of that session may touch it."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._by_number: dict[str, str] = {}
+        self.latest = ""
+
+    def add(self, text: str) -> bool:
+        """A message has come; False when too many wait behind a gap, and this one is not kept."""
+        self.latest = text
+        if len(self._by_number) >= MAX_AHEAD:
+            return False
+        number = field(text, SEQ_NUM)
+        if number:
+            self._by_number[number] = text
+        return True
+
+    def drop_seen(self, expected: int) -> None:
+        """Forget what came before the next number that QuickFIX expects: it has thrown those away."""
+        left = {
+            number: text for number, text in self._by_number.items() if number.isdecimal() and int(number) >= expected
+        }
+        self._by_number = left
+
+    def claim(self, number: str) -> bytes | None:
+        """The message with this MsgSeqNum(34), as it was written there; None when it is not known."""
+        text = self._by_number.pop(number, None)
+        return None if text is None else text.encode("utf-8", "surrogateescape")
+
+    def clear(self) -> None:
+        """The connection has ended: what is missing will be sent again."""
+        self._by_number.clear()
+        self.latest = ""
+
+
+def field(text: str, start: str) -> str:
+    """Value of the first field that begins with `start` (delimiter, tag and "="), "" without one."""
+    at = text.find(start)
+    if at < 0:
+        return ""
+    end = text.find(SOH, at + 1)
+    return text[at + len(start) : end] if end >= 0 else ""
+
+
+def is_whole(message: bytes) -> bool:
+    """Whether BodyLength(9) and CheckSum(10) fit: nothing of the message was lost or changed on the way."""
+    head, found, rest = message.partition(b"\x0135=")
+    begin, _, length = head.partition(b"\x019=")
+    if not found or not begin.startswith(b"8=") or not length.isdigit() or message[-8:-4] != b"\x0110=":
+        return False
+    size = len(message) - len(head) - 1 - 7
+    checksum = sum(message[:-7]) % 256
+    return len(length) < 10 and int(length) == size and message[-4:] == b"%03d\x01" % checksum
+
+
+def without_split_data(body: bytes, pairs: dict[bytes, bytes]) -> bytes:
+    """The fields of a message without the data fields that hold a delimiter, and their lengths: QuickFIX, which is not
+    told of data fields, would take what stands behind it for other fields.
+
+    `pairs`: tag of the length by that of the data field.
+    """
+    if not any(b"\x01" + tag + b"=" in body for tag in pairs):
+        return body
+    kept: list[bytes] = []
+    at = 0
+    while at < len(body):
+        end = body.find(b"\x01", at) + 1 or len(body)
+        part = body[at : end - 1]
+        tag, _, value = part.partition(b"=")
+        length_tag, _, length = kept[-1].partition(b"=") if kept else (b"", b"", b"")
+        if pairs.get(tag) == length_tag and length.isdigit() and len(length) < 10 and int(length) > len(value):
+            kept.pop()
+            at += len(tag) + 1 + int(length) + 1
+            continue
+        kept.append(part)
+        at = end
+    return b"".join(part + b"\x01" for part in kept)
+
+
+def condensed(message: bytes, most: int) -> bytes:
+    """A message; of one of more than so many bytes only the first field with each tag. A group of hundreds of entries
+    must not hide what stands behind it.
+    """
+    if len(message) <= most:
+        return message
+    first: dict[bytes, bytes] = {}
+    for part in message.split(b"\x01"):
+        first.setdefault(part.partition(b"=")[0], part)
+    return b"\x01".join(first.values())
