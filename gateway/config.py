@@ -186,6 +186,10 @@ class SessionSection(Model):
     mass_status: bool = Field(default=False, description="the venue answers OrderMassStatusRequest(AF), FIX 4.4")
     order_status: bool = Field(default=True, description="the venue answers OrderStatusRequest(H)")
     mass_cancel: bool = Field(default=False, description="the venue answers OrderMassCancelRequest(q), FIX 4.4")
+    replace_qty: Literal["total", "open"] = Field(
+        default="total",
+        description="what OrderQty(38) of a replace means at the venue: the total, as in FIX, or what shall be open",
+    )
     cancel_rate: int | None = Field(
         default=None, ge=1, le=1_000_000, description="cancels a second that the gateway sends of its own accord"
     )
@@ -217,6 +221,8 @@ class SessionSection(Model):
         """What is for the other side would do nothing here, unnoticed."""
         of_venues = ("market_data", "mass_status", "mass_cancel", "cancel_rate", "dont_know")
         wrong = [key for key in of_venues if getattr(self, key)] if self.role == "acceptor" else []
+        if self.role == "acceptor" and self.replace_qty != "total":
+            wrong = ["replace_qty"]
         if self.role == "initiator" and self.on_disconnect != "leave":
             wrong = ["on_disconnect"]
         if wrong:

@@ -65,7 +65,7 @@ OWN_IN_REPORTS = (
 )
 LISTS = (
     *("entity_head", "symbol_head", "security_head", "exposure_head", "fingerprint_head", "request_head"),
-    "execution_head",
+    *("execution_head", "venue_order_id_head"),
 )
 
 
@@ -215,6 +215,7 @@ def _fill_sessions(state: State, settings: Settings) -> None:
         record.market_data = section.market_data
         record.last_in = NONE
         record.takes_status = venue and section.order_status
+        record.replaces_open = venue and section.replace_qty == "open"
         record.takes_mass_status = venue and section.mass_status
         record.max_poss_dup_age_ns = section.max_poss_dup_age
         record.takes_mass_cancel = venue and section.mass_cancel

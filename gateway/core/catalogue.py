@@ -335,6 +335,7 @@ DETAILS = (
     "what became of this order is not known yet",
     "no order passes",
     "the trading day has not begun",
+    "nothing would be left open at this venue, cancel the order instead",
 )
 (
     DETAIL_FAULT,
@@ -368,6 +369,7 @@ DETAILS = (
     DETAIL_IN_DOUBT,
     DETAIL_KILLED,
     DETAIL_CLOSED,
+    DETAIL_NOTHING_OPEN,
 ) = range(len(DETAILS))
 
 

@@ -57,9 +57,20 @@ def share_of(price_e8, bps):
 
 
 @kernel
+def _pays_more(s, x):
+    """Whether a replace could trade at a worse price than the order that it changes."""
+    r = s.requests[s.orders[x.order].accepted]
+    if x.ord_type != t.LIMIT or r.ord_type != t.LIMIT:
+        return True
+    return x.price_e8 > r.price_e8 if x.side == t.BUY else x.price_e8 < r.price_e8
+
+
+@kernel
 def _reduces(s, x):
-    """Whether the candidate can only bring its account's position in the instrument closer to flat."""
-    if x.added_e8 == 0:
+    """Whether the candidate can only bring its account's position in the instrument closer to flat: an order by its
+    quantity; a replace also where it asks for no more, at a price that is no worse.
+    """
+    if x.order != NONE and x.added_e8 == 0 and not _pays_more(s, x):
         return True
     if x.exposures[a.ACCOUNT] == NONE:
         return False

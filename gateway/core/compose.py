@@ -7,7 +7,8 @@ order. `buf` is always the buffer of the event in hand, read through the index.
 from __future__ import annotations
 
 from gateway.core import catalogue as c
-from gateway.core.intake import price_of
+from gateway.core.exposure import closed
+from gateway.core.intake import is_not_available, price_of
 from gateway.core.layout import ACCOUNT, MAX_MESSAGE_BYTES, NONE, VERSION_42, VERSION_44
 from gateway.core.lookup import find_security
 from gateway.core.translate import put_terms_42, put_terms_44
@@ -21,6 +22,7 @@ from gateway.core.write import (
     put_id,
     put_int,
     put_utc_timestamp,
+    write_digits,
 )
 from gateway.fix import tags as t
 from gateway.fix.index import MAX_TAG, find
@@ -30,6 +32,8 @@ from gateway.jit import kernel
 
 CHILD_ID, ORDER_ID, EXEC_ID = ord("C"), ord("O"), ord("E")
 NONE_TEXT = c.phrase("NONE")
+ORDER_TEXT, DASH, CL_ORD_ID_TEXT = c.phrase("order O"), c.phrase("-"), c.phrase(" ClOrdID ")
+AT_TEXT, COLON = c.phrase(" at "), c.phrase(": ")
 UNKNOWN_TYPE = c.phrase("?")
 HIGHEST_RESTATEMENT_42 = 5  # ExecRestatementReason values above exist in 4.4 only
 HIGHEST_RESTATEMENT_44 = 10
@@ -61,6 +65,14 @@ def order_status(s, o):
 
 
 @kernel
+def told_leaves(o):
+    """LeavesQty(151) of an order, 0 once it has ended or is done for the day."""
+    if closed(o.status) or o.status == t.STATUS_DONE_FOR_DAY or o.status == t.STATUS_CALCULATED:
+        return 0
+    return max(o.qty_e8 - o.cum_e8, 0)
+
+
+@kernel
 def copy_field(s, out, index, buf, tag):
     """Carry the first field with this tag over from the message in hand; nothing when it has none."""
     f = find(index, tag)
@@ -78,6 +90,13 @@ def _has_field(dictionary, message, index, buf, f):
 
 
 @kernel
+def _has_length(s, index, f, tag):
+    """Whether a field is no data field, or its length stands before it: nobody could read it without."""
+    length_tag = s.dictionary[VERSION_44].data_length_tag[tag]
+    return length_tag == 0 or (f > 0 and index.tag[f - 1] == length_tag)
+
+
+@kernel
 def copy_carried(s, out, index, buf, carry, version, message_type):
     """Carry every field over whose tag is allowed, in the order of the message: those that `message_type` has in a FIX
     version, with that value. NONE: all, the message was valid in that version.
@@ -87,7 +106,7 @@ def copy_carried(s, out, index, buf, carry, version, message_type):
         message = s.dictionary[version].messages[find_message(s.dictionary[version], message_type)]
     for f in range(index.count):
         tag = index.tag[f]
-        if tag < MAX_TAG and carry[tag] == 1 and index.length[f] > 0:
+        if tag < MAX_TAG and carry[tag] == 1 and index.length[f] > 0 and _has_length(s, index, f, tag):
             if version != NONE and not _has_field(s.dictionary[version], message, index, buf, f):
                 continue
             # With its tag and delimiter, as it stands in the message.
@@ -117,22 +136,35 @@ def _next_exec(s):
 
 
 @kernel
-def order_reject(s, out, work, buf, session, reason):
-    """ExecutionReport that refuses a NewOrderSingle: 150=8, 39=8; `work.text` says why."""
+def order_reject(s, out, work, buf, session, reason, live):
+    """ExecutionReport that refuses a NewOrderSingle: 150=8, 39=8; `work.text` says why.
+
+    `live`: the row of the order that has its ClOrdID already, whose state is told instead of that of the one refused
+    (FIX 4.4 Appendix D, F.1.b); NONE: there is none.
+    """
     version = s.sessions[session].version
     index = work.index
     begin(s, out, session, t.EXECUTION_REPORT)
     copy_field(s, out, index, buf, t.Account)
-    put_int(out, t.AvgPx, 0)
+    if live != NONE:
+        put_decimal(out, t.AvgPx, s.orders[live].avg_px_e8)
+    else:
+        put_int(out, t.AvgPx, 0)
     copy_field(s, out, index, buf, t.ClOrdID)
-    put_int(out, t.CumQty, 0)
+    put_decimal(out, t.CumQty, s.orders[live].cum_e8 - s.orders[live].restated_e8 if live != NONE else 0)
     put_id(out, t.ExecID, EXEC_ID, s.run, _next_exec(s))
     if version == VERSION_42:
         put_char(out, t.ExecTransType, t.TRANS_NEW)
     copy_field(s, out, index, buf, t.SecurityIDSource)
-    _put_none(s, out, t.OrderID)
-    copy_field(s, out, index, buf, t.OrderQty)
-    put_char(out, t.OrdStatus, t.STATUS_REJECTED)
+    if live != NONE:
+        o = s.orders[live]
+        put_id(out, t.OrderID, ORDER_ID, o.run, o.number)
+        put_decimal(out, t.OrderQty, o.qty_e8 - o.restated_e8)
+        put_char(out, t.OrdStatus, order_status(s, o))
+    else:
+        _put_none(s, out, t.OrderID)
+        copy_field(s, out, index, buf, t.OrderQty)
+        put_char(out, t.OrdStatus, t.STATUS_REJECTED)
     copy_field(s, out, index, buf, t.OrdType)
     copy_field(s, out, index, buf, t.Price)
     copy_field(s, out, index, buf, t.SecurityID)
@@ -146,7 +178,7 @@ def order_reject(s, out, work, buf, session, reason):
         reason = t.ORDER_BROKER_OPTION
     put_int(out, t.OrdRejReason, reason)
     put_char(out, t.ExecType, t.EXEC_REJECTED)
-    put_int(out, t.LeavesQty, 0)
+    put_decimal(out, t.LeavesQty, told_leaves(s.orders[live]) if live != NONE else 0)
     finish(out)
 
 
@@ -187,7 +219,7 @@ def report(s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8
     put_bytes(s, out, t.Account, account.name, 0, account.name_size)
     put_decimal(out, t.AvgPx, o.avg_px_e8)
     put_cl_ord_id(s, out, t.ClOrdID, cl_ord_id)
-    put_decimal(out, t.CumQty, o.cum_e8)
+    put_decimal(out, t.CumQty, o.cum_e8 - o.restated_e8)
     put_id(out, t.ExecID, EXEC_ID, s.run, exec_number)
     if exec_ref != NONE:
         put_id(out, t.ExecRefID, EXEC_ID, s.executions[exec_ref].run, s.executions[exec_ref].number)
@@ -200,7 +232,7 @@ def report(s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8
             put_int(out, t.LastPx, 0)
         put_decimal(out, t.LastQty, last_qty_e8)
     put_id(out, t.OrderID, ORDER_ID, o.run, o.number)
-    put_decimal(out, t.OrderQty, o.qty_e8)
+    put_decimal(out, t.OrderQty, o.qty_e8 - o.restated_e8)
     put_char(out, t.OrdStatus, status)
     put_char(out, t.OrdType, r.ord_type)
     if orig != NONE:
@@ -229,12 +261,7 @@ def report(s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8
             reason = t.ORDER_BROKER_OPTION
         put_int(out, t.OrdRejReason, reason if reason <= HIGHEST_REASON_44 else OTHER)
     put_char(out, t.ExecType, exec_type)
-    leaves = 0
-    if status != t.STATUS_CANCELED and status != t.STATUS_REJECTED and status != t.STATUS_EXPIRED:
-        leaves = max(o.qty_e8 - o.cum_e8, 0)
-    if o.status == t.STATUS_DONE_FOR_DAY:
-        leaves = 0
-    put_decimal(out, t.LeavesQty, leaves)
+    put_decimal(out, t.LeavesQty, told_leaves(o))
     put_bytes(s, out, t.SecondaryOrderID, o.venue_order_id, 0, o.venue_order_id_size)
     if not relay and exec_type == t.EXEC_CANCELED:
         put_int(out, t.ExecRestatementReason, t.RESTATED_BY_BROKER)
@@ -254,6 +281,40 @@ def report(s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8
             if f >= 0:
                 put_bytes(s, out, t.SecondaryExecID, buf, index.start[f], index.length[f])
         copy_carried(s, out, index, buf, s.carry_report, version, t.EXECUTION_REPORT)
+    finish(out)
+
+
+@kernel
+def leg_report(s, out, buf, row, exec_type, trans_type, last_qty_e8, exec_number, exec_ref):
+    """ExecutionReport on the fill of one leg of a multileg order, as the venue tells it: 442=2, instrument and side are
+    the leg's, quantities those of the order, which it does not change.
+    """
+    o = s.orders[row]
+    index = s.work.index
+    version = s.sessions[o.session].version
+    account = s.entities[o.entities[ACCOUNT]]
+    begin(s, out, o.session, t.EXECUTION_REPORT)
+    put_bytes(s, out, t.Account, account.name, 0, account.name_size)
+    put_decimal(out, t.AvgPx, o.avg_px_e8)
+    put_cl_ord_id(s, out, t.ClOrdID, o.accepted)
+    put_decimal(out, t.CumQty, o.cum_e8 - o.restated_e8)
+    put_id(out, t.ExecID, EXEC_ID, s.run, exec_number)
+    if exec_ref != NONE:
+        put_id(out, t.ExecRefID, EXEC_ID, s.executions[exec_ref].run, s.executions[exec_ref].number)
+    if version == VERSION_42:
+        put_char(out, t.ExecTransType, trans_type)
+    copy_field(s, out, index, buf, t.LastPx)
+    put_decimal(out, t.LastQty, last_qty_e8)
+    put_id(out, t.OrderID, ORDER_ID, o.run, o.number)
+    put_decimal(out, t.OrderQty, o.qty_e8 - o.restated_e8)
+    put_char(out, t.OrdStatus, order_status(s, o))
+    copy_field(s, out, index, buf, t.Side)
+    copy_field(s, out, index, buf, t.Symbol)
+    copy_field(s, out, index, buf, t.SecurityID)
+    put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
+    put_char(out, t.ExecType, exec_type)
+    put_decimal(out, t.LeavesQty, told_leaves(o))
+    put_char(out, t.MultiLegReportingType, t.INDIVIDUAL_LEG)
     finish(out)
 
 
@@ -307,7 +368,7 @@ def child_order(s, out, buf, row, request, message_type, orig):
     put_id(out, t.ClOrdID, CHILD_ID, r.run, r.child)
     if orig != NONE:
         put_bytes(s, out, t.OrderID, o.venue_order_id, 0, o.venue_order_id_size)
-    put_decimal(out, t.OrderQty, r.qty_e8)
+    put_decimal(out, t.OrderQty, s.work.candidate.venue_qty_e8)
     put_char(out, t.OrdType, r.ord_type)
     if orig != NONE:
         put_id(out, t.OrigClOrdID, CHILD_ID, s.requests[orig].run, s.requests[orig].child)
@@ -320,14 +381,17 @@ def child_order(s, out, buf, row, request, message_type, orig):
     if s.sessions[o.venue].version == VERSION_44:
         put_cl_ord_id(s, out, t.SecondaryClOrdID, request)
     other = _other_version(s, o.venue, o.session)
+    symbol = find(index, t.Symbol)
+    if symbol >= 0 and is_not_available(index, buf, symbol):
+        index.tag[symbol] = 0  # nothing carries it over
     copy_carried(s, out, index, buf, s.carry_order, other, message_type)
     if other == VERSION_44:
         put_terms_44(out, index, buf)
     elif other == VERSION_42:
         put_terms_42(out, index, buf)
-        if find(index, t.Symbol) < 0:
-            i = s.instruments[o.instrument]
-            put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
+    if (symbol >= 0 and index.tag[symbol] == 0) or (symbol < 0 and other == VERSION_42):
+        i = s.instruments[o.instrument]
+        put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
     finish(out)
 
 
@@ -369,7 +433,7 @@ def child_cancel(s, out, buf, row, request, orig):
         copy_field(s, out, index, buf, t.SecurityIDSource)
         copy_field(s, out, index, buf, t.SecurityID)
     put_bytes(s, out, t.OrderID, o.venue_order_id, 0, o.venue_order_id_size)
-    put_decimal(out, t.OrderQty, o.qty_e8)
+    put_decimal(out, t.OrderQty, o.qty_e8 - o.restated_e8)
     put_id(out, t.OrigClOrdID, CHILD_ID, s.requests[orig].run, s.requests[orig].child)
     put_char(out, t.Side, o.side)
     put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
@@ -502,6 +566,41 @@ def alert(s, out, phrase, buf, start, size):
         out.used += phrase.size
         copy_bytes(out.bytes, out.used, buf, start, size)
         out.used += size
+    finish(out)
+
+
+@kernel
+def _add(s, out, source, start, size):
+    """Append bytes to an alert."""
+    if has_room(s, out, size):
+        copy_bytes(out.bytes, out.used, source, start, size)
+        out.used += size
+
+
+@kernel
+def alert_once(s, out, phrase, row, buf, event):
+    """An alert about the report in hand: `phrase`, the order that it is about (`row`; NONE: of no order of ours), the
+    venue, and its bytes. Only the first alert of an event is written.
+    """
+    if s.work.alerted == 1:
+        return
+    s.work.alerted = 1
+    begin(s, out, NONE, 0)
+    _add(s, out, phrase, 0, phrase.size)
+    if row != NONE:
+        o = s.orders[row]
+        r = s.requests[o.accepted]
+        _add(s, out, ORDER_TEXT, 0, ORDER_TEXT.size)
+        out.used = write_digits(out.bytes, out.used, o.run)
+        _add(s, out, DASH, 0, DASH.size)
+        out.used = write_digits(out.bytes, out.used, o.number)
+        _add(s, out, CL_ORD_ID_TEXT, 0, CL_ORD_ID_TEXT.size)
+        _add(s, out, r.cl_ord_id, 0, r.cl_ord_id_size)
+    e = s.entities[s.sessions[event.session].entity]
+    _add(s, out, AT_TEXT, 0, AT_TEXT.size)
+    _add(s, out, e.name, 0, e.name_size)
+    _add(s, out, COLON, 0, COLON.size)
+    _add(s, out, buf, event.start, min(event.length, MAX_MESSAGE_BYTES))
     finish(out)
 
 

@@ -6,7 +6,7 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert
 from gateway.core.layout import NONE
-from gateway.core.lookup import execution_bucket, free_request
+from gateway.core.lookup import execution_bucket, free_request, link_fill, unlink_venue_order_id
 from gateway.fix import tags as t
 from gateway.jit import kernel
 
@@ -14,7 +14,7 @@ STILL_OPEN = c.phrase("day orders are still open at the end of the day, and are 
 
 
 @kernel
-def _give_back_orders(s):
+def _give_back_orders(s, positions):
     """Free the rows of orders that nothing can happen to any more; returns how many day orders are open."""
     left = 0
     for row in range(s.order_count):
@@ -23,8 +23,11 @@ def _give_back_orders(s):
             continue
         if o.counted_open == 1:
             left += 1 if s.requests[o.accepted].time_in_force == t.DAY else 0
-        else:
+        elif o.unbooked_e8 == 0 or positions == a.POSITIONS_RESET:
+            # What may have been told twice is kept for as long as somebody may find out.
+            unlink_venue_order_id(s, row)
             o.number = NONE
+            o.venue_order_id_size = 0
             o.next = s.order_free
             s.order_free = row
             s.order_free_count += 1
@@ -46,6 +49,8 @@ def _give_back_requests(s):
 def _keep_executions(s):
     """Close the gaps that the executions of finished orders leave, and link the rest anew."""
     s.execution_head[:] = NONE
+    for row in range(s.order_count):
+        s.orders[row].newest_fill = NONE
     kept = 0
     for row in range(s.execution_count):
         x = s.executions[row]
@@ -57,6 +62,10 @@ def _keep_executions(s):
             y.venue = x.venue
             y.order = x.order
             y.qty_e8 = x.qty_e8
+            y.px_e8 = x.px_e8
+            y.told_cum_e8 = x.told_cum_e8
+            y.leg = x.leg
+            y.no_fill = x.no_fill
             y.run = x.run
             y.number = x.number
             y.exec_id_size = x.exec_id_size
@@ -67,11 +76,13 @@ def _keep_executions(s):
         x.next = kept
         kept += 1
     s.execution_count = kept
+    s.execution_oldest = 0
     for row in range(kept):
         x = s.executions[row]
         bucket = execution_bucket(s, x.venue, x.exec_id, 0, x.exec_id_size)
         x.next = s.execution_head[bucket]
         s.execution_head[bucket] = row
+        link_fill(s, row)
 
 
 @kernel
@@ -100,7 +111,7 @@ def end_day(s, out, buf, event):
     s.days += 1
     # The ClOrdIDs of finished orders are forgotten, so their copies (PossDupFlag) must be refused as stale.
     s.started_wall_ns = event.time_ns + s.wall_offset_ns
-    left = _give_back_orders(s)
+    left = _give_back_orders(s, event.value[0])
     _give_back_requests(s)
     _keep_executions(s)
     _keep_fingerprints(s)

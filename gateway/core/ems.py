@@ -39,6 +39,7 @@ from gateway.fix.index import find
 from gateway.jit import kernel
 
 MAX_PENDING_REPLACES = 16
+MAX_PENDING_CANCELS = 4  # of an EMS on one order: more would not make a silent venue answer
 REUSE = 1 << c.CL_ORD_ID_REUSE  # told together with whatever else is wrong, so it does not end the pass
 UNKNOWN_ORDER = c.phrase("OrigClOrdID(41) names no order of this session")
 TOO_LATE = c.phrase("the order is closed")
@@ -111,6 +112,28 @@ def _prepare(s, x, index, buf, poss_dup, message):
 
 
 @kernel
+def _answer_again(s, out, buf, event, request):
+    """A request that was seen came again: with PossResend(97) its sender wants to know what became of it (FIX 4.4
+    Appendix D, F.1.a); with PossDupFlag(43) the session layer repeats itself, and its answer was sent.
+    """
+    if event.poss_dup == 1 or s.requests[request].order == NONE:
+        return
+    tell_status(s, out, buf, event.session, request)
+
+
+@kernel
+def tell_status(s, out, buf, session, request):
+    """The state of an order under the ClOrdID of one of its requests: 150=I in 4.4, 20=3 in 4.2."""
+    s.work.text_size = 0
+    row = s.requests[request].order
+    exec_type = t.EXEC_ORDER_STATUS
+    if s.sessions[session].version == a.VERSION_42:
+        exec_type = order_status(s, s.orders[row])
+    s.next_exec += 1
+    report(s, out, buf, row, request, NONE, exec_type, t.TRANS_STATUS, -1, s.next_exec, NONE, False)
+
+
+@kernel
 def new_order_single(s, out, buf, event, message):
     """Judge a NewOrderSingle(D): a child order to the venue, or an ExecutionReport that says every reason why not."""
     work = s.work
@@ -121,14 +144,17 @@ def new_order_single(s, out, buf, event, message):
     id_start = index.start[id_field]
     id_size = index.length[id_field]
     seen = find_request(s, event.session, buf, id_start, id_size)
+    live = s.requests[seen].order if seen != NONE else NONE
     if seen != NONE:
-        if sent_again(index, buf, event.poss_dup):
+        if sent_again(index, buf, event.poss_dup) and (live != NONE or event.poss_dup == 1):
             s.duplicate_messages += 1
+            _answer_again(s, out, buf, event, seen)
             return
         fail(x, c.CL_ORD_ID_REUSE, c.DETAIL_REUSE, NONE)
     elif not _usable_id(buf, id_start, id_size):
         fail(x, c.WELL_FORMED, c.DETAIL_CL_ORD_ID, NONE)
     _prepare(s, x, index, buf, event.poss_dup, message)
+    x.venue_qty_e8 = x.qty_e8
     if x.mask & ~REUSE == 0:
         x.added_e8 = x.qty_e8
         x.fingerprint = fingerprint_of(x)
@@ -137,7 +163,7 @@ def new_order_single(s, out, buf, event, message):
         work.decision = a.REFUSED
         _remember_refused(s, x, buf, id_start, id_size)
         explain(s, work, buf)
-        order_reject(s, out, work, buf, x.session, _reason_of(x))
+        order_reject(s, out, work, buf, x.session, _reason_of(x), live)
         return
     row = _place(s, x, buf, id_start, id_size)
     work.decision = a.ACCEPTED
@@ -190,6 +216,13 @@ def _place(s, x, buf, id_start, id_size):
     o.venue_cum_e8 = 0
     o.cum_e8 = 0
     o.avg_px_e8 = 0
+    o.avg_told = 0
+    o.newest_fill = NONE
+    o.traded = 0
+    o.traded_e16 = 0
+    o.restated_e8 = 0
+    o.doubtful_e8 = 0
+    o.unbooked_e8 = 0
     o.corrected = 0
     o.reserved_e8 = 0
     o.counted_open = 0
@@ -226,9 +259,11 @@ def _target_of(s, out, buf, event, kind):
     index = s.work.index
     id_field = find(index, t.ClOrdID)
     orig_field = find(index, t.OrigClOrdID)
-    if find_request(s, event.session, buf, index.start[id_field], index.length[id_field]) != NONE:
+    seen = find_request(s, event.session, buf, index.start[id_field], index.length[id_field])
+    if seen != NONE:
         if sent_again(index, buf, event.poss_dup):
             s.duplicate_messages += 1
+            _answer_again(s, out, buf, event, seen)
             return NONE
         target = find_request(s, event.session, buf, index.start[orig_field], index.length[orig_field])
         row = s.requests[target].order if target != NONE else NONE
@@ -284,8 +319,9 @@ def order_cancel_request(s, out, buf, event):
         _reject_change(s, out, buf, event.session, row, t.ORDER_CANCEL_REQUEST, t.CANCEL_BROKER_OPTION, VENUE_DOWN)
         return
     # One request is kept free for each open order, so its first cancel always finds room.
-    again = _count_pending(s, o, t.ORDER_CANCEL_REQUEST) > 0
-    if requests_left(s) == 0 or (again and requests_left(s) <= s.open_order_count):
+    pending = _count_pending(s, o, t.ORDER_CANCEL_REQUEST)
+    full = requests_left(s) == 0 or (pending > 0 and requests_left(s) <= s.open_order_count)
+    if full or pending >= MAX_PENDING_CANCELS:
         _reject_change(
             s, out, buf, event.session, row, t.ORDER_CANCEL_REQUEST, t.CANCEL_ALREADY_PENDING, ALREADY_PENDING
         )
@@ -325,6 +361,22 @@ def _prepare_replace(s, x, o, index, buf, message):
 
 
 @kernel
+def _wanted(s, x, o):
+    """Quantity of the order, at worst, that a replace asks for; and what its venue is told of it.
+
+    A venue to which 38 is what shall be open may have filled what was open before when it takes the replace.
+    """
+    x.venue_qty_e8 = x.qty_e8
+    wanted = x.qty_e8 + o.restated_e8
+    if s.sessions[o.venue].replaces_open == 1:
+        x.venue_qty_e8 = wanted - o.cum_e8
+        if x.venue_qty_e8 <= 0:
+            fail(x, c.REPLACE_TERMS, c.DETAIL_NOTHING_OPEN, NONE)
+        wanted += o.reserved_e8 - o.unbooked_e8
+    return wanted
+
+
+@kernel
 def order_cancel_replace_request(s, out, buf, event, message):
     """Judge an OrderCancelReplaceRequest(G) like an order; while it is pending the worse of old and new counts."""
     index = s.work.index
@@ -350,8 +402,9 @@ def order_cancel_replace_request(s, out, buf, event, message):
     _prepare_replace(s, x, o, index, buf, message)
     if requests_left(s) <= s.open_order_count:
         fail(x, c.CAPACITY, c.DETAIL_FULL, NONE)
+    wanted = _wanted(s, x, o)
     if x.mask == 0:
-        x.added_e8 = max(x.qty_e8 - o.cum_e8 - o.reserved_e8, 0)
+        x.added_e8 = max(wanted - o.cum_e8 - o.reserved_e8 + o.unbooked_e8, 0)
         judge(s, x)
     if x.mask != 0:
         s.work.decision = a.REFUSED
@@ -363,6 +416,7 @@ def order_cancel_replace_request(s, out, buf, event, message):
         return
     request = _add_pending(s, o, event.session, kind, buf, index.start[f], index.length[f])
     _fill_request(s.requests[request], x, row)
+    s.requests[request].qty_e8 = wanted
     s.work.decision = a.ACCEPTED
     s.work.request = request
     settle(s, o)
@@ -380,9 +434,4 @@ def order_status_request(s, out, buf, event):
         add_bytes(s.work, NEVER_ACCEPTED, 0, NEVER_ACCEPTED.size)
         status_of_unknown(s, out, buf, event.session)
         return
-    row = s.requests[request].order
-    exec_type = t.EXEC_ORDER_STATUS
-    if s.sessions[event.session].version == a.VERSION_42:
-        exec_type = order_status(s, s.orders[row])
-    s.next_exec += 1
-    report(s, out, buf, row, request, NONE, exec_type, t.TRANS_STATUS, -1, s.next_exec, NONE, False)
+    tell_status(s, out, buf, event.session, request)

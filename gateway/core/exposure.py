@@ -18,9 +18,22 @@ def closed(status):
 
 
 @kernel
+def is_over(s, o, status):
+    """Whether an order with this OrdStatus(39) has ended: one that is done for the day goes on only if it is good till
+    canceled or for some days.
+    """
+    if closed(status):
+        return True
+    if status != t.STATUS_DONE_FOR_DAY and status != t.STATUS_CALCULATED:
+        return False
+    time_in_force = s.requests[o.accepted].time_in_force
+    return time_in_force != t.GOOD_TILL_CANCEL and time_in_force != t.GOOD_TILL_DATE
+
+
+@kernel
 def worst_leaves(s, o):
     """The most that can still trade: the largest quantity in force or asked for, less what has traded."""
-    if closed(o.status):
+    if is_over(s, o, o.status):
         return 0
     most = o.qty_e8
     row = o.pending
@@ -84,14 +97,18 @@ def is_sure(s, o):
 @kernel
 def settle(s, o):
     """Bring positions, open quantities and open-order counts in step with the order."""
-    cum = max(o.fills_e8, o.venue_cum_e8)
-    if cum != o.cum_e8:
-        add_position(s, o, cum - o.cum_e8 if o.side == t.BUY else o.cum_e8 - cum)
-        o.cum_e8 = cum
+    booked = o.cum_e8 - o.unbooked_e8
+    o.cum_e8 = max(o.fills_e8, o.venue_cum_e8)
+    # A fill that may have been told twice is open for the one side and not there for the other.
+    o.unbooked_e8 = min(o.doubtful_e8, o.cum_e8)
+    traded = o.cum_e8 - o.unbooked_e8 - booked
+    if traded != 0:
+        add_position(s, o, traded if o.side == t.BUY else -traded)
     leaves = worst_leaves(s, o)
-    if leaves != o.reserved_e8:
-        _add_open(s, o, leaves - o.reserved_e8)
-        o.reserved_e8 = leaves
+    reserved = leaves + o.unbooked_e8
+    if reserved != o.reserved_e8:
+        _add_open(s, o, reserved - o.reserved_e8)
+        o.reserved_e8 = reserved
     is_open = 1 if leaves > 0 else 0
     if is_open != o.counted_open:
         if s.sessions[o.session].dropped_ns != NONE:

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.compose import SUBSCRIBE_AT_ONCE, alert, business_reject, market_data_request, session_reject
+from gateway.core.compose import (
+    SUBSCRIBE_AT_ONCE,
+    alert,
+    alert_once,
+    business_reject,
+    market_data_request,
+    session_reject,
+)
 from gateway.core.day import end_day
 from gateway.core.ems import (
     new_order_single,
@@ -16,12 +23,12 @@ from gateway.core.ems import (
     order_status_request,
 )
 from gateway.core.intake import FIRM_ROW, char_of
-from gateway.core.layout import FAULT_UNREADABLE, MAX_MESSAGE_BYTES
+from gateway.core.layout import MAX_MESSAGE_BYTES, NONE
 from gateway.core.parameters import move_parameters, on_parameter, on_release, on_source
 from gateway.core.quotes import market_data_incremental, market_data_snapshot, on_quote
 from gateway.core.rates import count_message
 from gateway.core.recovery import MOST_OUTPUTS, ask_status, on_logon, on_resolve, on_start, on_synced, watch_doubts
-from gateway.core.refusals import business_reject_of_child, order_cancel_reject, undelivered
+from gateway.core.refusals import ask_about_all, business_reject_of_child, order_cancel_reject, undelivered
 from gateway.core.sweep import begin_sweep, on_cancel, on_drop, on_kill, order_mass_cancel_report, sweep, sweep_is_due
 from gateway.core.text import add_bytes
 from gateway.core.venue import execution_report
@@ -37,13 +44,14 @@ from gateway.fix.index import (
     index_message,
 )
 from gateway.fix.validate import VALID, find_message, validate
+from gateway.fix.values import parse_int
 from gateway.jit import entry, kernel
 
 TOO_LONG = c.phrase("message longer than 8192 bytes")
 NOT_INDEXED = c.phrase("message is not a sequence of tag=value fields")
 NOT_VALID = c.phrase("message is not valid by the dictionary of this session")
 UNSUPPORTED = c.phrase("Unsupported Message Type")
-NOT_UNDERSTOOD = c.phrase("message that cannot be read: ")
+NOT_UNDERSTOOD = c.phrase("message that cannot be read whole, what can be read counts:")
 REFUSED_BY_ENGINE = c.phrase("message of a venue that the session layer refused: ")
 NOT_HANDLED = c.phrase("message that is not handled: ")
 REFUSED_BY_EMS = c.phrase("an EMS refuses what it was told: ")
@@ -109,12 +117,12 @@ def _from_ems(s, out, buf, event):
     index = s.work.index
     if event.length > MAX_MESSAGE_BYTES:
         # What was kept is indexed for MsgType(35); that it ends in the middle of a field is no news.
-        index_message(index, buf, event.start, MAX_MESSAGE_BYTES, s.dictionary[own.version].data_length_tag)
+        index_message(index, buf, event.start, MAX_MESSAGE_BYTES, s.dictionary[own.version].data_length_tag, False)
         _say(s, TOO_LONG)
         business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_OTHER)
         return 0
     dictionary = s.dictionary[own.version]
-    fault = index_message(index, buf, event.start, event.length, dictionary.data_length_tag)
+    fault = index_message(index, buf, event.start, event.length, dictionary.data_length_tag, False)
     message_type = _message_type(index, buf)
     if message_type == t.BUSINESS_MESSAGE_REJECT:
         # Never answered: two sides that refuse each other's refusals would go on for ever.
@@ -155,7 +163,7 @@ def _from_ems(s, out, buf, event):
 
 
 @kernel
-def _count_ems_message(s, out, event, message_type):
+def _count_ems_message(s, out, event, message_type, is_copy):
     """Count a message of an EMS by type and by what it came to: a copy, passed on or answered, refused."""
     kind = a.COUNTED_TYPES - 1
     if message_type == t.NEW_ORDER_SINGLE:
@@ -167,7 +175,7 @@ def _count_ems_message(s, out, event, message_type):
     elif message_type == t.ORDER_STATUS_REQUEST:
         kind = 3
     verdict = a.IGNORED
-    if out.count > 0 and message_type != t.BUSINESS_MESSAGE_REJECT:
+    if out.count > 0 and message_type != t.BUSINESS_MESSAGE_REJECT and not is_copy:
         first = out.message[0]
         answer = message_type == t.ORDER_STATUS_REQUEST and first.message_type == t.EXECUTION_REPORT
         verdict = a.REJECTED if first.session == event.session and not answer else a.PASSED
@@ -176,23 +184,20 @@ def _count_ems_message(s, out, event, message_type):
 
 @kernel
 def _index_lenient(s, buf, event):
-    """Index a message of a venue, or a child to one; fields without a value are let pass."""
+    """Index what can be read of a message of a venue, or of a child to one."""
     own = s.sessions[event.session]
-    index = s.work.index
     data_length_tag = s.dictionary[own.version].data_length_tag
-    fault = index_message(index, buf, event.start, min(event.length, MAX_MESSAGE_BYTES), data_length_tag)
-    return fault == INDEXED or fault == EMPTY_VALUE
+    index_message(s.work.index, buf, event.start, min(event.length, MAX_MESSAGE_BYTES), data_length_tag, True)
 
 
 @kernel
 def _from_venue(s, out, buf, event):
-    readable = _index_lenient(s, buf, event)
+    _index_lenient(s, buf, event)
     message_type = _message_type(s.work.index, buf)
-    if not readable:
-        alert(s, out, NOT_UNDERSTOOD, buf, event.start, event.length)
-        if message_type == t.EXECUTION_REPORT or message_type == 0:
-            # It may be a fill that nobody has counted.
-            s.fault |= FAULT_UNREADABLE
+    if s.work.index.garbled > 0 or message_type == 0:
+        alert_once(s, out, NOT_UNDERSTOOD, NONE, buf, event)
+    if message_type == 0:
+        ask_about_all(s, event.session)  # it may be a fill
     elif message_type == t.EXECUTION_REPORT:
         execution_report(s, out, buf, event)
     elif message_type == t.ORDER_CANCEL_REJECT:
@@ -215,13 +220,19 @@ def _from_venue(s, out, buf, event):
 
 @kernel
 def _on_unread(s, out, buf, event):
-    """The session layer refused a message of a venue (its Reject is the event's bytes): it may have been a fill."""
+    """The session layer refused a message of a venue (its Reject is the event's bytes): it may have been a fill, unless
+    the number that it names has been applied.
+    """
     index = s.work.index
     _index_lenient(s, buf, event)
+    alert_once(s, out, REFUSED_BY_ENGINE, NONE, buf, event)
+    f = find(index, t.RefSeqNum)
+    number = parse_int(buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    applied = NONE < number <= s.sessions[event.session].last_in
     f = find(index, t.RefMsgType)
-    if f < 0 or (index.length[f] == 1 and buf[index.start[f]] == t.EXECUTION_REPORT):
-        s.fault |= FAULT_UNREADABLE
-    alert(s, out, REFUSED_BY_ENGINE, buf, event.start, event.length)
+    report = f < 0 or (index.length[f] == 1 and buf[index.start[f]] == t.EXECUTION_REPORT)
+    if report and not applied:
+        ask_about_all(s, event.session)
 
 
 @kernel
@@ -258,15 +269,19 @@ def handle_event(s, event, buf, out):
     s.events += 1
     s.now_ns = event.time_ns
     s.work.idle = 0
+    s.work.alerted = 0
     s.work.decision = a.NOT_DECIDED
     kind = event.kind
     if kind != a.MESSAGE and kind != a.TICK:
         forget_message(s.work.index)
     if kind == a.MESSAGE:
-        s.sessions[event.session].last_in = event.msg_seq_num
-        if s.sessions[event.session].role == a.EMS:
+        own = s.sessions[event.session]
+        # What is sent again came before.
+        own.last_in = max(event.msg_seq_num, own.last_in) if event.poss_dup == 1 else event.msg_seq_num
+        if own.role == a.EMS:
+            copies = s.duplicate_messages
             message_type = _from_ems(s, out, buf, event)
-            _count_ems_message(s, out, event, message_type)
+            _count_ems_message(s, out, event, message_type, s.duplicate_messages > copies)
         else:
             _from_venue(s, out, buf, event)
     elif kind == a.QUOTE:
@@ -282,8 +297,8 @@ def handle_event(s, event, buf, out):
         if own.last_in == a.NONE:
             own.last_in = event.msg_seq_num
     elif kind == a.UNDELIVERED:
-        if _index_lenient(s, buf, event):
-            undelivered(s, out, buf, event)
+        _index_lenient(s, buf, event)
+        undelivered(s, out, buf, event)
     elif kind == a.CLOCK:
         s.wall_offset_ns = event.value[0]
         if s.started_wall_ns == 0:

@@ -14,11 +14,10 @@ from gateway.core.rates import count_message
 from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.fix.validate import BODY, TRAILER
-from gateway.fix.values import NO_TIME, TOO_PRECISE, parse_decimal, parse_utc_timestamp, same_bytes
+from gateway.fix.values import DECIMALS, NO_TIME, POINT, TOO_PRECISE, parse_decimal, parse_utc_timestamp, same_bytes
 from gateway.jit import kernel
 
 FIRM_ROW = 0
-POINT, DECIMALS = 46, 8
 NOT_AVAILABLE = c.phrase("[N/A]")
 COMMON_STOCK, PREFERRED_STOCK, FUTURE = c.phrase("CS"), c.phrase("PS"), c.phrase("FUT")
 MOVING_PRICE = c.phrase("LMOPRTWacde")  # ExecInst(18): pegs, trailing stop, no price check, target strategy
@@ -33,6 +32,7 @@ def clear_candidate(x, session, kind):
     x.order = NONE
     x.instrument = NONE
     x.qty_e8 = 0
+    x.venue_qty_e8 = 0
     x.price_e8 = 0
     x.stop_e8 = 0
     x.added_e8 = 0
@@ -143,6 +143,13 @@ def read_terms(s, x, index, buf, message):
 
 
 @kernel
+def is_not_available(index, buf, f):
+    """Whether a Symbol(55) is "[N/A]": the instrument is told by its SecurityID(48) alone."""
+    size = NOT_AVAILABLE.size
+    return index.length[f] == size and same_bytes(buf, index.start[f], NOT_AVAILABLE, 0, size)
+
+
+@kernel
 def find_instrument(s, x, index, buf):
     """The instrument that SecurityID(48), Symbol(55) or both name: KNOWN_INSTRUMENT."""
     symbol = find(index, t.Symbol)
@@ -154,10 +161,7 @@ def find_instrument(s, x, index, buf):
     if security >= 0:
         by_security = find_security(s, buf, index.start[security], index.length[security])
     # What is given goes to the venue, so all that is given must be known; "[N/A]" stands for a Symbol not given.
-    no_symbol = symbol < 0 or (
-        index.length[symbol] == NOT_AVAILABLE.size
-        and same_bytes(buf, index.start[symbol], NOT_AVAILABLE, 0, NOT_AVAILABLE.size)
-    )
+    no_symbol = symbol < 0 or is_not_available(index, buf, symbol)
     if not no_symbol and by_symbol == NONE:
         fail(x, c.KNOWN_INSTRUMENT, c.DETAIL_NO_INSTRUMENT, symbol)
     elif security >= 0 and by_security == NONE:

@@ -123,8 +123,8 @@ COUNTED_TYPES = 5  # D, F, G, H, others
 # States of a request.
 REQUEST_PENDING, REQUEST_ACCEPTED, REQUEST_REJECTED = 1, 2, 3
 
-# Bits of the fault word: an output that did not fit, a full table of executions, a fill without a readable quantity, a
-# message that cannot be read and may be a fill.
+# Bits of the fault word: an output that did not fit, a full table of executions. The others are of earlier releases,
+# which blocked the firm for a fill without a readable quantity and for a message that could not be read.
 FAULT_OUTPUT_FULL, FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, FAULT_UNREADABLE = 1, 2, 4, 8
 
 EMS, VENUE_ROLE = 1, 2
@@ -232,6 +232,7 @@ SESSION_FIELDS = (
     ("asked", "i8"),  # requests before this row have been asked about
     ("max_poss_dup_age_ns", "i8"),
     ("takes_mass_cancel", "i8"),  # 1: the venue answers OrderMassCancelRequest(q), FIX 4.4
+    ("replaces_open", "i8"),  # 1: OrderQty(38) of a replace is what shall be open there, not the total
     ("tells_dont_know", "i8"),  # 1: a fill of an order that is not ours is answered with DontKnowTrade(Q)
     ("cancel_interval_ns", "i8"),  # least time between two cancels that the gateway sends of its own accord
     ("cancel_due_ns", "i8"),  # when the next of them may go
@@ -263,6 +264,13 @@ ORDER = np.dtype(
         ("venue_cum_e8", "i8"),  # highest CumQty(14) the venue has told, net of busts
         ("cum_e8", "i8"),  # the larger of the two
         ("avg_px_e8", "i8"),
+        ("avg_told", "i8"),  # 1: the venue tells AvgPx(6); else it is computed from the fills seen
+        ("newest_fill", "i8"),  # execution; others through `older_fill`
+        ("traded", "i8"),  # price x quantity of the fills seen: whole part, and the rest in 10^-16
+        ("traded_e16", "i8"),
+        ("restated_e8", "i8"),  # what the venue counts less in OrderQty(38) and CumQty(14) than is counted here
+        ("doubtful_e8", "i8"),  # part of `cum_e8` that may be fills told twice: open for one side, not sellable
+        ("unbooked_e8", "i8"),  # of it, what positions and open quantities have been told of
         ("corrected", "i8"),  # 1 after a bust or correction: an older CumQty(14) may be higher than the truth
         ("reserved_e8", "i8"),  # open quantity counted in exposures
         ("counted_open", "i8"),  # 1 while counted in open_orders
@@ -274,6 +282,7 @@ ORDER = np.dtype(
         ("fingerprint_older", "i8"),
         ("entities", "i8", SCOPES),
         ("exposures", "i8", POSITION_SCOPES),
+        ("venue_order_id_next", "i8"),  # in the hash chain of its OrderID(37) at the venue
         ("venue_order_id_size", "i8"),
         ("venue_order_id", "u1", ID_BYTES),
     ]
@@ -307,6 +316,14 @@ EXECUTION = np.dtype(
         ("next", "i8"),
         ("order", "i8"),  # NONE: of an order we do not know
         ("qty_e8", "i8"),  # 0 after a bust
+        ("px_e8", "i8"),
+        ("told_cum_e8", "i8"),  # CumQty(14) that came with it, NONE: none
+        ("older_fill", "i8"),  # of the same order
+        (
+            "leg",
+            "i8",
+        ),  # 1 + row of the instrument of a multileg order's leg, `qty_e8` below zero for a sale; 0: no leg
+        ("no_fill", "i8"),  # 1: of a report that is none, whose row may be used again when they become many
         ("corrects", "i8"),  # row of the execution that this one corrects, where the quantity is kept; NONE: none
         ("run", "i8"),  # in which it came; with `number` the ExecID(17) that the EMS saw
         ("number", "i8"),  # 0: no execution
@@ -382,6 +399,7 @@ CANDIDATE = np.dtype(  # the order under judgement
         ("instrument", "i8"),
         ("side", "i8"),
         ("qty_e8", "i8"),
+        ("venue_qty_e8", "i8"),  # OrderQty(38) as its venue reads it
         ("price_e8", "i8"),
         ("stop_e8", "i8"),
         ("ord_type", "i8"),
@@ -408,6 +426,7 @@ WORK = np.dtype(  # scratch: nothing in it outlives an event
     [
         ("index", np.dtype((np.record, INDEX))),
         ("idle", "i8"),  # 1: the event changed nothing but the time
+        ("alerted", "i8"),  # 1: an alert has told of the report in hand
         ("decision", "i8"),  # NOT_DECIDED, ACCEPTED or REFUSED; then `candidate` says what was seen
         ("request", "i8"),  # the request that was accepted
         ("candidate", np.dtype((np.record, CANDIDATE))),
@@ -481,6 +500,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("request_free", "i8"),  # first of the rows given back
             ("request_free_count", "i8"),
             ("execution_count", "i8"),
+            ("execution_oldest", "i8"),  # where the search for a row that may be used again goes on
             ("events", "i8"),
             ("accepted_orders", "i8"),
             ("refused_orders", "i8"),
@@ -516,6 +536,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("exposure_head", *heads(capacity.exposures)),
             ("orders", *table(ORDER, capacity.orders)),
             ("fingerprint_head", *heads(capacity.orders)),
+            ("venue_order_id_head", *heads(capacity.orders)),
             ("requests", *table(REQUEST, capacity.requests)),
             ("request_head", *heads(capacity.requests)),
             ("executions", *table(EXECUTION, capacity.executions)),

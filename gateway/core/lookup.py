@@ -11,6 +11,8 @@ from gateway.fix.index import find
 from gateway.fix.values import copy_bytes, hash_bytes, parse_int, same_bytes
 from gateway.jit import kernel
 
+RECYCLE_ROWS = 64  # looked at for one that may be used again, for a report that needs none
+
 
 @kernel
 def _mix(a, b):
@@ -217,6 +219,54 @@ def add_order(s):
 
 
 @kernel
+def _venue_order_id_bucket(s, venue, buf, start, size):
+    return _mix(hash_bytes(buf, start, size), venue) & (s.venue_order_id_head.size - 1)
+
+
+@kernel
+def find_by_venue_order_id(s, venue, buf, start, size):
+    """Row of the order that a venue knows by this OrderID(37), or NONE."""
+    if size < 1 or size > ID_BYTES:
+        return NONE
+    row = int(s.venue_order_id_head[_venue_order_id_bucket(s, venue, buf, start, size)])
+    while row != NONE:
+        o = s.orders[row]
+        if o.venue == venue and o.venue_order_id_size == size and same_bytes(o.venue_order_id, 0, buf, start, size):
+            break
+        row = o.venue_order_id_next
+    return row
+
+
+@kernel
+def link_venue_order_id(s, row):
+    """Enter an order's OrderID(37) at its venue, if it has one, into its hash chain."""
+    o = s.orders[row]
+    if o.venue_order_id_size > 0:
+        bucket = _venue_order_id_bucket(s, o.venue, o.venue_order_id, 0, o.venue_order_id_size)
+        o.venue_order_id_next = s.venue_order_id_head[bucket]
+        s.venue_order_id_head[bucket] = row
+
+
+@kernel
+def unlink_venue_order_id(s, row):
+    """Take it out again."""
+    o = s.orders[row]
+    if o.venue_order_id_size == 0:
+        return
+    bucket = _venue_order_id_bucket(s, o.venue, o.venue_order_id, 0, o.venue_order_id_size)
+    at = int(s.venue_order_id_head[bucket])
+    if at == row:
+        s.venue_order_id_head[bucket] = o.venue_order_id_next
+        return
+    while at != NONE:
+        before = s.orders[at]
+        if before.venue_order_id_next == row:
+            before.venue_order_id_next = o.venue_order_id_next
+            return
+        at = before.venue_order_id_next
+
+
+@kernel
 def execution_bucket(s, venue, buf, start, size):
     """Bucket of an execution's hash chain."""
     return _mix(hash_bytes(buf, start, size), venue) & (s.execution_head.size - 1)
@@ -236,16 +286,49 @@ def find_execution(s, venue, order, buf, start, size):
 
 
 @kernel
-def add_execution(s, venue, order, buf, start, size):
-    """Remember an ExecID; returns its row, or NONE when the table is full or the ExecID too long to hold."""
+def _recycle_execution(s, most):
+    """A row of a report that was no fill, taken out of its hash chain; NONE when the next `most` rows have none."""
+    for _ in range(most):
+        row = s.execution_oldest if s.execution_oldest < s.execution_count else 0
+        s.execution_oldest = row + 1
+        x = s.executions[row]
+        if x.no_fill == 1:
+            bucket = execution_bucket(s, x.venue, x.exec_id, 0, x.exec_id_size)
+            at = int(s.execution_head[bucket])
+            if at == row:
+                s.execution_head[bucket] = x.next
+            else:
+                while s.executions[at].next != row:
+                    at = s.executions[at].next
+                s.executions[at].next = x.next
+            return row
+    return NONE
+
+
+@kernel
+def add_execution(s, venue, order, buf, start, size, no_fill):
+    """Remember an ExecID; returns its row, or NONE when the table is full or the ExecID too long to hold.
+
+    Reports that are no fills may have half of the table: a venue can send any number of them.
+    """
     row = s.execution_count
-    if row == s.executions.size or size > ID_BYTES:
+    if size > ID_BYTES:
         return NONE
-    s.execution_count += 1
+    if row == s.executions.size or (no_fill == 1 and row >= s.executions.size // 2):
+        row = _recycle_execution(s, RECYCLE_ROWS if no_fill == 1 else s.execution_count)
+        if row == NONE:
+            return NONE
+    else:
+        s.execution_count += 1
     x = s.executions[row]
     x.venue = venue
     x.order = order
     x.qty_e8 = 0
+    x.px_e8 = 0
+    x.told_cum_e8 = NONE
+    x.older_fill = NONE
+    x.leg = 0
+    x.no_fill = no_fill
     x.corrects = NONE
     x.run = s.run
     x.number = 0
@@ -255,6 +338,15 @@ def add_execution(s, venue, order, buf, start, size):
     x.next = s.execution_head[bucket]
     s.execution_head[bucket] = row
     return row
+
+
+@kernel
+def link_fill(s, row):
+    """Enter an execution of an order into the order's list of fills, as the newest."""
+    x = s.executions[row]
+    o = s.orders[x.order]
+    x.older_fill = o.newest_fill
+    o.newest_fill = row
 
 
 @kernel

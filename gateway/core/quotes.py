@@ -9,7 +9,8 @@ from gateway.core.compose import alert
 from gateway.core.layout import NONE
 from gateway.core.lookup import find_security, find_symbol, instrument_named
 from gateway.fix import tags as t
-from gateway.fix.values import parse_decimal
+from gateway.fix.index import find
+from gateway.fix.values import DAY_NS, NO_TIME, parse_decimal, parse_utc_date, parse_utc_time, parse_utc_timestamp
 from gateway.jit import kernel
 
 FAR_OFF = 2  # a price more than so many times the last one, or less than its part, is believed when it is told again
@@ -18,6 +19,7 @@ SAME = 10  # and the two differ by less than this part
 TELL_EVERY = 1_000  # quotes of an instrument left aside
 
 LEFT_ASIDE = c.phrase("quote left aside, crossed, negative or too far off to be believed at once: ")
+OLD_NS = 10_000_000_000  # of two prices of a venue the later one is of now, unless it says that it is older than this
 BID, OFFER, TRADE = 48, 49, 50  # MDEntryType(269)
 
 
@@ -41,8 +43,9 @@ def _believable(i, price):
 
 
 @kernel
-def take_quote(s, out, instrument, bid_e8, ask_e8, last_e8, time_ns):
-    """Take bid, ask and last (0: none) of an instrument as they were at a time; returns whether they were taken.
+def take_quote(s, out, instrument, bid_e8, ask_e8, last_e8, time_ns, last_ns):
+    """Take bid, ask and last (0: none) of an instrument as they were at a time, the last trade at one of its own;
+    returns whether they were taken.
 
     A crossed or negative quote, or one too far off, is left aside; the first of so many is told.
     """
@@ -60,11 +63,13 @@ def take_quote(s, out, instrument, bid_e8, ask_e8, last_e8, time_ns):
         return False
     i.bid_e8 = bid_e8
     i.ask_e8 = ask_e8
-    if last_e8 > 0:
+    if last_e8 > 0 and (i.last_ns == NONE or last_ns >= i.last_ns):
         i.last_e8 = last_e8
-        i.last_ns = time_ns
-    if bid_e8 > 0 or ask_e8 > 0 or last_e8 > 0:
+        i.last_ns = last_ns
+    if bid_e8 > 0 or ask_e8 > 0:
         i.quote_ns = time_ns
+    elif last_e8 > 0:
+        i.quote_ns = max(i.quote_ns, last_ns)
     return True
 
 
@@ -79,7 +84,7 @@ def on_quote(s, out, event):
     time_ns = min(v[a.QUOTE_TIME], s.now_ns) if v[a.QUOTE_TIME] > 0 else s.now_ns
     if time_ns < i.quote_ns:
         return
-    if take_quote(s, out, instrument, v[a.QUOTE_BID], v[a.QUOTE_ASK], v[a.QUOTE_LAST], time_ns):
+    if take_quote(s, out, instrument, v[a.QUOTE_BID], v[a.QUOTE_ASK], v[a.QUOTE_LAST], time_ns, time_ns):
         i.bid_qty_e8 = v[a.QUOTE_BID_QTY]
         i.ask_qty_e8 = v[a.QUOTE_ASK_QTY]
         i.last_qty_e8 = v[a.QUOTE_LAST_QTY]
@@ -115,6 +120,73 @@ def _price_of(index, buf, first, last, entry_type, before_e8):
 
 
 @kernel
+def _sent_at(s, index, buf):
+    """Wall clock of SendingTime(52); now when it cannot be read, which the session layer has seen to."""
+    f = find(index, t.SendingTime)
+    sent = parse_utc_timestamp(buf, index.start[f], index.length[f]) if f >= 0 else NO_TIME
+    return sent if sent != NO_TIME else s.now_ns + s.wall_offset_ns
+
+
+@kernel
+def _entry_time(date, time, sent):
+    """Wall clock of an entry by its MDEntryDate(272) and MDEntryTime(273), NO_TIME where they are not told."""
+    if date == NO_TIME and time == NO_TIME:
+        return sent
+    if date == NO_TIME:
+        at = sent - sent % DAY_NS + time
+        return at - DAY_NS if at > sent + DAY_NS // 2 else at  # told after midnight
+    return date + max(time, 0)
+
+
+@kernel
+def _time_of(s, index, buf, first, last, trades):
+    """The gateway's clock at which the oldest of the trades, or of the bids and offers, among the fields was true; NONE
+    without any.
+    """
+    sent = _sent_at(s, index, buf)
+    oldest = NO_TIME
+    wanted = False
+    date = NO_TIME
+    time = NO_TIME
+    for f in range(first, last + 1):
+        tag = index.tag[f] if f < last else t.MDUpdateAction
+        if tag == t.MDUpdateAction or tag == t.MDEntryType:
+            if wanted:
+                told = _entry_time(date, time, sent)
+                oldest = told if oldest == NO_TIME else min(oldest, told)
+            wanted = False
+            date = NO_TIME
+            time = NO_TIME
+            if tag == t.MDEntryType:
+                wanted = (int(buf[index.start[f]]) == TRADE) == trades
+        elif tag == t.MDEntryDate:
+            date = parse_utc_date(buf, index.start[f], index.length[f])
+        elif tag == t.MDEntryTime:
+            time = parse_utc_time(buf, index.start[f], index.length[f])
+    return NONE if oldest == NO_TIME else s.now_ns - max(s.now_ns + s.wall_offset_ns - oldest, 0)
+
+
+@kernel
+def _takes_back(index, buf, first, last, last_e8):
+    """Whether the last trade is deleted: by an entry that tells its price, or none."""
+    deleted = False
+    kind = 0
+    found = False
+    for f in range(first, last):
+        tag = index.tag[f]
+        if tag == t.MDUpdateAction:
+            deleted = int(buf[index.start[f]]) == t.MD_DELETE
+            kind = 0
+        elif tag == t.MDEntryType:
+            kind = int(buf[index.start[f]])
+            found = found or (deleted and kind == TRADE)
+        elif tag == t.MDEntryPx and deleted and kind == TRADE:
+            if parse_decimal(buf, index.start[f], index.length[f]) != last_e8:
+                found = False
+    return found
+
+
+@kernel
 def _take_entries(s, out, buf, venue, instrument, first, last, incremental):
     """Top of book and last trade of one instrument, from the venue that we asked."""
     i = s.instruments[instrument]
@@ -124,8 +196,17 @@ def _take_entries(s, out, buf, venue, instrument, first, last, incremental):
     bid = _price_of(index, buf, first, last, BID, i.bid_e8 if incremental else 0)
     ask = _price_of(index, buf, first, last, OFFER, i.ask_e8 if incremental else 0)
     trade = _price_of(index, buf, first, last, TRADE, 0)
+    if incremental and _takes_back(index, buf, first, last, i.last_e8):
+        i.last_e8 = 0
+        i.last_ns = NONE
+    time_ns = _time_of(s, index, buf, first, last, False)
+    last_ns = _time_of(s, index, buf, first, last, True)
+    if time_ns == NONE:
+        time_ns = max(i.quote_ns, last_ns)  # it tells of trades only: by then bid and offer had not changed
+    if time_ns < i.quote_ns and s.now_ns - time_ns > OLD_NS:
+        return
     if bid >= 0 and ask >= 0 and trade >= 0:
-        take_quote(s, out, instrument, bid, ask, trade, s.now_ns)
+        take_quote(s, out, instrument, bid, ask, trade, time_ns, last_ns)
 
 
 @kernel

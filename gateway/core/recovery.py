@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.compose import alert, order_mass_status_request, order_status_request, report
+from gateway.core.compose import alert, alert_once, order_mass_status_request, order_status_request, report
 from gateway.core.exposure import closed, is_sure, never_acknowledged, raise_doubt, settle, unanswered
 from gateway.core.intake import char_of, decimal_of
 from gateway.core.layout import NONE
@@ -19,6 +19,7 @@ from gateway.core.refusals import forget_request, refuse_child, refuse_request
 from gateway.core.status import refresh_status
 from gateway.core.sweep import expect_back, venue_is_back
 from gateway.core.text import add_bytes
+from gateway.core.told import quantity_of, told_cum
 from gateway.fix import tags as t
 from gateway.jit import kernel
 
@@ -181,12 +182,13 @@ def _amounts_to(s, o, r, index, buf):
     status = char_of(index, buf, t.OrdStatus, 0)
     if closed(status) or status == t.STATUS_DONE_FOR_DAY:
         return status
-    cum = decimal_of(index, buf, t.CumQty)
-    if status == t.STATUS_FILLED and cum <= 0:
+    cum = told_cum(o, index, buf)
+    if status == t.STATUS_FILLED and cum == NONE:
         o.venue_cum_e8 = max(o.venue_cum_e8, o.qty_e8)
     if status == t.STATUS_NEW and o.status == t.STATUS_PENDING_NEW:
         return t.EXEC_NEW
-    told = decimal_of(index, buf, t.OrderQty)
+    told = quantity_of(index, buf, t.OrderQty)
+    told = told + o.restated_e8 if told > 0 else NONE
     price = decimal_of(index, buf, t.Price)
     if r.kind == t.ORDER_CANCEL_REPLACE_REQUEST and r.state == a.REQUEST_PENDING:
         new_qty = told == r.qty_e8 and told != o.qty_e8
@@ -208,7 +210,7 @@ def answer_in_doubt(s, out, buf, event, request):
     unknown = char_of(index, buf, t.OrdStatus, 0) == t.STATUS_REJECTED
     never = r.state == a.REQUEST_PENDING if r.kind != t.NEW_ORDER_SINGLE else never_acknowledged(o)
     if unknown and request == o.accepted and not never:
-        alert(s, out, UNKNOWN_THERE, buf, event.start, event.length)
+        alert_once(s, out, UNKNOWN_THERE, r.order, buf, event)
         return 0
     o.asked = max(o.asked - 1, 0)
     exec_type = 0
@@ -219,8 +221,8 @@ def answer_in_doubt(s, out, buf, event, request):
         add_bytes(s.work, NOT_KNOWN_THERE, 0, NOT_KNOWN_THERE.size)
         refuse_child(s, out, buf, event, request)
     else:
-        if decimal_of(index, buf, t.CumQty) > o.cum_e8:
-            alert(s, out, FILLS_MISSED, buf, event.start, event.length)
+        if told_cum(o, index, buf) > o.cum_e8:
+            alert_once(s, out, FILLS_MISSED, r.order, buf, event)
         exec_type = _amounts_to(s, o, r, index, buf)
     if _all_answered(s, o):
         is_sure(s, o)
@@ -244,6 +246,7 @@ def on_resolve(s, out, buf, event):
     is_sure(s, o)
     never = o.status == t.STATUS_PENDING_NEW
     o.venue_cum_e8 = max(o.venue_cum_e8, event.value[a.RESOLVE_CUM])
+    o.doubtful_e8 = max(o.fills_e8 - o.venue_cum_e8, 0)
     exec_type = t.EXEC_ORDER_STATUS
     if never:
         o.status = t.STATUS_NEW

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.compose import alert, cancel_reject, report
+from gateway.core.compose import alert, alert_once, cancel_reject, report
 from gateway.core.exposure import closed, raise_doubt, settle
 from gateway.core.intake import char_of
 from gateway.core.layout import NONE
@@ -90,17 +90,32 @@ def refuse_request(s, out, buf, request, reason, relay):
 
 
 @kernel
-def ask_about_closed(s, out, buf, event, o):
+def ask_about_closed(s, out, buf, event, row):
     """The venue says in passing that an order has ended that is open here: tell, and ask where it can be asked."""
-    if o.counted_open == 0:
-        return
-    alert(s, out, CLOSED_THERE, buf, event.start, event.length)
+    o = s.orders[row]
+    if o.counted_open == 1:
+        alert_once(s, out, CLOSED_THERE, row, buf, event)
+        ask_about(s, o)
+
+
+@kernel
+def ask_about(s, o):
+    """Ask the venue for the state of an open order, where it answers such questions."""
     own = s.sessions[o.venue]
     if own.takes_status == 1 and o.doubt != a.IN_DOUBT:
         raise_doubt(s, o, a.IN_DOUBT)
         own.asked = 0
         own.told = 0
         own.since_ns = s.now_ns
+
+
+@kernel
+def ask_about_all(s, venue):
+    """Ask for the state of every open order at a venue: one of its messages could not be read."""
+    for row in range(s.order_count):
+        o = s.orders[row]
+        if o.number != NONE and o.counted_open == 1 and o.venue == venue:
+            ask_about(s, o)
 
 
 @kernel
@@ -117,12 +132,13 @@ def order_cancel_reject(s, out, buf, event):
     status = char_of(index, buf, t.OrdStatus, 0)
     f = find(index, t.OrigClOrdID)
     named = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
-    o = s.orders[s.requests[request].order]
+    row = s.requests[request].order
+    o = s.orders[row]
     # An order that is not known may be a replace of ours that was refused.
     about_order = status != t.STATUS_REJECTED or named == o.accepted
     refuse_request(s, out, buf, request, reason if reason >= 0 else t.CANCEL_BROKER_OPTION, True)
     if (closed(status) or status == t.STATUS_FILLED) and about_order:
-        ask_about_closed(s, out, buf, event, o)
+        ask_about_closed(s, out, buf, event, row)
 
 
 @kernel

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from gateway.core.checks import fingerprint_of
 from gateway.core.layout import ACCOUNT, NAME_BYTES, NONE
-from gateway.core.lookup import entity_bucket, execution_bucket, exposure_row, request_bucket
+from gateway.core.lookup import (
+    entity_bucket,
+    execution_bucket,
+    exposure_row,
+    link_fill,
+    link_venue_order_id,
+    request_bucket,
+)
 from gateway.fix.values import copy_bytes, hash_bytes
 from gateway.jit import entry, kernel
 
@@ -94,6 +101,8 @@ def _take_fingerprint(s, o):
 def link_rows(block, orders):
     """Enter all requests and executions, and the orders of these rows (int64, oldest first), in empty hash tables."""
     s = block[0]
+    for row in orders:
+        s.orders[row].newest_fill = NONE
     for row in range(s.request_count):
         r = s.requests[row]
         if r.session != NONE:
@@ -105,9 +114,12 @@ def link_rows(block, orders):
         bucket = execution_bucket(s, x.venue, x.exec_id, 0, x.exec_id_size)
         x.next = s.execution_head[bucket]
         s.execution_head[bucket] = row
+        if x.order != NONE:
+            link_fill(s, row)
     for row in orders:
         o = s.orders[row]
         _take_fingerprint(s, o)
         bucket = o.fingerprint & (s.fingerprint_head.size - 1)
         o.fingerprint_older = s.fingerprint_head[bucket]
         s.fingerprint_head[bucket] = row
+        link_venue_order_id(s, row)

@@ -8,24 +8,51 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.compose import alert, dont_know_trade, order_status, report
-from gateway.core.exposure import closed, settle, worst_leaves
-from gateway.core.intake import FIRM_ROW, char_of, decimal_of, price_of
-from gateway.core.layout import FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, NONE
+from gateway.core.compose import alert_once, leg_report, order_status, order_status_request, report
+from gateway.core.executions import (
+    book_leg,
+    contradicts,
+    correct_leg,
+    is_leg,
+    remember,
+    unknown_report,
+)
+from gateway.core.exposure import closed, is_over, settle, worst_leaves
+from gateway.core.intake import char_of, decimal_of, price_of
+from gateway.core.layout import FAULT_EXECUTIONS_FULL, NONE
 from gateway.core.lookup import (
-    add_execution,
-    exposure_row,
+    find_by_venue_order_id,
     find_child,
-    find_entity,
     find_execution,
-    given_back,
-    instrument_named,
+    link_fill,
+    link_venue_order_id,
+    unlink_venue_order_id,
 )
 from gateway.core.recovery import FILLS_MISSED, answer_in_doubt, answers_doubt
-from gateway.core.refusals import UNKNOWN_REJECT, ask_about_closed, refuse_request, unlink_pending
+from gateway.core.refusals import (
+    UNKNOWN_REJECT,
+    ask_about_all,
+    ask_about_closed,
+    refuse_request,
+    unlink_pending,
+)
 from gateway.core.status import rank, refresh_status, trade_status
 from gateway.core.sweep import canceled_by_us
 from gateway.core.text import add_bytes
+from gateway.core.told import (
+    adds_up,
+    claims_more,
+    count_traded,
+    is_copy,
+    is_restated,
+    is_too_precise,
+    keep_open,
+    learn_average,
+    learn_cum,
+    quantity_of,
+    take_terms,
+    told_cum,
+)
 from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.fix.values import copy_bytes, same_bytes
@@ -34,13 +61,19 @@ from gateway.jit import kernel
 # What a report does, whatever the FIX version.
 TRADE, BUST, CORRECT, STATUS, CHANGE = 1, 2, 3, 4, 5
 
-UNKNOWN_REPORT = c.phrase("report on an order that is not ours: ")
-OLD_REPORT = c.phrase("resent report on an order that has ended, not booked: ")
-UNKNOWN_BUST = c.phrase("bust or correction of an execution that is not known: ")
-UNREADABLE_FILL = c.phrase("fill without a readable LastQty(32), firm blocked: ")
+UNKNOWN_BUST = c.phrase("bust or correction of an execution that is not known, reconcile positions: ")
+UNREADABLE_FILL = c.phrase("fill without a readable LastQty(32), counted by CumQty(14) if at all, ask the venue: ")
+NO_FILL = c.phrase("fill with LastQty(32) of 0, taken as a status: ")
+TOO_PRECISE = c.phrase("quantity of more than 8 decimals, rounded up: ")
+COPY = c.phrase("fill that CumQty(14) counts already, under another ExecID(17), not counted again: ")
+TOLD_TWICE = c.phrase("fills seen are more than CumQty(14), open at worst for both sides until the venue explains: ")
+OTHER_TERMS = c.phrase("fill whose Side(54) or instrument is not that of its order, counted on the order: ")
+RESTATED_LOWER = c.phrase("restated CumQty(14) is less than what was counted, positions stay, reconcile them: ")
 REPEATED_WITH_MORE = c.phrase("repeated report that tells of a fill not seen, now counted: ")
 OVERFILLED = c.phrase("the venue filled more than the order: ")
-CONTRADICTION = c.phrase("the venue says that this order works though it should have ended, here it stays open: ")
+CONTRADICTION = c.phrase("LeavesQty(151) is more than was counted as open, now counted so: ")
+NOT_ENDED = c.phrase("the report ends the order but LeavesQty(151) says that it works, it stays open, resolve it: ")
+NO_SUM = c.phrase("OrderQty(38), CumQty(14) and LeavesQty(151) do not add up, the larger leaves count: ")
 NO_ORDER_ID = c.phrase("NONE")
 CANCELED_BY, CANCELED_BY_SIZE = c.name_table(
     [
@@ -76,29 +109,29 @@ def _action_of(version, index, buf):
         return STATUS
     if exec_type == t.EXEC_TRADE or exec_type == t.EXEC_PARTIAL_FILL_42 or exec_type == t.EXEC_FILL_42:
         return TRADE
-    return CHANGE if _is_known(exec_type) or decimal_of(index, buf, t.LastQty) <= 0 else TRADE
-
-
-@kernel
-def _learn_cum(o, index, buf):
-    """Take note of CumQty(14) and AvgPx(6): a higher CumQty than the fills seen means that one was missed."""
-    o.venue_cum_e8 = max(o.venue_cum_e8, decimal_of(index, buf, t.CumQty))
-    average = price_of(index, buf, t.AvgPx)
-    if average != 0:
-        o.avg_px_e8 = average
+    return CHANGE if _is_known(exec_type) or quantity_of(index, buf, t.LastQty) <= 0 else TRADE
 
 
 @kernel
 def _apply_bust(s, o, x, index, buf, qty_e8):
     """Replace the quantity of an execution: 0 for a bust, another for a correction."""
-    told = decimal_of(index, buf, t.CumQty)
+    told = told_cum(o, index, buf)
     o.venue_cum_e8 = max(o.venue_cum_e8 + qty_e8 - x.qty_e8, max(told, 0))
     o.fills_e8 += qty_e8 - x.qty_e8
+    o.doubtful_e8 = max(o.fills_e8 - o.venue_cum_e8, 0) if told != NONE else min(o.doubtful_e8, o.fills_e8)
     o.corrected = 1
+    px = price_of(index, buf, t.LastPx)
+    count_traded(o, -x.qty_e8, x.px_e8)
     x.qty_e8 = qty_e8
+    x.px_e8 = px if px != 0 else x.px_e8
+    count_traded(o, x.qty_e8, x.px_e8)
     if find(index, t.AvgPx) >= 0:
         o.avg_px_e8 = price_of(index, buf, t.AvgPx)
     settle(s, o)
+    if o.cum_e8 < o.restated_e8:
+        # It was counted in the terms of before the venue restated the order.
+        o.qty_e8 -= o.restated_e8 - o.cum_e8
+        o.restated_e8 = o.cum_e8
     if not closed(o.status) and rank(o.status) <= rank(t.STATUS_FILLED):
         o.status = trade_status(o)
     settle(s, o)
@@ -124,9 +157,15 @@ def _accept_replace(s, o, request, index, buf):
         o.qty_e8 = r.qty_e8
     else:
         _learn_price(s, o, index, buf)
-    told = decimal_of(index, buf, t.OrderQty)
-    if told > 0:
-        o.qty_e8 = told
+    told = quantity_of(index, buf, t.OrderQty)
+    if s.sessions[o.venue].replaces_open == 1:
+        # Its 38 is what was open when it took the replace.
+        if told > 0:
+            o.qty_e8 = max(told_cum(o, index, buf), 0) + told
+        if find(index, t.LeavesQty) >= 0:
+            o.qty_e8 = o.cum_e8 + max(quantity_of(index, buf, t.LeavesQty), 0)
+    elif told > 0:
+        o.qty_e8 = told + o.restated_e8
     o.replaced = 1
     o.status = t.STATUS_NEW if not closed(o.status) else o.status
     settle(s, o)
@@ -144,7 +183,7 @@ def _says_working(index, buf):
     """Whether the venue's report says that something can still trade: LeavesQty(151), or without it OrdStatus(39)."""
     status = char_of(index, buf, t.OrdStatus, 0)
     if find(index, t.LeavesQty) >= 0:
-        return decimal_of(index, buf, t.LeavesQty) > 0 and not closed(status)
+        return quantity_of(index, buf, t.LeavesQty) > 0 and not closed(status)
     return status == t.STATUS_NEW or status == t.STATUS_PARTIALLY_FILLED
 
 
@@ -158,35 +197,63 @@ def _reopen(o, index, buf):
 @kernel
 def _take_end(s, o, status, index, buf):
     """A fill whose report says that it ends the order, by LeavesQty(151) and OrdStatus(39), ends it."""
-    if find(index, t.LeavesQty) < 0 or decimal_of(index, buf, t.LeavesQty) != 0 or worst_leaves(s, o) == 0:
+    if quantity_of(index, buf, t.LeavesQty) != 0 or worst_leaves(s, o) == 0:
         return
     if closed(status):
         o.status = status
-    elif status == t.STATUS_FILLED and decimal_of(index, buf, t.CumQty) == o.cum_e8:
+    elif status == t.STATUS_FILLED and told_cum(o, index, buf) == o.cum_e8:
         o.qty_e8 = o.cum_e8
     refresh_status(s, o)
 
 
 @kernel
-def _keep_open(s, out, buf, event, o):
-    """An order that is done by our count stays open while its venue says otherwise, unless that is a report that comes
-    late: what is open here is canceled when it should be, what is closed is forgotten.
+def _check_leaves(s, out, buf, event, row):
+    """Compare LeavesQty(151) with what is counted as open: the larger counts. What is open here is canceled when it
+    should be, what is closed is forgotten.
     """
+    o = s.orders[row]
     index = s.work.index
-    told = decimal_of(index, buf, t.LeavesQty)
-    if told <= 0 or closed(o.status) or worst_leaves(s, o) > 0:
+    if is_over(s, o, o.status):
         return
-    if decimal_of(index, buf, t.CumQty) + told > o.cum_e8 or o.venue_cum_e8 < o.cum_e8:
-        alert(s, out, CONTRADICTION, buf, event.start, event.length)
-        o.qty_e8 = o.cum_e8 + told
-        refresh_status(s, o)
+    if claims_more(s, o, index, buf):
+        alert_once(s, out, CONTRADICTION, row, buf, event)
+        keep_open(s, o, index, buf)
+    elif not adds_up(o, index, buf):
+        alert_once(s, out, NO_SUM, row, buf, event)
 
 
 @kernel
-def _apply_change(s, o, request, exec_type, index, buf):
+def _restate(s, out, buf, event, row):
+    """The venue itself has changed the order's terms: ExecType(150) Restated."""
+    o = s.orders[row]
+    index = s.work.index
+    _learn_price(s, o, index, buf)
+    if is_restated(o, index, buf, True):
+        alert_once(s, out, RESTATED_LOWER, row, buf, event)
+        take_terms(s, o, index, buf)
+        return
+    told = quantity_of(index, buf, t.OrderQty)
+    if told <= 0:
+        return
+    if told + o.restated_e8 <= o.cum_e8 and find(index, t.LeavesQty) < 0 and _says_working(index, buf):
+        alert_once(s, out, NO_SUM, row, buf, event)  # it works, but nobody knows with how much
+        return
+    o.qty_e8 = told + o.restated_e8
+
+
+@kernel
+def _apply_change(s, out, buf, event, row, request, exec_type):
     """Every report that is not about an execution."""
+    o = s.orders[row]
+    index = s.work.index
     r = s.requests[request]
-    _learn_cum(o, index, buf)
+    if exec_type != t.EXEC_RESTATED or not is_restated(o, index, buf, True):
+        before = o.cum_e8
+        learn_cum(o, index, buf)
+        settle(s, o)
+        if o.cum_e8 != before:
+            alert_once(s, out, FILLS_MISSED, row, buf, event)
+    learn_average(o, index, buf)
     _reopen(o, index, buf)
     if exec_type == t.EXEC_PENDING_CANCEL or exec_type == t.EXEC_PENDING_REPLACE:
         if r.state == a.REQUEST_PENDING and r.ours == 0:
@@ -199,10 +266,8 @@ def _apply_change(s, o, request, exec_type, index, buf):
             r.state = a.REQUEST_ACCEPTED
         o.status = exec_type
     elif exec_type == t.EXEC_RESTATED or exec_type == t.EXEC_NEW:
-        told = decimal_of(index, buf, t.OrderQty)
         if exec_type == t.EXEC_RESTATED:
-            o.qty_e8 = told if told > 0 else o.qty_e8
-            _learn_price(s, o, index, buf)
+            _restate(s, out, buf, event, row)
         # A venue that says the order works is believed, whatever was said before: a GT order's next day, say.
         halted = o.status == t.STATUS_SUSPENDED or o.status == t.STATUS_STOPPED
         if halted or rank(o.status) > rank(t.STATUS_FILLED):
@@ -217,75 +282,42 @@ def _apply_change(s, o, request, exec_type, index, buf):
 
 
 @kernel
-def _learn_venue_order_id(o, index, buf):
+def _learn_venue_order_id(s, row, index, buf):
     """Keep the venue's OrderID(37); the last one counts, since some give a new one with each replace."""
+    o = s.orders[row]
     f = find(index, t.OrderID)
     if f < 0 or index.length[f] > a.ID_BYTES:
         return
     start = index.start[f]
     size = index.length[f]
+    if size == o.venue_order_id_size and same_bytes(o.venue_order_id, 0, buf, start, size):
+        return
     no_id = size == 1 and buf[start] == 48 or size == NO_ORDER_ID.size and same_bytes(buf, start, NO_ORDER_ID, 0, size)
     if not no_id:
+        unlink_venue_order_id(s, row)
         copy_bytes(o.venue_order_id, 0, buf, start, size)
         o.venue_order_id_size = size
+        link_venue_order_id(s, row)
 
 
 @kernel
-def _direction(index, buf):
-    """1 for a Side(54) that buys, -1 for one that sells, 0 for any other or none."""
-    side = char_of(index, buf, t.Side, 0)
-    if side == t.BUY or side == t.BUY_MINUS:
-        return 1
-    sells = side == t.SELL or side == t.SELL_PLUS or side == t.SELL_SHORT or side == t.SELL_SHORT_EXEMPT
-    return -1 if sells else 0
-
-
-@kernel
-def _book_unknown(s, index, buf, row):
-    """A fill of an order we do not know still changes positions: the firm's, the instrument's, the named account's; not
-    by guess where it does not say which way.
+def _request_of(s, venue, index, buf):
+    """The request that a report is about: by ClOrdID(11), OrigClOrdID(41), or else OrderID(37), since a venue's desk
+    may have changed the order under ids of its own. NONE: it is not ours.
     """
-    instrument = instrument_named(s, index, buf)
-    direction = _direction(index, buf)
-    if instrument == NONE or direction == 0:
-        return
-    s.executions[row].qty_e8 = decimal_of(index, buf, t.LastQty)
-    quantity = direction * s.executions[row].qty_e8
-    account = NONE
-    f = find(index, t.Account)
-    if f >= 0:
-        account = find_entity(s, a.ACCOUNT, buf, index.start[f], index.length[f])
-    for entity in (FIRM_ROW, s.instruments[instrument].entity, account):
-        if entity != NONE:
-            exposure = exposure_row(s, entity, instrument)
-            if exposure != NONE:
-                s.exposures[exposure].position_e8 += quantity
-
-
-@kernel
-def _remember(s, venue, order, index, buf):
-    """Row of the report's ExecID on its order: (row, seen before). NONE: it has no ExecID, or the table is full."""
-    f = find(index, t.ExecID)
-    if f < 0 or (index.length[f] == 1 and buf[index.start[f]] == 48):
-        return NONE, False
-    row = find_execution(s, venue, order, buf, index.start[f], index.length[f])
-    if row != NONE:
-        return row, True
-    return add_execution(s, venue, order, buf, index.start[f], index.length[f]), False
-
-
-@kernel
-def _named_by_venue(s, venue, index, buf):
-    """Request in force of the order that a report without ClOrdID names by the venue's OrderID(37), or NONE."""
+    for tag in (t.ClOrdID, t.OrigClOrdID):
+        f = find(index, tag)
+        if f >= 0:
+            request = find_child(s, venue, buf, index.start[f], index.length[f])
+            if request != NONE:
+                return request
     f = find(index, t.OrderID)
-    if f < 0 or index.length[f] > a.ID_BYTES:
+    if f < 0:
         return NONE
-    for row in range(s.order_count):
-        o = s.orders[row]
-        if o.number != NONE and o.venue == venue and o.venue_order_id_size == index.length[f]:
-            if same_bytes(o.venue_order_id, 0, buf, index.start[f], index.length[f]):
-                return o.accepted
-    return NONE
+    row = find_by_venue_order_id(s, venue, buf, index.start[f], index.length[f])
+    if row == NONE or contradicts(s, s.orders[row], index, buf):
+        return NONE
+    return s.orders[row].accepted
 
 
 @kernel
@@ -294,37 +326,22 @@ def execution_report(s, out, buf, event):
     index = s.work.index
     venue = event.session
     action = _action_of(s.sessions[venue].version, index, buf)
-    f = find(index, t.ClOrdID)
-    request = find_child(s, venue, buf, index.start[f], index.length[f]) if f >= 0 else NONE
-    f = find(index, t.OrigClOrdID)
-    if request == NONE and f >= 0:
-        request = find_child(s, venue, buf, index.start[f], index.length[f])
-    if request == NONE and f < 0 and find(index, t.ClOrdID) < 0:
-        request = _named_by_venue(s, venue, index, buf)
+    quantity = quantity_of(index, buf, t.LastQty)
+    request = _request_of(s, venue, index, buf)
     row = s.requests[request].order if request != NONE else NONE
     execution = NONE
     if action != STATUS:
-        execution, seen = _remember(s, venue, row, index, buf)
+        no_fill = 1 if action == CHANGE or (action == TRADE and quantity <= 0) else 0
+        execution, seen = remember(s, venue, row, index, buf, no_fill)
         if seen:
             _on_repeated_report(s, out, buf, event, row)
             return
-    quantity = decimal_of(index, buf, t.LastQty)
-    if action == TRADE and (quantity <= 0 or execution == NONE):
-        # Without a quantity or an ExecID the fill cannot be counted once and for all: nothing more may go out.
-        s.fault |= FAULT_UNREADABLE_FILL if quantity <= 0 else FAULT_EXECUTIONS_FULL
-        alert(s, out, UNREADABLE_FILL, buf, event.start, event.length)
-        if quantity <= 0:
-            return
+        if execution == NONE and no_fill == 0 and s.execution_count == s.executions.size:
+            s.fault |= FAULT_EXECUTIONS_FULL  # nothing more may be counted once and for all
     if request == NONE:
-        s.unknown_executions += 1
-        f = find(index, t.ClOrdID)
-        old = event.poss_dup == 1 and f >= 0 and given_back(s, buf, index.start[f], index.length[f])
-        # What is resent of a day that has ended was booked then.
-        if action == TRADE and execution != NONE and not old:
-            _book_unknown(s, index, buf, execution)
-        alert(s, out, OLD_REPORT if old else UNKNOWN_REPORT, buf, event.start, event.length)
-        if action == TRADE and not old and s.sessions[venue].tells_dont_know == 1 and _direction(index, buf) != 0:
-            dont_know_trade(s, out, buf, venue)
+        unknown_report(s, out, buf, event, action == TRADE, execution)
+        if index.garbled > 0:
+            ask_about_all(s, venue)
         return
     told = NONE
     if action == STATUS and answers_doubt(s, request, index, buf):
@@ -332,16 +349,45 @@ def execution_report(s, out, buf, event):
         if told == 0:
             return
         action = CHANGE
-    _learn_venue_order_id(s.orders[row], index, buf)
+    _learn_venue_order_id(s, row, index, buf)
     settle(s, s.orders[row])
+    if is_leg(index, buf) and action == TRADE:
+        _leg_report(s, out, buf, event, row, execution)
+        return
+    if action == TRADE and quantity <= 0:
+        _no_fill(s, out, buf, event, row, quantity)
+        action = STATUS
+    if is_too_precise(index, buf, t.LastQty) or is_too_precise(index, buf, t.CumQty):
+        alert_once(s, out, TOO_PRECISE, row, buf, event)
     if action == BUST or action == CORRECT:
         _bust_report(s, out, buf, event, row, execution, action)
     elif action == TRADE:
         _trade_report(s, out, buf, event, row, execution, quantity)
     else:
-        if told == NONE:
-            told = char_of(index, buf, t.ExecType, t.EXEC_ORDER_STATUS)
-        _change_report(s, out, buf, event, row, request, action, told)
+        exec_type = told if told != NONE else char_of(index, buf, t.ExecType, t.EXEC_ORDER_STATUS)
+        _change_report(s, out, buf, event, row, request, action, exec_type, told != NONE)
+
+
+@kernel
+def _ask_now(s, out, row):
+    """Ask the venue for the state of an order about which it was not clear; nothing waits for the answer."""
+    o = s.orders[row]
+    own = s.sessions[o.venue]
+    if own.takes_status == 1 and own.up == 1 and o.doubt == a.SURE:
+        order_status_request(s, out, row, o.accepted)
+
+
+@kernel
+def _no_fill(s, out, buf, event, row, quantity):
+    """A fill that is none, with LastQty(32) of 0, or one whose size only the venue knows: what it may have traded is
+    counted as open, so nothing is lost, but somebody has to be asked.
+    """
+    if quantity == 0:
+        alert_once(s, out, NO_FILL, row, buf, event)
+        return
+    alert_once(s, out, UNREADABLE_FILL, row, buf, event)
+    if told_cum(s.orders[row], s.work.index, buf) <= s.orders[row].cum_e8:
+        _ask_now(s, out, row)
 
 
 @kernel
@@ -349,42 +395,110 @@ def _on_repeated_report(s, out, buf, event, row):
     """A report seen before changes nothing, unless its CumQty(14) tells of a fill that nobody has counted."""
     s.duplicate_messages += 1
     if row == NONE:
-        alert(s, out, UNKNOWN_REPORT, buf, event.start, event.length)
-    elif s.orders[row].corrected == 0:
+        unknown_report(s, out, buf, event, False, NONE)
+        s.unknown_executions -= 1  # it was counted when it came first
+    elif s.orders[row].corrected == 0 and s.orders[row].restated_e8 == 0:
         o = s.orders[row]
         before = o.cum_e8
-        _learn_cum(o, s.work.index, buf)
+        learn_cum(o, s.work.index, buf)
         refresh_status(s, o)
         if o.cum_e8 != before:
-            alert(s, out, REPEATED_WITH_MORE, buf, event.start, event.length)
+            alert_once(s, out, REPEATED_WITH_MORE, row, buf, event)
+
+
+@kernel
+def _leg_report(s, out, buf, event, row, execution):
+    """The fill of a leg of a multileg order is none of the order's."""
+    o = s.orders[row]
+    book_leg(s, out, buf, event, row, execution)
+    s.next_exec += 1
+    if execution != NONE:
+        s.executions[execution].number = s.next_exec
+    quantity = max(quantity_of(s.work.index, buf, t.LastQty), 0)
+    leg_report(s, out, buf, row, _trade_type(s, o), t.TRANS_NEW, quantity, s.next_exec, NONE)
+
+
+@kernel
+def _trade_type(s, o):
+    """ExecType(150) of a fill, in the FIX version of the order's EMS."""
+    if s.sessions[o.session].version == a.VERSION_44:
+        return t.EXEC_TRADE
+    return t.EXEC_FILL_42 if o.status == t.STATUS_FILLED else t.EXEC_PARTIAL_FILL_42
+
+
+@kernel
+def _tell_state(s, out, buf, row):
+    """The order as it stands, to its EMS: nothing that it must act on."""
+    o = s.orders[row]
+    s.next_exec += 1
+    exec_type = t.EXEC_ORDER_STATUS if s.sessions[o.session].version == a.VERSION_44 else order_status(s, o)
+    report(s, out, buf, row, o.accepted, NONE, exec_type, t.TRANS_STATUS, -1, s.next_exec, NONE, True)
+
+
+@kernel
+def _add_fill(s, o, index, buf, quantity, has_id):
+    """Count a fill; one that may have been counted before, and tells no CumQty(14), is doubtful."""
+    o.fills_e8 += quantity
+    again = char_of(index, buf, t.PossResend, 0) == t.YES
+    if told_cum(o, index, buf) == NONE and (again or not has_id):
+        o.doubtful_e8 += quantity
+    count_traded(o, quantity, price_of(index, buf, t.LastPx))
+    learn_average(o, index, buf)
+    learn_cum(o, index, buf)
+    refresh_status(s, o)
 
 
 @kernel
 def _trade_report(s, out, buf, event, row, execution, quantity):
     o = s.orders[row]
     index = s.work.index
+    if is_copy(s, o, index, buf, quantity):
+        s.duplicate_messages += 1
+        alert_once(s, out, COPY, row, buf, event)
+        _tell_state(s, out, buf, row)
+        return
     _reopen(o, index, buf)
     status = char_of(index, buf, t.OrdStatus, 0)
     if (o.status == t.STATUS_DONE_FOR_DAY or o.status == t.STATUS_CALCULATED) and status != o.status:
         # A fill of the next day, of which nothing else was told.
         o.status = t.STATUS_NEW if _says_working(index, buf) else o.status
-    o.fills_e8 += quantity
-    _learn_cum(o, index, buf)
-    refresh_status(s, o)
-    _take_end(s, o, status, index, buf)
-    _keep_open(s, out, buf, event, o)
-    if o.cum_e8 > o.qty_e8:
-        alert(s, out, OVERFILLED, buf, event.start, event.length)
+    before = o.doubtful_e8
+    _add_fill(s, o, index, buf, quantity, execution != NONE)
     s.next_exec += 1
     number = s.next_exec
     if execution != NONE:
         x = s.executions[execution]
         x.qty_e8 = quantity
+        x.px_e8 = price_of(index, buf, t.LastPx)
+        x.told_cum_e8 = told_cum(o, index, buf)
         x.number = number
-    exec_type = t.EXEC_TRADE
-    if s.sessions[o.session].version == a.VERSION_42:
-        exec_type = t.EXEC_FILL_42 if o.status == t.STATUS_FILLED else t.EXEC_PARTIAL_FILL_42
-    report(s, out, buf, row, o.accepted, NONE, exec_type, t.TRANS_NEW, quantity, number, NONE, True)
+        link_fill(s, execution)
+    if o.doubtful_e8 > before:
+        alert_once(s, out, TOLD_TWICE, row, buf, event)
+        if is_restated(o, index, buf, False):
+            # Its EMS sees what the venue sees; positions and exposures are at their worst.
+            take_terms(s, o, index, buf)
+            _tell_state(s, out, buf, row)
+            return
+    _take_end(s, o, status, index, buf)
+    _check_leaves(s, out, buf, event, row)
+    if o.cum_e8 > o.qty_e8:
+        alert_once(s, out, OVERFILLED, row, buf, event)
+    if contradicts(s, o, index, buf):
+        alert_once(s, out, OTHER_TERMS, row, buf, event)
+    report(s, out, buf, row, o.accepted, NONE, _trade_type(s, o), t.TRANS_NEW, quantity, number, NONE, True)
+
+
+@kernel
+def _corrected_quantity(o, x, index, buf):
+    """Quantity of an execution after a correction: LastQty(32), or what CumQty(14) makes it; NONE: nobody can say."""
+    if find(index, t.LastQty) < 0:
+        return x.qty_e8
+    quantity = quantity_of(index, buf, t.LastQty)
+    if quantity == NONE:
+        told = told_cum(o, index, buf)
+        quantity = x.qty_e8 + told - o.cum_e8 if told != NONE else NONE
+    return max(quantity, NONE)
 
 
 @kernel
@@ -395,51 +509,59 @@ def _bust_report(s, out, buf, event, row, execution, action):
     f = find(index, t.ExecRefID)
     busted = find_execution(s, event.session, row, buf, index.start[f], index.length[f]) if f >= 0 else NONE
     if busted == NONE or s.executions[busted].number == 0:
-        alert(s, out, UNKNOWN_BUST, buf, event.start, event.length)
+        alert_once(s, out, UNKNOWN_BUST, row, buf, event)
         return
     named = busted
     if s.executions[busted].corrects != NONE:
         busted = s.executions[busted].corrects
     x = s.executions[busted]
-    corrected = decimal_of(index, buf, t.LastQty) if find(index, t.LastQty) >= 0 else x.qty_e8
-    if action == CORRECT and corrected < 0:
-        s.fault |= FAULT_UNREADABLE_FILL
-        alert(s, out, UNREADABLE_FILL, buf, event.start, event.length)
+    old = abs(x.qty_e8)
+    quantity = _corrected_quantity(o, x, index, buf) if action == CORRECT else old
+    if quantity < 0:
+        alert_once(s, out, UNREADABLE_FILL, row, buf, event)
+        _ask_now(s, out, row)
         return
-    quantity = corrected if action == CORRECT else x.qty_e8
-    _apply_bust(s, o, x, index, buf, quantity if action == CORRECT else 0)
+    exec_type = t.EXEC_TRADE_CANCEL if action == BUST else t.EXEC_TRADE_CORRECT
+    trans = t.TRANS_CANCEL if action == BUST else t.TRANS_CORRECT
+    if x.leg != 0:
+        correct_leg(s, o, busted, quantity if action == CORRECT else 0)
+    else:
+        _apply_bust(s, o, x, index, buf, quantity if action == CORRECT else 0)
+    if s.sessions[o.session].version == a.VERSION_42:
+        exec_type = order_status(s, o)
     s.next_exec += 1
     if execution != NONE and action == CORRECT:
         # A later bust may name the correction instead of the execution that it corrected.
         s.executions[execution].number = s.next_exec
         s.executions[execution].corrects = busted
-    exec_type = t.EXEC_TRADE_CANCEL if action == BUST else t.EXEC_TRADE_CORRECT
-    trans = t.TRANS_CANCEL if action == BUST else t.TRANS_CORRECT
-    if s.sessions[o.session].version == a.VERSION_42:
-        exec_type = order_status(s, o)
-    report(s, out, buf, row, o.accepted, NONE, exec_type, trans, quantity, s.next_exec, named, True)
+    if x.leg != 0:
+        leg_report(s, out, buf, row, exec_type, trans, quantity, s.next_exec, named)
+    else:
+        report(s, out, buf, row, o.accepted, NONE, exec_type, trans, quantity, s.next_exec, named, True)
 
 
 @kernel
-def _take_status(s, out, buf, event, o):
+def _take_status(s, out, buf, event, row):
     """A status of an order that is sure: what it tells besides what is known is counted, or asked about."""
+    o = s.orders[row]
     index = s.work.index
     before = o.cum_e8
     _reopen(o, index, buf)
     if o.corrected == 0:
-        _learn_cum(o, index, buf)
+        learn_cum(o, index, buf)
+    learn_average(o, index, buf)
     refresh_status(s, o)
-    if o.cum_e8 != before:
-        alert(s, out, FILLS_MISSED, buf, event.start, event.length)
-    _keep_open(s, out, buf, event, o)
     status = char_of(index, buf, t.OrdStatus, 0)
     # Rejected may be about a request that it did not take, long settled.
     if status == t.STATUS_CANCELED or status == t.STATUS_EXPIRED or status == t.STATUS_FILLED:
-        ask_about_closed(s, out, buf, event, o)
+        ask_about_closed(s, out, buf, event, row)
+    if o.cum_e8 != before:
+        alert_once(s, out, FILLS_MISSED, row, buf, event)
+    _check_leaves(s, out, buf, event, row)
 
 
 @kernel
-def _change_report(s, out, buf, event, row, request, action, exec_type):
+def _change_report(s, out, buf, event, row, request, action, exec_type, confirmed):
     o = s.orders[row]
     index = s.work.index
     before = o.accepted
@@ -450,16 +572,18 @@ def _change_report(s, out, buf, event, row, request, action, exec_type):
             refuse_request(s, out, buf, request, t.CANCEL_BROKER_OPTION, True)
             return
         if request != o.accepted:
-            alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
+            alert_once(s, out, UNKNOWN_REJECT, row, buf, event)
             return
-    if action == CHANGE and closed(exec_type) and find(index, t.LeavesQty) >= 0 and _says_working(index, buf):
-        alert(s, out, CONTRADICTION, buf, event.start, event.length)
+    ends = action == CHANGE and is_over(s, o, exec_type) and not confirmed
+    if ends and quantity_of(index, buf, t.LeavesQty) > 0 and o.counted_open == 1:
+        alert_once(s, out, NOT_ENDED, row, buf, event)
         exec_type = t.EXEC_ORDER_STATUS
+        _ask_now(s, out, row)
     if action == CHANGE:
-        _apply_change(s, o, request, exec_type, index, buf)
-        _keep_open(s, out, buf, event, o)
+        _apply_change(s, out, buf, event, row, request, exec_type)
+        _check_leaves(s, out, buf, event, row)
     else:
-        _take_status(s, out, buf, event, o)
+        _take_status(s, out, buf, event, row)
     if r.ours == 1 and exec_type == t.EXEC_PENDING_CANCEL:
         return  # the EMS knows nothing of it, and would never hear that it was refused
     cl_ord_id = o.accepted

@@ -35,7 +35,6 @@ NEVER_LATE = ("D", "F", "G")  # what must reach a venue now or not at all
 NOT_KEPT = ("H", "V", "q")  # requests that the core makes anew; a mass cancel that came late would hit new orders
 FENCE_EVERY_S = 1.0  # a TestRequest can be lost under gap fills, so it is sent again, with another id
 MAX_HEARTBEAT_S = 3_600  # a peer that asks for a longer HeartBtInt(108) could be gone for that long unnoticed
-AHEAD = "too many messages ahead of a gap"
 # How QuickFIX says that it could not take a message apart.
 UNPARSED = ("Equal sign not found", "Field tag is invalid", "SOH not found")
 SOH = "\x01"
@@ -119,19 +118,17 @@ class Application(fix.Application):
         self.fences: dict[int, Fence] = {}  # venues that have not answered a TestRequest since logon
         self.lines = {row: Line(sessions[row].reconnect) for row in self.venues}
         self.raw = [RawMessages() for _ in sessions]
-        self.cut: set[int] = set()  # sessions that are logged out for what they sent
 
     def came(self, row: int, text: str) -> None:
         """A message was logged that QuickFIX has not looked at yet."""
         raw = self.raw[row]
-        if raw.add(text) or row in self.cut:
+        if raw.add(text):
             return
         session = fix.Session.lookupSession(self.session_ids[row])
         raw.drop_seen(session.getExpectedTargetNum())
         if not raw.add(text):
-            self.cut.add(row)
-            log.error("alert", session=self.names[row], text=f"{AHEAD}, the session is logged out")
-            session.logout(AHEAD)
+            log.error("alert", session=self.names[row], text="too much comes ahead of a gap, the session is cut")
+            session.disconnect()
 
     def said(self, row: int, text: str) -> None:
         """QuickFIX says something of a session in its log."""
@@ -237,9 +234,6 @@ class Application(fix.Application):
             self.next_sender[row] = fix.Session.lookupSession(session_id).getExpectedSenderNum()
             self.inbox.put(Event(a.LOGOUT, 0, row))
         self.raw[row].clear()
-        if row in self.cut:
-            self.cut.discard(row)
-            fix.Session.lookupSession(session_id).logon()
         if row in self.lines:
             self.lines[row].note_logout()
 
@@ -285,6 +279,8 @@ class Application(fix.Application):
         self.raw[row].claim(text_of(message.getHeader(), 34))
         if message_type == "A" and (why := self.security.refusal(row) or _logon_fault(message)):
             raise fix.RejectLogon(why)
+        if message_type not in ("A", "5") and row not in self.logged_on:
+            raise fix.RejectLogon("not logged on")  # QuickFIX takes a SequenceReset before a Logon, and fails on it
         if message_type in ("3", "5"):
             _keep_gap(message, session_id)
         if message_type == "5" and message.isSetField(58):
@@ -364,10 +360,12 @@ def _keep_gap(message: fix.Message, session_id: fix.SessionID) -> None:
 
 
 def _logon_fault(logon: fix.Message) -> str:
-    """Why a Logon is refused for its HeartBtInt(108), "" when it is not: QuickFIX fails on what is no number."""
+    """Why a Logon is refused for its HeartBtInt(108), "" when it is not: QuickFIX fails on what is no number, and
+    without heartbeats it does not notice that a peer is gone.
+    """
     seconds = number_of(logon, 108)
-    if seconds is None or seconds > MAX_HEARTBEAT_S:
-        return f"HeartBtInt(108) must be a whole number of seconds up to {MAX_HEARTBEAT_S}"
+    if seconds is None or not 0 < seconds <= MAX_HEARTBEAT_S:
+        return f"HeartBtInt(108) must be a whole number of seconds from 1 to {MAX_HEARTBEAT_S}"
     return ""
 
 

@@ -5,7 +5,8 @@ at the process's own sockets: a connection that came from elsewhere than `allow`
 is shut down and what it has sent is thrown away, before QuickFIX reads it.
 
 QuickFIX also waits for ever for the Logon of a connection, keeps whatever comes until then, and lets nobody else log on
-to that session. One that has not been answered in LOGON_WAIT_S, or sends more than a Logon can be, is cut.
+to that session; one whose first message does not end holds up everybody else. What is not answered soon, or sends more
+than a Logon can be, is cut, and so is every new one while many wait.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from gateway.settings import ConfigError
 
 TOLD_EVERY_S = 1.0
 LATELY_S = 10.0  # a peer sends its Logon soon after it has connected
-LOGON_WAIT_S = 10.0
+LOGON_WAIT_S = 10.0  # for the first byte
+ANSWER_WAIT_S = 3.0  # from then on for what is sent in answer
+MOST_WAITING = 64
+WATCH_S = 0.01  # how often those that wait are looked at
 MOST_BEFORE_LOGON = 65_536  # bytes, with what the machine has received and QuickFIX has not read
 # struct tcp_info (linux/tcp.h): tcpi_bytes_acked, tcpi_bytes_received.
 TCP_INFO_BYTES, ACKED, RECEIVED = 192, 120, 128
@@ -71,19 +75,32 @@ class Doorkeeper:
         self._networks = [ipaddress.ip_network(network) for network in first.allow]
         self._judged: set[int] = set()  # inodes of the sockets that were looked at
         self._arrived: dict[int, tuple[str, float]] = {}  # address and time of those that may stay, by inode
-        self._silent: set[int] = set()  # inodes of those to which nothing has been sent: not logged on
+        self._silent: dict[int, float] = {}  # those to which nothing has been sent, since when they may, by inode
+        self._some_wait = threading.Event()
         self._has_tls = first.tls is not None
         self._lock = threading.Lock()
         self._told_s = -TOLD_EVERY_S
         self._untold = 0
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def check(self) -> bool:
-        """Cut every new connection that must not be there; whether there was any."""
-        with self._lock:
-            found = [address for address in self._look() if address is not None]
+        """Cut every new connection that must not be there; whether there was any, or nobody can say."""
+        try:
+            with self._lock:
+                found = [address for address in self._look() if address is not None]
+        except OSError as error:
+            log.error("connections cannot be looked at", listen=self._listen, why=str(error))
+            return True
         for address in found:
             self._tell(address)
         return bool(found)
+
+    def _watch(self) -> None:
+        """Look after those that wait: what they send until then fills the memory."""
+        while True:
+            self._some_wait.wait()
+            time.sleep(WATCH_S)
+            self.check()
 
     def newcomers(self) -> set[str]:
         """Addresses of peers that have connected lately: QuickFIX does not tell which of them has sent a Logon."""
@@ -102,24 +119,30 @@ class Doorkeeper:
                     verdicts.append(self._judge(connection) if inode not in self._judged else self._wait(connection))
         self._judged = present
         self._arrived = {inode: at for inode, at in self._arrived.items() if inode in present}
-        self._silent &= present
+        self._silent = {inode: at for inode, at in self._silent.items() if inode in present}
+        if self._silent:
+            self._some_wait.set()
+        else:
+            self._some_wait.clear()
         return verdicts
 
     def _wait(self, connection: socket.socket) -> str | None:
         """The peer's address when the connection had to be cut, as it says too much, or nothing, instead of a Logon."""
         inode = os.fstat(connection.fileno()).st_ino
-        address, arrived_s = self._arrived.get(inode, ("", 0.0))
+        address, _ = self._arrived.get(inode, ("", 0.0))
         try:
             info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
         except OSError:
             return None
         acked, received = (int.from_bytes(info[at : at + 8], sys.byteorder) for at in (ACKED, RECEIVED))
         if acked:
-            self._silent.discard(inode)
+            del self._silent[inode]
             return None
-        if received <= MOST_BEFORE_LOGON and time.monotonic() - arrived_s <= LOGON_WAIT_S:
+        if received and self._silent[inode] > time.monotonic() + ANSWER_WAIT_S:
+            self._silent[inode] = time.monotonic() + ANSWER_WAIT_S
+        if received <= MOST_BEFORE_LOGON and time.monotonic() <= self._silent[inode]:
             return None
-        self._silent.discard(inode)
+        del self._silent[inode]
         _cut(connection)
         return address
 
@@ -137,14 +160,20 @@ class Doorkeeper:
         else:
             if self._hosts is None or _address(local[0]).compressed in self._hosts:
                 address = _address(peer)
-                if not self._networks or any(address in network for network in self._networks):
-                    inode = os.fstat(connection.fileno()).st_ino
-                    self._arrived[inode] = address.compressed, time.monotonic()
-                    if not self._has_tls:  # a handshake sends something before any Logon
-                        self._silent.add(inode)
+                known = not self._networks or any(address in network for network in self._networks)
+                if known and self._may_wait(os.fstat(connection.fileno()).st_ino, address.compressed):
                     return None
         _cut(connection)
         return str(peer)
+
+    def _may_wait(self, inode: int, address: str) -> bool:
+        """Whether one more connection may wait for its Logon; over TLS a handshake sends something before any."""
+        if len(self._silent) >= MOST_WAITING:
+            return False
+        self._arrived[inode] = address, time.monotonic()
+        if not self._has_tls:
+            self._silent[inode] = time.monotonic() + LOGON_WAIT_S
+        return True
 
     def _tell(self, address: str) -> None:
         if time.monotonic() - self._told_s < TOLD_EVERY_S:

@@ -33,7 +33,7 @@ from gateway.engine.inbox import Inbox
 from gateway.engine.line import Line
 from gateway.engine.message_log import Hook, LogFactory, MessageLog
 from gateway.engine.peers import cut_connecting, is_listening
-from gateway.engine.raw import without_split_data
+from gateway.engine.raw import storable
 from gateway.engine.security import Security, session_id
 from gateway.engine.store import StoreError, read_store
 from gateway.engine.tls import make_strict, tls_keys
@@ -43,6 +43,7 @@ from gateway.fix.dictionary import Dictionary, data_lengths, load_dictionary, wi
 LOGOUT_WAIT_S = 4.0  # more than LogoutTimeout and a turn of QuickFIX's loop, 1 s
 LOGON_TIMEOUT_S = 5
 LISTEN_WAIT_S = 10.0
+STACK_BYTES = 128 << 20  # QuickFIX goes deeper with each message of the session layer that it takes behind a gap
 AGAIN_S = 1.0  # between two starts of a venue's loop that failed
 LAST_STORED = 100_000  # messages of a store that are searched for one of the last run
 LAST_REPORTS = 10_000  # and for reports that an EMS has not had
@@ -163,9 +164,11 @@ class QuickFixEngine:
         """Listen and connect. Raises RuntimeError with QuickFIX's reason when a port cannot be used; what fails later
         is put into the inbox.
         """
+        threading.stack_size(STACK_BYTES)
         for row, mover in self._movers.items():
             serve = self._serve_ems if self._sessions[row].role == "acceptor" else self._serve_venue
             threading.Thread(target=serve, args=(row, mover), daemon=True).start()
+        threading.stack_size(0)
         deadline = time.monotonic() + LISTEN_WAIT_S
         for section in self._sessions:
             while section.listen is not None and not is_listening(section.listen):
@@ -308,7 +311,7 @@ class QuickFixEngine:
         if section.reset_on_logon and session not in application.logged_on:
             return self._not_kept(session, message_type, body)
         head = f"8={section.begin_string}{SOH}9=0{SOH}35={message_type}{SOH}".encode()
-        text = _for_quickfix(head + without_split_data(body, self._data[section.begin_string]) + b"10=000\x01")
+        text = _for_quickfix(head + storable(body, self._data[section.begin_string]) + b"10=000\x01")
         try:
             message = fix.Message(text, self._dictionaries[session], False)
         except fix.InvalidMessage as error:

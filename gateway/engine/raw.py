@@ -10,7 +10,8 @@ from __future__ import annotations
 
 SOH = "\x01"
 SEQ_NUM = f"{SOH}34="
-MAX_AHEAD = 10_000  # messages behind a gap: a peer that does not close it would fill the memory
+# Of messages behind a gap: a peer that does not close it would fill the memory, and QuickFIX's stack when it does.
+MAX_AHEAD, MAX_AHEAD_CHARS = 10_000, 8 << 20
 
 
 class RawMessages:
@@ -19,33 +20,38 @@ class RawMessages:
     def __init__(self) -> None:
         """None yet."""
         self._by_number: dict[str, str] = {}
+        self._chars = 0
         self.latest = ""
 
     def add(self, text: str) -> bool:
         """A message has come; False when too many wait behind a gap, and this one is not kept."""
         self.latest = text
-        if len(self._by_number) >= MAX_AHEAD:
+        if len(self._by_number) >= MAX_AHEAD or self._chars > MAX_AHEAD_CHARS:
             return False
         number = field(text, SEQ_NUM)
         if number:
+            self._chars += len(text) - len(self._by_number.get(number, ""))
             self._by_number[number] = text
         return True
 
     def drop_seen(self, expected: int) -> None:
         """Forget what came before the next number that QuickFIX expects: it has thrown those away."""
-        left = {
-            number: text for number, text in self._by_number.items() if number.isdecimal() and int(number) >= expected
-        }
-        self._by_number = left
+        kept = self._by_number.items()
+        self._by_number = {number: text for number, text in kept if number.isdecimal() and int(number) >= expected}
+        self._chars = sum(map(len, self._by_number.values()))
 
     def claim(self, number: str) -> bytes | None:
         """The message with this MsgSeqNum(34), as it was written there; None when it is not known."""
         text = self._by_number.pop(number, None)
-        return None if text is None else text.encode("utf-8", "surrogateescape")
+        if text is None:
+            return None
+        self._chars -= len(text)
+        return text.encode("utf-8", "surrogateescape")
 
     def clear(self) -> None:
         """The connection has ended: what is missing will be sent again."""
         self._by_number.clear()
+        self._chars = 0
         self.latest = ""
 
 
@@ -69,14 +75,18 @@ def is_whole(message: bytes) -> bool:
     return len(length) < 10 and int(length) == size and message[-4:] == b"%03d\x01" % checksum
 
 
-def without_split_data(body: bytes, pairs: dict[bytes, bytes]) -> bytes:
-    """The fields of a message without the data fields that hold a delimiter, and their lengths: QuickFIX, which is not
-    told of data fields, would take what stands behind it for other fields.
+def storable(body: bytes, pairs: dict[bytes, bytes]) -> bytes:
+    """The fields of a message as QuickFIX can keep them: without data fields that hold a delimiter or NUL, and with "?"
+    for NUL elsewhere. It is not told of data fields, and reads a stored message up to the first NUL.
 
     `pairs`: tag of the length by that of the data field.
     """
-    if not any(b"\x01" + tag + b"=" in body for tag in pairs):
-        return body
+    if any(b"\x01" + tag + b"=" in body for tag in pairs):
+        body = _without_odd_data(body, pairs)
+    return body.replace(b"\0", b"?")
+
+
+def _without_odd_data(body: bytes, pairs: dict[bytes, bytes]) -> bytes:
     kept: list[bytes] = []
     at = 0
     while at < len(body):
@@ -84,9 +94,10 @@ def without_split_data(body: bytes, pairs: dict[bytes, bytes]) -> bytes:
         part = body[at : end - 1]
         tag, _, value = part.partition(b"=")
         length_tag, _, length = kept[-1].partition(b"=") if kept else (b"", b"", b"")
-        if pairs.get(tag) == length_tag and length.isdigit() and len(length) < 10 and int(length) > len(value):
+        size = int(length) if pairs.get(tag) == length_tag and length.isdigit() and len(length) < 10 else -1
+        if size > len(value) or (size >= 0 and b"\0" in value):
             kept.pop()
-            at += len(tag) + 1 + int(length) + 1
+            at += len(tag) + 1 + size + 1
             continue
         kept.append(part)
         at = end

@@ -15,6 +15,7 @@ MAX_WHOLE = 10_000_000_000  # largest whole part of a price or quantity; 10^10 x
 MALFORMED = -(2**62)
 TOO_PRECISE = MALFORMED + 1  # more than eight decimals that matter
 TOO_LARGE = MALFORMED + 2
+POINT, MINUS, DECIMALS = 46, 45, 8
 DAY_NS = 86_400_000_000_000
 NO_TIME = -1
 
@@ -58,6 +59,24 @@ def parse_decimal(buf, start, length):
 
 
 @kernel
+def parse_decimal_up(buf, start, length):
+    """As `parse_decimal`, but more than eight decimals are rounded away from zero instead of being TOO_PRECISE."""
+    value = parse_decimal(buf, start, length)
+    if value != TOO_PRECISE:
+        return value
+    point = start
+    while buf[point] != POINT:
+        point += 1
+    for k in range(point + 1, start + length):
+        if not 48 <= buf[k] <= 57:
+            return MALFORMED
+    kept = parse_decimal(buf, start, point + 1 + DECIMALS - start)
+    if kept <= TOO_LARGE:
+        return kept
+    return kept - 1 if buf[start] == MINUS else kept + 1
+
+
+@kernel
 def parse_int(buf, start, length):
     """Value of an unsigned integer of up to 18 digits, or -1."""
     if length == 0 or length > 18:
@@ -93,41 +112,60 @@ def _days_in_month(year, month):
 
 
 @kernel
-def parse_utc_timestamp(buf, start, length):
-    """Nanoseconds since 1970 of a UTCTimestamp (YYYYMMDD-HH:MM:SS with 0, 3, 6 or 9 decimals), or NO_TIME."""
-    if length != 17 and length != 21 and length != 24 and length != 27:
+def parse_utc_date(buf, start, length):
+    """Nanoseconds since 1970 of the beginning of a UTCDateOnly (YYYYMMDD), or NO_TIME."""
+    if length != 8:
         return NO_TIME
-    for k in range(17):
-        byte = buf[start + k]
-        if k == 8:
-            if byte != 45:
-                return NO_TIME
-        elif k == 11 or k == 14:
-            if byte != 58:
-                return NO_TIME
-        elif not 48 <= byte <= 57:
+    for k in range(start, start + 8):
+        if not 48 <= buf[k] <= 57:
             return NO_TIME
     year = _two_digits(buf, start) * 100 + _two_digits(buf, start + 2)
     month = _two_digits(buf, start + 4)
     day = _two_digits(buf, start + 6)
-    hour = _two_digits(buf, start + 9)
-    minute = _two_digits(buf, start + 12)
-    second = _two_digits(buf, start + 15)
     if not (1970 <= year <= 2200 and 1 <= month <= 12 and 1 <= day <= _days_in_month(year, month)):
         return NO_TIME
+    return days_from_civil(year, month, day) * DAY_NS
+
+
+@kernel
+def parse_utc_time(buf, start, length):
+    """Nanoseconds since midnight of a UTCTimeOnly (HH:MM:SS with 0, 3, 6 or 9 decimals), or NO_TIME."""
+    if length != 8 and length != 12 and length != 15 and length != 18:
+        return NO_TIME
+    for k in range(8):
+        if k == 2 or k == 5:
+            if buf[start + k] != 58:
+                return NO_TIME
+        elif not 48 <= buf[start + k] <= 57:
+            return NO_TIME
+    hour = _two_digits(buf, start)
+    minute = _two_digits(buf, start + 3)
+    second = _two_digits(buf, start + 6)
     if hour > 23 or minute > 59 or second > 60:
         return NO_TIME
     nanos = 0
-    if length > 17:
-        if buf[start + 17] != 46:
+    if length > 8:
+        if buf[start + 8] != 46:
             return NO_TIME
         unit = 100_000_000
-        for k in range(start + 18, start + length):
+        for k in range(start + 9, start + length):
             if not 48 <= buf[k] <= 57:
                 return NO_TIME
             nanos += (int(buf[k]) - 48) * unit
             unit //= 10
-    return days_from_civil(year, month, day) * DAY_NS + ((hour * 60 + minute) * 60 + second) * 1_000_000_000 + nanos
+    return ((hour * 60 + minute) * 60 + second) * 1_000_000_000 + nanos
+
+
+@kernel
+def parse_utc_timestamp(buf, start, length):
+    """Nanoseconds since 1970 of a UTCTimestamp (YYYYMMDD-HH:MM:SS with 0, 3, 6 or 9 decimals), or NO_TIME."""
+    if length != 17 and length != 21 and length != 24 and length != 27:
+        return NO_TIME
+    date = parse_utc_date(buf, start, 8)
+    time = parse_utc_time(buf, start + 9, length - 9)
+    if date == NO_TIME or time == NO_TIME or buf[start + 8] != 45:
+        return NO_TIME
+    return date + time
 
 
 @kernel

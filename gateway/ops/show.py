@@ -65,7 +65,8 @@ def used_text(percent: Decimal | None) -> Text:
 def session_state(session: SessionView) -> Text:
     """Whether a session is up and takes orders."""
     if not session.up:
-        return Text("down", "bold red")
+        tried = f", {session.attempts:,} attempt{'s' * (session.attempts != 1)}" if session.attempts else ""
+        return Text(f"down{tried}", "bold red")
     if session.recovering:
         return Text("recovering", "yellow")
     return Text("up", "green")

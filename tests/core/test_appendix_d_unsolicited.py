@@ -283,18 +283,29 @@ def test_j7_bust_of_an_execution_that_nobody_knows(matrix: Matrix) -> None:
 # Repeated requests (in the appendix: PossResend and duplicate ClOrdID)
 
 
-@pytest.mark.parametrize("flag", ["97=Y", "43=Y"])
-def test_l1_an_order_sent_again_is_ignored(matrix: Matrix, flag: str) -> None:
-    matrix.play(f"""
-        D X 10000 {flag}    | > D 10000
-        D X 10000 {flag}    | -
+def test_l1_an_order_of_the_session_layer_s_own_resend_is_ignored(matrix: Matrix) -> None:
+    matrix.play("""
+        D X 10000 43=Y      | > D 10000
+        D X 10000 43=Y      | -
         8 X NEW             | 8 X - 0 0 10000 0 10000
-        D X 10000 {flag}    | -
+        D X 10000 43=Y      | -
+        G Y X 12000         | > G 12000
+        D Y 12000 43=Y      | -
+    """)
+
+
+def test_l1_an_order_sent_again_is_told_as_it_stands(matrix: Matrix) -> None:
+    matrix.play("""
+        D X 10000 97=Y      | > D 10000
+        D X 10000 97=Y      | 8 X - I/A A 10000 0 10000 20=3
+        8 X NEW             | 8 X - 0 0 10000 0 10000
+        D X 10000 97=Y      | 8 X - I/0 0 10000 0 10000 20=3
         G Y X 12000 97=Y    | > G 12000
-        G Y X 12000 97=Y    | -
+        G Y X 12000 97=Y    | 8 Y - I/0 0 10000 0 10000 20=3
         F Z X 97=Y          | > F
-        F Z X 97=Y          | -
-        D Y 12000 {flag}    | -
+        F Z X 97=Y          | 8 Z - I/0 0 10000 0 10000 20=3
+        8 X TRADE 2000      | 8 X - F/1 1 10000 2000 8000
+        D X 10000 97=Y      | 8 X - I/1 1 10000 2000 8000 20=3
     """)
 
 
@@ -303,9 +314,9 @@ def test_l2_a_clordid_used_again_is_refused(matrix: Matrix) -> None:
         D X 10000           | > D 10000
         8 X NEW             | 8 X - 0 0 10000 0 10000
         8 X TRADE 2000      | 8 X - F/1 1 10000 2000 8000
-        D X 15000           | 8 X - 8 8 15000 0 0 37=NONE 103=6
+        D X 15000           | 8 X - 8 1 10000 2000 8000 103=6
         G X X 12000         | 9 X X 1 2 6/2
         F X X               | 9 X X 1 1 6/2
         8 X TRADE 8000      | 8 X - F/2 2 10000 10000 0
-        D X 10000           | 8 X - 8 8 10000 0 0 37=NONE 103=6
+        D X 10000           | 8 X - 8 2 10000 10000 0 103=6
     """)

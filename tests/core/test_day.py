@@ -410,7 +410,8 @@ class Days:
         placed.asked = None
         if is_yes:
             orig, placed.cl_ord_id, placed.child, placed.qty = placed.child, cl_ord_id, child, qty
-            self.report(placed, child, "5", "0", t41=orig, t38=str(qty), t14=str(placed.cum))
+            left = str(max(qty - placed.cum, 0))
+            self.report(placed, child, "5", "0", t41=orig, t38=str(qty), t14=str(placed.cum), t151=left)
         else:
             told(self.core.cancel_reject(child, placed.child, "2"), "9", t11=cl_ord_id, t41=placed.cl_ord_id)
 

@@ -131,7 +131,7 @@ def test_ended_meanwhile(of_both: Core, acknowledged: bool, status: str, cum: st
     reply = core.status(in_doubt(core, acknowledged), status, t38="100", t14=cum, t151="0")
     told(reply, t150=status, t39=status, t14=cum, t151="0")
     assert len(alerts(reply)) == (1 if cum == "30" else 0)
-    assert core.shares() == (float(cum), 100 - float(cum) if status == "3" else 0, 0)
+    assert core.shares() == (float(cum), 0, 0)
     assert core.doubts() == 0
     assert is_open_for_orders(core)
 

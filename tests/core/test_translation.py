@@ -367,7 +367,7 @@ def test_busts_and_corrections(core: Core, versions: tuple[str, str], change: st
 def test_every_kind_of_report(core: Core, versions: tuple[str, str], exec_type: str) -> None:
     child = core.working("A")
     status = {"D": "0"}.get(exec_type, exec_type)
-    ended = exec_type in "348C"
+    ended = exec_type in "348BC"
     more: dict[str, Any] = {"t103": "1"} if exec_type == "8" else {"t378": "1"} if exec_type == "D" else {}
     fields = heard(core.report(child, "X1", exec_type, status, t151="0" if ended else "100", t58="why", **more))
     assert fields[150] == exec_type and fields[58] == "why"

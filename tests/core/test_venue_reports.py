@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.core import layout as a
-from tests.support.checks import Reply, fired, passed, refused
+from tests.support.checks import Reply, fired, passed
 from tests.support.core import BASE, E8, Core, Fields
 
 FILL = {"t31": "100", "t32": "100", "t14": "100"}
@@ -252,8 +252,10 @@ def test_a_replace_that_the_venue_accepts_opens_a_closed_order(core: Core) -> No
 
 @pytest.mark.parametrize("exec_type", ["4", "8", "C"])
 def test_a_close_that_tells_of_leaves_closes_nothing(core: Core, exec_type: str) -> None:
-    alert, report = core.report(working(core), "X1", exec_type, "0", t151="100")
+    child = working(core)
+    alert, question, report = core.report(child, "X1", exec_type, "0", t151="100")
     assert is_alert(alert)
+    assert (question[0], question[1], question[2][11]) == ("XNAS", "H", child)
     told([report], t150="I", t39="0", t151="100")
     assert exposure(core) == (0, 100, 0)
     assert cancel_goes_out(core)
@@ -271,13 +273,14 @@ def test_a_correction_of_the_price_alone_keeps_the_quantity(core: Core) -> None:
 
 
 @pytest.mark.parametrize("quantity", ["1O0", "-5", "1e3", "99999999999999999999"])
-def test_a_correction_that_cannot_be_read_blocks_all_orders(core: Core, quantity: str) -> None:
+def test_of_a_correction_that_cannot_be_read_the_venue_is_asked(core: Core, quantity: str) -> None:
     child = working(core)
     core.report(child, "X1", "F", "2", **FILL)
-    [alert] = core.report(child, "X2", "G", "2", t19="X1", t31="101", t32=quantity)
+    alert, question = core.report(child, "X2", "G", "2", t19="X1", t31="101", t32=quantity)
     assert is_alert(alert)
+    assert (question[1], question[2][11]) == ("H", child)
     assert exposure(core) == (100, 0, 0)
-    refused(core.new("B"), "FAULT")
+    passed(core.new("B"))
 
 
 @pytest.mark.parametrize("named", ["X1", "X2", "X3"])

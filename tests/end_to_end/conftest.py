@@ -153,9 +153,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
             versions: Mapping[str, str] = MappingProxyType({}),
             module: str = "gateway.cli",
             environment: dict[str, str] | None = None,
+            elsewhere: Mapping[str, int] = MappingProxyType({}),
+            of_session: Mapping[str, dict] = MappingProxyType({}),
             **more,
         ) -> Topology:
-            """`versions` has those of peers that differ by name; `more` are sections of the config."""
+            """`versions` has those of peers that differ by name, `elsewhere` the ports of venues that the test runs
+            itself, `of_session` keys of single sessions; `more` are sections of the config.
+            """
             sims, proxies = {}, {}
             for name in venues:
                 of_venue = versions.get(name, getattr(version, "venue", version))
@@ -181,6 +185,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
                 | (venue_session or {})
                 for name, venue in sims.items()
             ]
+            sessions += [
+                {**base, "id": name, "role": "initiator", "target_comp_id": name, "reconnect": 1}
+                | {"begin_string": str(versions.get(name, getattr(version, "venue", version)))}
+                | {"connect": f"127.0.0.1:{port_of_venue}"}
+                for name, port_of_venue in elsewhere.items()
+            ]
+            sessions = [section | of_session.get(section["id"], {}) for section in sessions]
             config = {
                 "gateway": {"name": "E2E", "state_dir": "var", "capacity": "small"},
                 "sessions": sessions,

@@ -19,7 +19,7 @@ DATA_LENGTH_TAG[[96, 213, 355]] = [95, 212, 354]
 @entry
 def index_of(records, buf, start, size, data_length_tag):
     """Result of index_message as an entry point."""
-    return ix.index_message(records[0], buf, start, size, data_length_tag)
+    return ix.index_message(records[0], buf, start, size, data_length_tag, False)
 
 
 @entry

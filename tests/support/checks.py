@@ -65,17 +65,22 @@ def fired(reply: Reply) -> set[str]:
     if session.startswith("X"):
         assert msg_type in ("D", "G")
         return set()
-    assert msg_type == "9" or (msg_type == "8" and fields[39] == "8"), reply
+    assert msg_type == "9" or (msg_type == "8" and (fields[39] == "8" or fields[103] == "6")), reply
     return {part.split(" ")[0] for part in fields[58].split("; ")}
 
 
 def refused(reply: Reply, name: str, reason: int | None = None) -> Fields:
-    """The refusal, in which `name` fired alone, with the reason that the catalogue gives it."""
+    """The refusal, in which `name` fired alone, with the reason that the catalogue gives it. One of a ClOrdID that was
+    used before tells the state of the order that has it.
+    """
     assert fired(reply) == {name}, reply
     fields = reply[0][2]
     if reply[0][1] == "8":
         wanted = next(c.reason for c in CHECKS if c.name == name) if reason is None else reason
         assert int(fields[103]) == wanted
+        if name == "CL_ORD_ID_REUSE" and fields[37] != "NONE":
+            assert fields[150] == "8"
+            return fields
         assert {t: fields[t] for t in (150, 39, 37, 14, 151, 6)} == {
             150: "8",
             39: "8",

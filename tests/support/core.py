@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -124,11 +125,17 @@ class Core:
     def message(self, session: str, msg_type: str, fields: Sequence[tuple[int, str]], poss_dup: bool = False):
         """A message from the peer of a session, with a header."""
         head = [(8, self.begin_strings[session]), (9, "0"), (35, msg_type), (34, str(self._next_seq)), (49, session)]
-        head += [(52, "20260711-12:00:00.000"), (56, "GW")]
+        head += [(52, self.sending_time), (56, "GW")]
         if poss_dup:
             head.append((43, "Y"))
         data = b"".join(b"%d=%s\x01" % (tag, str(v).encode()) for tag, v in [*head, *fields, (10, "000")])
         return self.raw(session, data, poss_dup)
+
+    @property
+    def sending_time(self) -> str:
+        """SendingTime(52) of a message that is sent now."""
+        millis = (WALL_NS + self.time_ns - START_NS) // 1_000_000
+        return f"{datetime.fromtimestamp(millis // 1000, UTC):%Y%m%d-%H:%M:%S}.{millis % 1000:03d}"
 
     def raw(self, session: str, data: bytes, poss_dup: bool = False):
         """Bytes as they come from the peer of a session."""

@@ -1,4 +1,4 @@
-"""`tidegate` with an engine that fails on one message: what comes from the trader BOOM, SenderSubID(50), raises in a QuickFIX callback."""
+"""`tidegate` with an engine that fails on one message: that of the trader BOOM, SenderSubID(50)."""
 
 from __future__ import annotations
 

@@ -55,6 +55,11 @@ class Program:
         """Exit status, or the number of the signal that ended it below zero; None while it runs."""
         return self._process.exitcode
 
+    @property
+    def pid(self) -> int:
+        """Its number, also when it has ended."""
+        return self._process.pid or 0
+
     def send_signal(self, number: int) -> None:
         """Send a signal, if it has not ended."""
         if self.status is None:

@@ -113,6 +113,12 @@ class GatewayProcess:
         return self._process.wait_end(timeout_s)
 
     @property
+    def pid(self) -> int:
+        """Number of the process, also when it has ended."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def ended(self) -> bool:
         """Whether the process has ended."""
         assert self._process is not None

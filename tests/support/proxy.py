@@ -16,6 +16,34 @@ _MESSAGE = re.compile(rb"8=FIX.*?\x0110=\d{3}\x01", re.DOTALL)
 _TURN_S = 0.005
 
 
+class Port:
+    """A free port of the loopback that is listened on by turns: connections are refused in between, and nobody else
+    can have it.
+    """
+
+    def __init__(self) -> None:
+        """Nobody listens yet."""
+        self._holder = _bound(0)
+        self.number = int(self._holder.getsockname()[1])
+
+    def listen(self) -> socket.socket:
+        """A socket that listens, until it is closed."""
+        listener = _bound(self.number)
+        listener.listen()
+        return listener
+
+    def close(self) -> None:
+        """Let others have it."""
+        self._holder.close()
+
+
+def _bound(port: int) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    return made
+
+
 @dataclass(eq=False)
 class _Lane:
     """One direction of a connection, in whole messages."""
@@ -35,15 +63,16 @@ class Proxy:
     def __init__(self, target: tuple[str, int]) -> None:
         """Not running yet: use as a context manager."""
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+        self._port = Port()
+        self._listener = self._port.listen()
+        self.port = self._port.number
         self.swallowed: list[bytes] = []
         self.delay_s = 0.0
         self._changed = threading.Condition()
         self._selector = selectors.DefaultSelector()
         self._lanes: dict[socket.socket, _Lane] = {}
         self._orders_to_pass: dict[str, int] = {}
-        self._refusing = self._cutting = self._stopping = False
+        self._refusing = self._cutting = self._stopping = self._listens_not = False
         self._thread = threading.Thread(target=self._run, name=f"proxy {self.port}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -69,15 +98,17 @@ class Proxy:
         with self._changed:
             assert self._changed.wait_for(seen, timeout_s), f"not swallowed: {parts}, but {self.swallowed}"
 
-    def cut(self, refuse: bool = False) -> None:
-        """Close all connections, and with `refuse` every new one too until `allow`; swallowing ends."""
+    def cut(self, refuse: bool = False, close_port: bool = False) -> None:
+        """Close all connections, and with `refuse` every new one too until `allow`; swallowing ends. With `close_port`
+        nothing listens until then.
+        """
         with self._changed:
-            self._cutting, self._refusing = True, refuse
+            self._cutting, self._refusing, self._listens_not = True, refuse, close_port
             assert self._changed.wait_for(lambda: not self._cutting, 5), "the proxy does not run"
 
     def allow(self) -> None:
-        """Forward new connections again."""
-        self._refusing = False
+        """Listen, and forward new connections, again."""
+        self._refusing = self._listens_not = False
 
     def _run(self) -> None:
         while not self._stopping:
@@ -90,6 +121,8 @@ class Proxy:
                     self._read(source)
             self._send_due()
             with self._changed:
+                if self._listens_not == (self._listener.fileno() >= 0):
+                    self._turn_listener()
                 if self._cutting:
                     self._orders_to_pass.clear()
                     self._close_all()
@@ -98,6 +131,15 @@ class Proxy:
         self._close_all()
         self._listener.close()
         self._selector.close()
+        self._port.close()
+
+    def _turn_listener(self) -> None:
+        if self._listens_not:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+        else:
+            self._listener = self._port.listen()
+            self._selector.register(self._listener, selectors.EVENT_READ)
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()

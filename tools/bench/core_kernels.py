@@ -149,7 +149,7 @@ def index_orders(
     for k in range(count):
         m = (first + k) % start.size
         copy_bytes(buf, 0, text, start[m], length[m])
-        fault = index_message(s.work.index, buf, 0, length[m], dictionary.data_length_tag)
+        fault = index_message(s.work.index, buf, 0, length[m], dictionary.data_length_tag, False)
         if with_validation:
             reason, _ = validate(dictionary, s.work.index, buf, row)
             if fault == INDEXED and reason == VALID:

@@ -1,0 +1,218 @@
+"""What a venue's report says of an order's quantities, in the terms in which they are counted here. Kernels only.
+
+OrderQty(38), CumQty(14) and LeavesQty(151) are claims: each is compared with what is counted, and the worse of the two
+holds. A venue may restate an order (a split of the stock, say); from then on it counts less than is counted here, by
+`restated_e8`, which is added to what it says and taken off what its EMS is told.
+"""
+
+from __future__ import annotations
+
+from gateway.core.exposure import settle, worst_leaves
+from gateway.core.intake import char_of, price_of
+from gateway.core.layout import NONE
+from gateway.core.status import refresh_status
+from gateway.fix import tags as t
+from gateway.fix.index import find
+from gateway.fix.values import E8, TOO_PRECISE, parse_decimal, parse_decimal_up
+from gateway.jit import kernel
+
+E16 = 10**16
+ROUNDING_E8 = 100  # what quantities that are rounded up may come to in an order
+MOST_TRADED = 4 * 10**18  # of money in whole units: above it AvgPx(6) is not computed
+
+
+@kernel
+def quantity_of(index, buf, tag):
+    """A quantity that a venue tells, in 10^-8, rounded up; NONE when it is not told, below zero or no number."""
+    f = find(index, tag)
+    if f < 0:
+        return NONE
+    return max(parse_decimal_up(buf, index.start[f], index.length[f]), NONE)
+
+
+@kernel
+def is_too_precise(index, buf, tag):
+    """Whether a quantity has more decimals than can be counted."""
+    f = find(index, tag)
+    return f >= 0 and parse_decimal(buf, index.start[f], index.length[f]) == TOO_PRECISE
+
+
+@kernel
+def told_cum(o, index, buf):
+    """CumQty(14) of a report as it is counted here, NONE when none above zero is told."""
+    value = quantity_of(index, buf, t.CumQty)
+    return value + o.restated_e8 if value > 0 else NONE
+
+
+@kernel
+def learn_cum(o, index, buf):
+    """Take note of CumQty(14): higher than the fills seen, one was missed; lower, one may have been told twice."""
+    told = told_cum(o, index, buf)
+    if told == NONE:
+        return
+    o.venue_cum_e8 = max(o.venue_cum_e8, told)
+    beyond = o.fills_e8 - o.venue_cum_e8
+    o.doubtful_e8 = beyond if beyond > ROUNDING_E8 else 0
+
+
+@kernel
+def learn_average(o, index, buf):
+    """Take note of AvgPx(6)."""
+    value = price_of(index, buf, t.AvgPx)
+    if value != 0:
+        o.avg_px_e8 = value
+        o.avg_told = 1
+
+
+@kernel
+def count_traded(o, qty_e8, px_e8):
+    """Add a fill (a quantity below zero: take one back) to what AvgPx(6) is computed from, where no venue tells it."""
+    sign = 1 if (qty_e8 >= 0) == (px_e8 >= 0) else -1
+    quantity = abs(qty_e8)
+    price = abs(px_e8)
+    if price >= E8 and quantity // E8 > MOST_TRADED // (price // E8):
+        return
+    a = quantity // E8
+    b = quantity % E8
+    c = price // E8
+    d = price % E8
+    cross = a * d + b * c  # in 10^-8
+    rest = cross % E8 * E8 + b * d  # in 10^-16
+    o.traded += sign * (a * c + cross // E8 + rest // E16)
+    o.traded_e16 += sign * (rest % E16)
+    if o.traded_e16 >= E16:
+        o.traded += 1
+        o.traded_e16 -= E16
+    elif o.traded_e16 < 0:
+        o.traded -= 1
+        o.traded_e16 += E16
+    if o.avg_told == 0:
+        o.avg_px_e8 = _average(o)
+
+
+@kernel
+def _average(o):
+    """Money / quantity of the fills seen in 10^-8, rounded to zero; by digits, since the product needs 128 bits."""
+    quantity = o.fills_e8
+    if quantity <= 0:
+        return 0
+    whole = o.traded
+    part = o.traded_e16
+    if whole < 0 and part > 0:
+        whole += 1
+        part = E16 - part
+    whole = abs(whole)
+    value = whole // quantity
+    rest = whole % quantity
+    digit = E16 // 10
+    for _ in range(16):
+        if rest > MOST_TRADED // 10 or value > MOST_TRADED // 10:
+            return 0
+        rest = rest * 10 + part // digit % 10
+        value = value * 10 + rest // quantity
+        rest %= quantity
+        digit //= 10
+    return -value if o.traded < 0 else value
+
+
+@kernel
+def terms_told(o, index, buf):
+    """(OrderQty, CumQty, LeavesQty) of a report in the venue's terms: what is not told follows from the rest, and
+    OrderQty at last from the order. CumQty or LeavesQty is NONE when nobody can say.
+    """
+    qty = quantity_of(index, buf, t.OrderQty)
+    cum = quantity_of(index, buf, t.CumQty)
+    leaves = quantity_of(index, buf, t.LeavesQty)
+    if qty > 0 and cum >= 0 and leaves == NONE:
+        leaves = qty - cum
+    if qty <= 0:
+        qty = o.qty_e8 - o.restated_e8
+    return qty, cum, leaves
+
+
+@kernel
+def is_restated(o, index, buf, by_venue):
+    """Whether a report gives the order terms in which less has traded than is counted here: they add up, or are all
+    that there is to go by in a report that restates the order (`by_venue`) without its OrderQty(38).
+    """
+    qty, cum, leaves = terms_told(o, index, buf)
+    if cum == NONE or leaves <= 0 or cum + o.restated_e8 >= o.cum_e8:
+        return False
+    return cum + leaves == qty or (by_venue and quantity_of(index, buf, t.OrderQty) <= 0)
+
+
+@kernel
+def take_terms(s, o, index, buf):
+    """Take the venue's terms over: what has traded stays counted, what it says is open is open."""
+    _, cum, leaves = terms_told(o, index, buf)
+    before = o.restated_e8
+    o.restated_e8 = o.cum_e8 - cum
+    o.qty_e8 = o.cum_e8 + leaves
+    row = o.pending
+    while row != NONE:
+        r = s.requests[row]
+        r.qty_e8 += o.restated_e8 - before
+        row = r.older
+    settle(s, o)
+
+
+@kernel
+def is_copy(s, o, index, buf, quantity):
+    """Whether a fill with an ExecID not seen is one that is counted: another one had its LastQty(32) and CumQty(14); or
+    by CumQty no more has traded, and by LeavesQty(151), or else PossResend(97), nothing has changed.
+    """
+    told = told_cum(o, index, buf)
+    if told == NONE or told > o.cum_e8 or o.fills_e8 + quantity <= o.venue_cum_e8:
+        return False
+    leaves = quantity_of(index, buf, t.LeavesQty)
+    open_e8 = max(o.qty_e8 - o.cum_e8, 0)
+    if leaves != NONE and leaves == open_e8 - quantity:
+        return False  # it was open until now
+    row = o.newest_fill
+    while row != NONE:
+        if s.executions[row].qty_e8 == quantity and s.executions[row].told_cum_e8 == told:
+            return True
+        row = s.executions[row].older_fill
+    if told != o.cum_e8:
+        return False
+    if leaves == NONE:
+        return char_of(index, buf, t.PossResend, 0) == t.YES
+    return leaves == open_e8
+
+
+@kernel
+def claims_more(s, o, index, buf):
+    """Whether LeavesQty(151) is more than is counted as open, other than by fills that are counted and it does not know
+    of yet.
+    """
+    told = quantity_of(index, buf, t.LeavesQty)
+    if told <= worst_leaves(s, o) + o.doubtful_e8 * (o.qty_e8 > o.cum_e8):
+        return False
+    cum = quantity_of(index, buf, t.CumQty)
+    cum += o.restated_e8
+    late = o.restated_e8 <= cum < o.cum_e8 <= o.venue_cum_e8 and cum + told <= o.qty_e8
+    return not late
+
+
+@kernel
+def keep_open(s, o, index, buf):
+    """Count what LeavesQty(151) says is open."""
+    o.qty_e8 = o.cum_e8 + quantity_of(index, buf, t.LeavesQty)
+    refresh_status(s, o)
+
+
+@kernel
+def adds_up(o, index, buf):
+    """Whether OrderQty(38), CumQty(14) and LeavesQty(151) of a report agree with each other, as far as they are told,
+    and with the order where less has traded than is counted: then its quantity must be the same.
+    """
+    qty = quantity_of(index, buf, t.OrderQty)
+    cum = quantity_of(index, buf, t.CumQty)
+    leaves = quantity_of(index, buf, t.LeavesQty)
+    if qty <= 0 or cum < 0:
+        return True
+    if cum + o.restated_e8 < o.cum_e8 and qty + o.restated_e8 != o.qty_e8:
+        return False
+    status = char_of(index, buf, t.OrdStatus, 0)
+    works = status == t.STATUS_NEW or status == t.STATUS_PARTIALLY_FILLED or status == t.STATUS_REPLACED_42
+    return leaves == NONE or cum + leaves == qty or (leaves == 0 and not works)
