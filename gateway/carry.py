@@ -265,6 +265,8 @@ def _carry_orders(
     orders["entities"] = rows.entities[orders["entities"]]
     orders["exposures"] = exposures[orders["exposures"]]
     orders["number"][lost] = NONE
+    if "avg_told" not in (old.record["orders"].dtype.names or ()):
+        orders["avg_told"] = orders["cum_e8"] > 0  # of fills without their prices no average can be computed
     s.order_free = _give_back(orders, np.flatnonzero(lost), int(s.order_free))
     s.order_free_count += lost.sum()
 

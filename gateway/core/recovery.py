@@ -245,8 +245,10 @@ def on_resolve(s, out, buf, event):
     add_bytes(s.work, RESOLVED, 0, RESOLVED.size)
     is_sure(s, o)
     never = o.status == t.STATUS_PENDING_NEW
+    if o.doubtful_e8 > 0:
+        o.fills_e8 = min(o.fills_e8, event.value[a.RESOLVE_CUM])
+        o.doubtful_e8 = 0
     o.venue_cum_e8 = max(o.venue_cum_e8, event.value[a.RESOLVE_CUM])
-    o.doubtful_e8 = max(o.fills_e8 - o.venue_cum_e8, 0)
     exec_type = t.EXEC_ORDER_STATUS
     if never:
         o.status = t.STATUS_NEW

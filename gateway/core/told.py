@@ -7,7 +7,9 @@ holds. A venue may restate an order (a split of the stock, say); from then on it
 
 from __future__ import annotations
 
-from gateway.core.exposure import settle, worst_leaves
+from gateway.core import catalogue as c
+from gateway.core.compose import alert_once
+from gateway.core.exposure import closed, is_over, settle, worst_leaves
 from gateway.core.intake import char_of, price_of
 from gateway.core.layout import NONE
 from gateway.core.status import refresh_status
@@ -15,6 +17,9 @@ from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.fix.values import E8, TOO_PRECISE, parse_decimal, parse_decimal_up
 from gateway.jit import kernel
+
+CONTRADICTION = c.phrase("LeavesQty(151) is more than was counted as open, now counted so: ")
+NO_SUM = c.phrase("OrderQty(38), CumQty(14) and LeavesQty(151) do not add up, the larger leaves count: ")
 
 E16 = 10**16
 ROUNDING_E8 = 100  # what quantities that are rounded up may come to in an order
@@ -216,3 +221,35 @@ def adds_up(o, index, buf):
     status = char_of(index, buf, t.OrdStatus, 0)
     works = status == t.STATUS_NEW or status == t.STATUS_PARTIALLY_FILLED or status == t.STATUS_REPLACED_42
     return leaves == NONE or cum + leaves == qty or (leaves == 0 and not works)
+
+
+@kernel
+def says_working(index, buf):
+    """Whether the venue's report says that something can still trade: LeavesQty(151), or without it OrdStatus(39)."""
+    status = char_of(index, buf, t.OrdStatus, 0)
+    if find(index, t.LeavesQty) >= 0:
+        return quantity_of(index, buf, t.LeavesQty) > 0 and not closed(status)
+    return status == t.STATUS_NEW or status == t.STATUS_PARTIALLY_FILLED
+
+
+@kernel
+def reopen(o, index, buf):
+    """Open a closed order again when the venue tells of leaves: what closed it here may have been an inference."""
+    if closed(o.status) and find(index, t.LeavesQty) >= 0 and says_working(index, buf):
+        o.status = t.STATUS_NEW
+
+
+@kernel
+def check_leaves(s, out, buf, event, row):
+    """Compare LeavesQty(151) with what is counted as open: the larger counts. What is open here is canceled when it
+    should be, what is closed is forgotten.
+    """
+    o = s.orders[row]
+    index = s.work.index
+    if is_over(s, o, o.status):
+        return
+    if claims_more(s, o, index, buf):
+        alert_once(s, out, CONTRADICTION, row, buf, event)
+        keep_open(s, o, index, buf)
+    elif not adds_up(o, index, buf):
+        alert_once(s, out, NO_SUM, row, buf, event)

@@ -11,7 +11,7 @@ from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.fix.values import E8
 from gateway.journal.names import DOUBTS, SIDES, Names
-from gateway.ops.orders import find_order, order_id
+from gateway.ops.orders import find_order, order_id, told_quantities
 from gateway.settings import ConfigError, parse_fixed
 from gateway.state import State
 
@@ -27,7 +27,7 @@ def orders_in_doubt(state: State) -> list[tuple[str, ...]]:
     for row in np.flatnonzero((orders["number"] != a.NONE) & (orders["doubt"] != a.SURE)):
         order = s.orders[row]
         what = (order_id(order), str(names.session(int(order.venue))), str(names.instrument(int(order.instrument))))
-        quantities = (str(Decimal(int(order.qty_e8)) / E8), str(Decimal(int(order.cum_e8)) / E8))
+        quantities = (str(Decimal(quantity) / E8) for quantity in told_quantities(order))
         rows.append((*what, SIDES[int(order.side)], *quantities, DOUBTS[int(order.doubt)]))
     return rows
 
@@ -47,18 +47,19 @@ def resolve_event(state: State, request: dict[str, Any], user: str) -> Event:
     order = state.record.orders[row]
     if order.doubt == a.SURE and verdict != a.GONE:
         raise ConfigError(f"order {request['order']}: works and is not in doubt")
+    restated_e8 = int(order.restated_e8)
     cum_e8 = int(order.cum_e8)
     if request.get("executed") is not None:
         try:
-            cum_e8 = parse_fixed(request["executed"], E8, "the quantity executed in all")
+            cum_e8 = parse_fixed(request["executed"], E8, "the quantity executed in all") + restated_e8
         except ValueError as error:
             raise ConfigError(f"resolve: executed: {error}, got {request['executed']!r}") from None
-    known_e8 = int(order.cum_e8)
+    known_e8 = int(order.cum_e8 - order.unbooked_e8)
     most_e8 = max(int(order.qty_e8), known_e8 + int(order.reserved_e8))  # a replace may have been accepted
     if not known_e8 <= cum_e8 <= most_e8:
         raise ConfigError(
-            f"order {request['order']}: want executed between {Decimal(known_e8) / E8} (what is known) and "
-            f"{Decimal(most_e8) / E8} (the most that was asked for), got {request['executed']}"
+            f"order {request['order']}: want executed between {Decimal(known_e8 - restated_e8) / E8} (what is known) "
+            f"and {Decimal(most_e8 - restated_e8) / E8} (the most that was asked for), got {request['executed']}"
         )
     text = f"{request['order']} {request['verdict']}, by {user}: {reason}".encode("utf-8", "replace")[: a.TEXT_BYTES]
     return Event(a.RESOLVE, 0, data=text, value=(row, verdict, cum_e8))

@@ -21,6 +21,13 @@ def order_id(order: np.record) -> str:
     return f"O{order.run}-{order.number}"
 
 
+def told_quantities(order: np.record) -> tuple[int, int]:
+    """OrderQty(38) and CumQty(14) of an order in 10^-8 as its venue and its EMS count them: a venue may have restated
+    it.
+    """
+    return int(order.qty_e8 - order.restated_e8), int(order.cum_e8 - order.restated_e8)
+
+
 def find_order(state: State, name: str) -> int:
     """Row of the order with this OrderID(37), NONE when there is none."""
     match = re.fullmatch(r"O(\d{1,18})-(\d{1,18})", name)

@@ -1,0 +1,234 @@
+"""Fills that a venue reports on an order of ours, their busts and corrections. Kernels only."""
+
+from __future__ import annotations
+
+from gateway.core import catalogue as c
+from gateway.core import layout as a
+from gateway.core.compose import alert_once, leg_report, order_status, order_status_request, report
+from gateway.core.executions import book_leg, contradicts, correct_leg
+from gateway.core.exposure import closed, settle, worst_leaves
+from gateway.core.intake import char_of, price_of
+from gateway.core.layout import NONE
+from gateway.core.lookup import find_execution, link_fill
+from gateway.core.status import rank, refresh_status, trade_status
+from gateway.core.told import (
+    check_leaves,
+    count_traded,
+    is_copy,
+    is_restated,
+    learn_average,
+    learn_cum,
+    quantity_of,
+    reopen,
+    says_working,
+    take_terms,
+    told_cum,
+)
+from gateway.fix import tags as t
+from gateway.fix.index import find
+from gateway.jit import kernel
+
+# What a report does, whatever the FIX version.
+TRADE, BUST, CORRECT, STATUS, CHANGE = 1, 2, 3, 4, 5
+
+UNKNOWN_BUST = c.phrase("bust or correction of an execution that is not known, reconcile positions: ")
+UNREADABLE_FILL = c.phrase("fill without a readable LastQty(32), counted by CumQty(14) if at all, ask the venue: ")
+NO_FILL = c.phrase("fill with LastQty(32) of 0, taken as a status: ")
+COPY = c.phrase("fill that CumQty(14) counts already, under another ExecID(17), not counted again: ")
+TOLD_TWICE = c.phrase("fills seen are more than CumQty(14), open at worst for both sides until the venue explains: ")
+OTHER_TERMS = c.phrase("fill whose Side(54) or instrument is not that of its order, counted on the order: ")
+OVERFILLED = c.phrase("the venue filled more than the order: ")
+
+
+@kernel
+def _apply_bust(s, o, x, index, buf, qty_e8):
+    """Replace the quantity of an execution: 0 for a bust, another for a correction."""
+    told = told_cum(o, index, buf)
+    o.venue_cum_e8 = max(o.venue_cum_e8 + qty_e8 - x.qty_e8, max(told, 0))
+    o.fills_e8 += qty_e8 - x.qty_e8
+    o.doubtful_e8 = max(o.fills_e8 - o.venue_cum_e8, 0) if told != NONE else min(o.doubtful_e8, o.fills_e8)
+    o.corrected = 1
+    px = price_of(index, buf, t.LastPx)
+    count_traded(o, -x.qty_e8, x.px_e8)
+    x.qty_e8 = qty_e8
+    x.px_e8 = px if px != 0 else x.px_e8
+    count_traded(o, x.qty_e8, x.px_e8)
+    if find(index, t.AvgPx) >= 0:
+        o.avg_px_e8 = price_of(index, buf, t.AvgPx)
+    settle(s, o)
+    if o.cum_e8 < o.restated_e8:
+        # It was counted in the terms of before the venue restated the order.
+        o.qty_e8 -= o.restated_e8 - o.cum_e8
+        o.restated_e8 = o.cum_e8
+    if not closed(o.status) and rank(o.status) <= rank(t.STATUS_FILLED):
+        o.status = trade_status(o)
+    settle(s, o)
+
+
+@kernel
+def _take_end(s, o, status, index, buf):
+    """A fill whose report says that it ends the order, by LeavesQty(151) and OrdStatus(39), ends it."""
+    if quantity_of(index, buf, t.LeavesQty) != 0 or worst_leaves(s, o) == 0:
+        return
+    if closed(status):
+        o.status = status
+    elif status == t.STATUS_FILLED and told_cum(o, index, buf) == o.cum_e8:
+        o.qty_e8 = o.cum_e8
+    refresh_status(s, o)
+
+
+@kernel
+def ask_now(s, out, row):
+    """Ask the venue for the state of an order about which it was not clear; nothing waits for the answer."""
+    o = s.orders[row]
+    own = s.sessions[o.venue]
+    if own.takes_status == 1 and own.up == 1 and o.doubt == a.SURE:
+        order_status_request(s, out, row, o.accepted)
+
+
+@kernel
+def take_no_fill(s, out, buf, event, row, quantity):
+    """A fill that is none, with LastQty(32) of 0, or one whose size only the venue knows: what it may have traded is
+    counted as open, so nothing is lost, but somebody has to be asked.
+    """
+    if quantity == 0:
+        alert_once(s, out, NO_FILL, row, buf, event)
+        return
+    alert_once(s, out, UNREADABLE_FILL, row, buf, event)
+    if told_cum(s.orders[row], s.work.index, buf) <= s.orders[row].cum_e8:
+        ask_now(s, out, row)
+
+
+@kernel
+def leg_fill(s, out, buf, event, row, execution):
+    """The fill of a leg of a multileg order is none of the order's."""
+    o = s.orders[row]
+    book_leg(s, out, buf, event, row, execution)
+    s.next_exec += 1
+    if execution != NONE:
+        s.executions[execution].number = s.next_exec
+    quantity = max(quantity_of(s.work.index, buf, t.LastQty), 0)
+    leg_report(s, out, buf, row, _trade_type(s, o), t.TRANS_NEW, quantity, s.next_exec, NONE)
+
+
+@kernel
+def _trade_type(s, o):
+    """ExecType(150) of a fill, in the FIX version of the order's EMS."""
+    if s.sessions[o.session].version == a.VERSION_44:
+        return t.EXEC_TRADE
+    return t.EXEC_FILL_42 if o.status == t.STATUS_FILLED else t.EXEC_PARTIAL_FILL_42
+
+
+@kernel
+def _tell_state(s, out, buf, row):
+    """The order as it stands, to its EMS: nothing that it must act on."""
+    o = s.orders[row]
+    s.next_exec += 1
+    exec_type = t.EXEC_ORDER_STATUS if s.sessions[o.session].version == a.VERSION_44 else order_status(s, o)
+    report(s, out, buf, row, o.accepted, NONE, exec_type, t.TRANS_STATUS, -1, s.next_exec, NONE, True)
+
+
+@kernel
+def _add_fill(s, o, index, buf, quantity, has_id):
+    """Count a fill; one that may have been counted before, and tells no CumQty(14), is doubtful."""
+    o.fills_e8 += quantity
+    again = char_of(index, buf, t.PossResend, 0) == t.YES
+    if told_cum(o, index, buf) == NONE and (again or not has_id):
+        o.doubtful_e8 += quantity
+    count_traded(o, quantity, price_of(index, buf, t.LastPx))
+    learn_average(o, index, buf)
+    learn_cum(o, index, buf)
+    refresh_status(s, o)
+
+
+@kernel
+def trade_report(s, out, buf, event, row, execution, quantity):
+    """A fill: counted once, with what it says of the order beside it, and told to the EMS."""
+    o = s.orders[row]
+    index = s.work.index
+    if is_copy(s, o, index, buf, quantity):
+        s.duplicate_messages += 1
+        alert_once(s, out, COPY, row, buf, event)
+        _tell_state(s, out, buf, row)
+        return
+    reopen(o, index, buf)
+    status = char_of(index, buf, t.OrdStatus, 0)
+    if (o.status == t.STATUS_DONE_FOR_DAY or o.status == t.STATUS_CALCULATED) and status != o.status:
+        # A fill of the next day, of which nothing else was told.
+        o.status = t.STATUS_NEW if says_working(index, buf) else o.status
+    before = o.doubtful_e8
+    _add_fill(s, o, index, buf, quantity, execution != NONE)
+    s.next_exec += 1
+    number = s.next_exec
+    if execution != NONE:
+        x = s.executions[execution]
+        x.qty_e8 = quantity
+        x.px_e8 = price_of(index, buf, t.LastPx)
+        x.told_cum_e8 = told_cum(o, index, buf)
+        x.number = number
+        link_fill(s, execution)
+    if o.doubtful_e8 > before:
+        alert_once(s, out, TOLD_TWICE, row, buf, event)
+        if is_restated(o, index, buf, False):
+            # Its EMS sees what the venue sees; positions and exposures are at their worst.
+            take_terms(s, o, index, buf)
+            _tell_state(s, out, buf, row)
+            return
+    _take_end(s, o, status, index, buf)
+    check_leaves(s, out, buf, event, row)
+    if o.cum_e8 > o.qty_e8:
+        alert_once(s, out, OVERFILLED, row, buf, event)
+    if contradicts(s, o, index, buf):
+        alert_once(s, out, OTHER_TERMS, row, buf, event)
+    report(s, out, buf, row, o.accepted, NONE, _trade_type(s, o), t.TRANS_NEW, quantity, number, NONE, True)
+
+
+@kernel
+def _corrected_quantity(o, x, index, buf):
+    """Quantity of an execution after a correction: LastQty(32), or what CumQty(14) makes it; NONE: nobody can say."""
+    if find(index, t.LastQty) < 0:
+        return x.qty_e8
+    quantity = quantity_of(index, buf, t.LastQty)
+    if quantity == NONE:
+        told = told_cum(o, index, buf)
+        quantity = x.qty_e8 + told - o.cum_e8 if told != NONE else NONE
+    return max(quantity, NONE)
+
+
+@kernel
+def bust_report(s, out, buf, event, row, execution, action):
+    """Bust or correction of the execution that ExecRefID(19) names."""
+    o = s.orders[row]
+    index = s.work.index
+    f = find(index, t.ExecRefID)
+    busted = find_execution(s, event.session, row, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    if busted == NONE or s.executions[busted].number == 0:
+        alert_once(s, out, UNKNOWN_BUST, row, buf, event)
+        return
+    named = busted
+    if s.executions[busted].corrects != NONE:
+        busted = s.executions[busted].corrects
+    x = s.executions[busted]
+    old = abs(x.qty_e8)
+    quantity = _corrected_quantity(o, x, index, buf) if action == CORRECT else old
+    if quantity < 0:
+        alert_once(s, out, UNREADABLE_FILL, row, buf, event)
+        ask_now(s, out, row)
+        return
+    exec_type = t.EXEC_TRADE_CANCEL if action == BUST else t.EXEC_TRADE_CORRECT
+    trans = t.TRANS_CANCEL if action == BUST else t.TRANS_CORRECT
+    if x.leg != 0:
+        correct_leg(s, o, busted, quantity if action == CORRECT else 0)
+    else:
+        _apply_bust(s, o, x, index, buf, quantity if action == CORRECT else 0)
+    if s.sessions[o.session].version == a.VERSION_42:
+        exec_type = order_status(s, o)
+    s.next_exec += 1
+    if execution != NONE and action == CORRECT:
+        # A later bust may name the correction instead of the execution that it corrected.
+        s.executions[execution].number = s.next_exec
+        s.executions[execution].corrects = busted
+    if x.leg != 0:
+        leg_report(s, out, buf, row, exec_type, trans, quantity, s.next_exec, named)
+    else:
+        report(s, out, buf, row, o.accepted, NONE, exec_type, trans, quantity, s.next_exec, named, True)
