@@ -169,19 +169,14 @@ def _order_table(state: State, sections: list[SessionSection]) -> RenderableType
     for row in rows[:SHOWN_ROWS]:
         o = s.orders[row]
         r = s.requests[o.accepted]
+        price = fixed(int(r.price_e8), E8) if r.price_e8 else ORDER_TYPES[int(r.ord_type)]
         made.add_row(
             *(f"O{o.run}-{o.number}", sections[o.session].id, bytes(r.cl_ord_id[: r.cl_ord_id_size]).decode()),
             *(f"C{r.run}-{r.child}", sections[o.venue].id, names.instrument(o.instrument), SIDES[int(o.side)]),
-            *(
-                fixed(int(o.qty_e8 - o.restated_e8), E8),
-                fixed(int(r.price_e8), E8) if r.price_e8 else ORDER_TYPES[int(r.ord_type)],
-            ),
-            *(
-                fixed(int(o.cum_e8 - o.restated_e8), E8),
-                fixed(int(o.reserved_e8), E8),
-                STATUSES.get(int(o.status), chr(int(o.status))),
-            ),
-            *(DOUBTS[int(o.doubt)], wall_text(int(o.placed_ns + s.wall_offset_ns))),
+            *(fixed(int(o.qty_e8 - o.restated_e8), E8), price),
+            *(fixed(int(o.cum_e8 - o.restated_e8), E8), fixed(int(o.reserved_e8), E8)),
+            *(STATUSES.get(int(o.status), chr(int(o.status))), DOUBTS[int(o.doubt)]),
+            wall_text(int(o.placed_ns + s.wall_offset_ns)),
         )
     if rows.size > SHOWN_ROWS:
         made.caption = f"and {rows.size - SHOWN_ROWS} more"
