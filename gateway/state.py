@@ -223,6 +223,7 @@ def _fill_sessions(state: State, settings: Settings) -> None:
         record.cancel_interval_ns = 10**9 // section.cancel_rate if venue and section.cancel_rate else 0
         record.cancels_on_drop = not venue and section.on_disconnect == "cancel"
         record.dropped_ns = NONE
+        record.review = NONE
         _fill_identity(state, record, section)
     s.session_count = len(sessions)
 

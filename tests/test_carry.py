@@ -57,7 +57,7 @@ SETTINGS = {
         "takes_mass_status",
         "max_poss_dup_age_ns",
     }
-    | {"may_use", "takes_mass_cancel", "tells_dont_know", "cancel_interval_ns", "cancels_on_drop"},
+    | {"may_use", "takes_mass_cancel", "tells_dont_know", "cancel_interval_ns", "cancels_on_drop", "replaces_open"},
     "exposures": {"entity", "instrument", "pair"},
     "orders": set(),
     "requests": set(),
@@ -67,21 +67,21 @@ SETTINGS = {
 }
 LINKS = {
     "": {"entity_head", "symbol_head", "security_head", "exposure_head", "fingerprint_head", "request_head"}
-    | {"execution_head"},
+    | {"execution_head", "venue_order_id_head", "execution_oldest"},
     "entities": {"next"},
     "instruments": {"symbol_next", "security_next"},
     "sessions": set(),
     "exposures": {"next"},
-    "orders": {"fingerprint", "fingerprint_older"},
+    "orders": {"fingerprint", "fingerprint_older", "newest_fill", "venue_order_id_next"},
     "requests": set(),
-    "executions": {"next"},
+    "executions": {"next", "older_fill"},
     "sources": set(),
     "parameters": set(),
 }
 MAPPED = {
     "orders": {"session", "venue", "instrument", "entities", "exposures"},
     "requests": {"session"},
-    "executions": {"venue", "corrects"},
+    "executions": {"venue", "corrects", "leg"},
     "parameters": {"source", "entity", "instrument"},
 }
 CARRIED: dict[str, set[str]] = {
@@ -92,7 +92,8 @@ CARRIED: dict[str, set[str]] = {
     "exposures": set(carrying.OF_EXPOSURE),
     "orders": {"run", "number", "next", "doubt", "asked", "side", "status", "replaced", "first", "accepted", "pending"}
     | {"qty_e8", "fills_e8", "venue_cum_e8", "cum_e8", "avg_px_e8", "corrected", "reserved_e8", "counted_open"}
-    | {"placed_ns", "venue_order_id_size", "venue_order_id", "canceled_by", "cancel_tries", "cancel_ns"},
+    | {"placed_ns", "venue_order_id_size", "venue_order_id", "canceled_by", "cancel_tries", "cancel_ns"}
+    | {"avg_told", "traded", "traded_e16", "restated_e8", "doubtful_e8", "unbooked_e8"},
     "requests": {
         "next",
         "run",
@@ -107,7 +108,8 @@ CARRIED: dict[str, set[str]] = {
         "ours",
     }
     | {"stop_e8", "ord_type", "time_in_force", "cl_ord_id_size", "cl_ord_id"},
-    "executions": {"order", "qty_e8", "run", "number", "exec_id_size", "exec_id", "next"},
+    "executions": {"order", "qty_e8", "run", "number", "exec_id_size", "exec_id", "next"}
+    | {"px_e8", "told_cum_e8", "no_fill"},
     "sources": set(carrying.OF_SOURCE),
     "parameters": {"limit", "pushed", "effective", "moved_ns", "epoch", "model", "told_ns", "expires_ns", "state"},
 }
@@ -222,12 +224,18 @@ def test_unchanged_settings_change_no_byte(core: Core, tmp_path: Path) -> None:
     before = old.block.copy()
     new = carry(old, settings_of(tmp_path / "same"))
     assert before.tobytes() == old.block.tobytes()
-    for name in set(old.record.dtype.names) - {"work", "request_head", "execution_head", "fingerprint_head"}:
+    for name in set(old.record.dtype.names) - {
+        "work",
+        "request_head",
+        "execution_head",
+        "fingerprint_head",
+        *LINKS[""],
+    }:
         if name not in COUNTS:
             assert old.record[name].tobytes() == new.record[name].tobytes(), name
             continue
         for column in old.record[name].dtype.names:
-            if (name, column) in {("executions", "next"), ("orders", "fingerprint_older"), ("parameters", "moved_ns")}:
+            if column in LINKS[name] or (name, column) == ("parameters", "moved_ns"):
                 continue
             here, there = used(old, name)[column], used(new, name)[column]
             if (name, column) == ("requests", "next"):
@@ -345,7 +353,7 @@ def test_orders_work_on_after_rows_have_moved(core: Core, tmp_path: Path) -> Non
     ((_, _, fields),) = core.report(part, "E8", "H", "1", t54="2", t14="10", t19="E4", t151="90")
     assert fields[14] == "10"
     ((_, kind, fields),) = core.new("FILLED")
-    assert (kind, fields[39]) == ("8", "8") and "used before" in fields[58]
+    assert (kind, fields[150], fields[39]) == ("8", "8", "2") and "used before" in fields[58]
     assert child(core.cancel("MS-1", "MS", symbol="MSFT", qty="50"))
     assert child(core.new("NEXT")).startswith("C2-")
 

@@ -6,7 +6,7 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert
 from gateway.core.layout import NONE
-from gateway.core.lookup import execution_bucket, free_request, link_fill, unlink_venue_order_id
+from gateway.core.lookup import execution_bucket, free_request, link_fill, link_venue_order_id
 from gateway.fix import tags as t
 from gateway.jit import kernel
 
@@ -25,7 +25,6 @@ def _give_back_orders(s, positions):
             left += 1 if s.requests[o.accepted].time_in_force == t.DAY else 0
         elif o.unbooked_e8 == 0 or positions == a.POSITIONS_RESET:
             # What may have been told twice is kept for as long as somebody may find out.
-            unlink_venue_order_id(s, row)
             o.number = NONE
             o.venue_order_id_size = 0
             o.next = s.order_free
@@ -106,6 +105,15 @@ def _keep_fingerprints(s):
 
 
 @kernel
+def _keep_venue_order_ids(s):
+    """Link the OrderIDs at venues anew: those of finished orders are gone."""
+    s.venue_order_id_head[:] = NONE
+    for row in range(s.order_count):
+        if s.orders[row].number != NONE:
+            link_venue_order_id(s, row)
+
+
+@kernel
 def end_day(s, out, buf, event):
     """End the trading day: open orders stay with all that belongs to them; positions stay, or start from zero."""
     s.days += 1
@@ -115,6 +123,7 @@ def end_day(s, out, buf, event):
     _give_back_requests(s)
     _keep_executions(s)
     _keep_fingerprints(s)
+    _keep_venue_order_ids(s)
     if event.value[0] == a.POSITIONS_RESET:
         for row in range(s.exposure_count):
             s.exposures[row].position_e8 = 0

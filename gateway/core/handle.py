@@ -28,7 +28,13 @@ from gateway.core.parameters import move_parameters, on_parameter, on_release, o
 from gateway.core.quotes import market_data_incremental, market_data_snapshot, on_quote
 from gateway.core.rates import count_message
 from gateway.core.recovery import MOST_OUTPUTS, ask_status, on_logon, on_resolve, on_start, on_synced, watch_doubts
-from gateway.core.refusals import ask_about_all, business_reject_of_child, order_cancel_reject, undelivered
+from gateway.core.refusals import (
+    ask_about_all,
+    business_reject_of_child,
+    order_cancel_reject,
+    review_orders,
+    undelivered,
+)
 from gateway.core.sweep import begin_sweep, on_cancel, on_drop, on_kill, order_mass_cancel_report, sweep, sweep_is_due
 from gateway.core.text import add_bytes
 from gateway.core.venue import execution_report
@@ -254,6 +260,9 @@ def _on_tick(s, out, buf):
             watch_doubts(s, out, buf, k)
         if own.up == 1 and own.recovering == 0 and own.doubts > 0 and own.takes_status == 1:
             ask_status(s, out, k)
+        if own.up == 1 and own.review != NONE:
+            review_orders(s, out, k, MOST_OUTPUTS)
+            s.work.idle = 0
     if s.parameter_count > 0 and move_parameters(s, out):
         s.work.idle = 0
     if sweep_is_due(s):

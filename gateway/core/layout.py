@@ -230,6 +230,8 @@ SESSION_FIELDS = (
     ("since_ns", "i8"),  # when it logged on
     ("told", "i8"),  # 1: an alert has said since then that something is open
     ("asked", "i8"),  # requests before this row have been asked about
+    ("review", "i8"),  # the next order of this venue to ask about in passing, NONE: none
+    ("reviewed_ns", "i8"),  # when the last such review began
     ("max_poss_dup_age_ns", "i8"),
     ("takes_mass_cancel", "i8"),  # 1: the venue answers OrderMassCancelRequest(q), FIX 4.4
     ("replaces_open", "i8"),  # 1: OrderQty(38) of a replace is what shall be open there, not the total

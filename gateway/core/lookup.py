@@ -342,8 +342,10 @@ def add_execution(s, venue, order, buf, start, size, no_fill):
 
 @kernel
 def link_fill(s, row):
-    """Enter an execution of an order into the order's list of fills, as the newest."""
+    """Enter an execution, if it is a fill of an order of ours, into the order's list of fills, as the newest."""
     x = s.executions[row]
+    if x.order == NONE or x.number == 0 or x.corrects != NONE or x.leg != 0:
+        return
     o = s.orders[x.order]
     x.older_fill = o.newest_fill
     o.newest_fill = row

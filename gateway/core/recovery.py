@@ -79,6 +79,8 @@ def on_logon(s, event):
     own.asked = 0
     own.since_ns = s.now_ns
     own.told = 0
+    own.review = NONE
+    own.reviewed_ns = 0
     own.continued = 1 if event.value[0] == a.CONTINUED else 0
     own.dropped_ns = NONE
     if own.role == a.VENUE_ROLE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.compose import alert, alert_once, cancel_reject, report
+from gateway.core.compose import alert, alert_once, cancel_reject, order_status_request, report
 from gateway.core.exposure import closed, raise_doubt, settle
 from gateway.core.intake import char_of
 from gateway.core.layout import NONE
@@ -14,6 +14,9 @@ from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.fix.values import parse_int
 from gateway.jit import kernel
+
+REVIEW_EVERY_NS = 10_000_000_000
+REVIEW_ROWS = 4_000  # orders looked at in one tick
 
 UNKNOWN_REJECT = c.phrase("reject of a request that is not ours: ")
 LATE_UNDELIVERED = c.phrase("the venue acknowledged an order and now says it never had it: ")
@@ -111,11 +114,28 @@ def ask_about(s, o):
 
 @kernel
 def ask_about_all(s, venue):
-    """Ask for the state of every open order at a venue: one of its messages could not be read."""
-    for row in range(s.order_count):
+    """Have the state of every open order at a venue asked for, since one of its messages could not be read. What it may
+    have said of a fill is counted as open, so nothing waits for the answers.
+    """
+    own = s.sessions[venue]
+    if own.takes_status == 1 and own.review == NONE and s.now_ns - own.reviewed_ns > REVIEW_EVERY_NS:
+        own.review = 0
+        own.reviewed_ns = s.now_ns
+
+
+@kernel
+def review_orders(s, out, venue, most):
+    """Send the next OrderStatusRequests(H) of such a review, until `most` messages go out."""
+    own = s.sessions[venue]
+    last = min(own.review + REVIEW_ROWS, s.order_count)
+    while own.review < last and out.count < most:
+        row = own.review
+        own.review += 1
         o = s.orders[row]
-        if o.number != NONE and o.counted_open == 1 and o.venue == venue:
-            ask_about(s, o)
+        if o.number != NONE and o.counted_open == 1 and o.venue == venue and o.doubt == a.SURE:
+            order_status_request(s, out, row, o.accepted)
+    if own.review >= s.order_count:
+        own.review = NONE
 
 
 @kernel

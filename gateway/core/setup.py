@@ -114,8 +114,7 @@ def link_rows(block, orders):
         bucket = execution_bucket(s, x.venue, x.exec_id, 0, x.exec_id_size)
         x.next = s.execution_head[bucket]
         s.execution_head[bucket] = row
-        if x.order != NONE:
-            link_fill(s, row)
+        link_fill(s, row)
     for row in orders:
         o = s.orders[row]
         _take_fingerprint(s, o)

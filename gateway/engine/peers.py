@@ -30,7 +30,7 @@ from gateway.settings import ConfigError
 TOLD_EVERY_S = 1.0
 LATELY_S = 10.0  # a peer sends its Logon soon after it has connected
 LOGON_WAIT_S = 10.0  # for the first byte
-ANSWER_WAIT_S = 3.0  # from then on for what is sent in answer
+ANSWER_WAIT_S = 1.5  # from then on for what is sent in answer: a Logon is one packet
 MOST_WAITING = 64
 WATCH_S = 0.01  # how often those that wait are looked at
 MOST_BEFORE_LOGON = 65_536  # bytes, with what the machine has received and QuickFIX has not read

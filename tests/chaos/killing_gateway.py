@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway import cli, service
 from gateway.core.driver import Event
+from gateway.engine import callbacks
 from gateway.engine import quickfix as engine
 from gateway.engine.inbox import Inbox
 from gateway.journal.writer import JournalingDriver
@@ -84,7 +85,7 @@ def install(killer: Killer) -> None:
     _around(Inbox, "put_message", on_event("called"), on_event("queued"))
     _around(JournalingDriver, "handle", on_event("unjournaled"), when_given)
     _around(engine.QuickFixEngine, "send", on_output("sending"), on_output("sent"))
-    _around(engine._Application, "toApp", on_message, None)
+    _around(callbacks.Application, "toApp", on_message, None)
     _around(service.Service, "_open_journal", lambda *_: killer.at("recovered"), lambda *_: killer.at("repaired"))
     _around(service.Service, "_start", None, lambda *_: killer.at("begun"))
     _around(engine.QuickFixEngine, "was_stored", lambda *_: killer.at("comparing"), None)

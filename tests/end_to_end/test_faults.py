@@ -283,7 +283,7 @@ def test_a_fill_of_no_order_is_booked_and_the_venue_is_told_so(start, version: s
     s = topology.state.record
     assert {int(row.position_e8) for row in s.exposures[: s.exposure_count]} == {70 * 10**8}
     assert (s.unknown_executions, s.fault) == (1, 0)
-    alert = next(line for line in topology.gateway.log if line["event"] == "alert")
+    alert = topology.gateway.wait_log("alert")
     assert alert["text"].startswith("report on an order that is not ours") and exec_id in alert["text"]
     place(ems)
 
