@@ -8,9 +8,10 @@ USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 ARGS ?=
 SERVE ?=
 KILLS ?= 2000
+FUZZ_SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lint bench warmup clean
+.PHONY: help demo test chaos soak lint bench warmup clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +25,10 @@ test: $(STAMP) ## compile the kernels once, then run the tests (ARGS="-k name" g
 
 chaos: $(STAMP) ## kill the gateway under load and see that it knows the truth after (KILLS=2000 times)
 	KILLS=$(KILLS) $(BIN)/python -m pytest -q -m soak -o tmp_path_retention_policy=failed tests/chaos $(ARGS)
+
+soak: $(STAMP) ## send broken messages to a running gateway for an hour (FUZZ_SECONDS=3600), then the long outages
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q tests/end_to_end/test_wire_fuzz.py $(ARGS)
+	$(BIN)/python -m pytest -q -m soak tests/end_to_end $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -49,6 +49,7 @@ from gateway.fix.index import find
 from gateway.fix.values import copy_bytes, same_bytes
 from gateway.jit import kernel
 
+TABLE_FULL = c.phrase("the table of executions is full, every order is blocked, a larger capacity is needed: ")
 TOO_PRECISE = c.phrase("quantity of more than 8 decimals, rounded up: ")
 RESTATED_LOWER = c.phrase("restated CumQty(14) is less than what was counted, positions stay, reconcile them: ")
 REPEATED_WITH_MORE = c.phrase("repeated report that tells of a fill not seen, now counted: ")
@@ -247,7 +248,9 @@ def execution_report(s, out, buf, event):
             _on_repeated_report(s, out, buf, event, row)
             return
         if execution == NONE and no_fill == 0 and s.execution_count == s.executions.size:
-            s.fault |= FAULT_EXECUTIONS_FULL  # nothing more may be counted once and for all
+            # Nothing more can be counted once and for all.
+            s.fault |= FAULT_EXECUTIONS_FULL
+            alert_once(s, out, TABLE_FULL, row, buf, event)
     if request == NONE:
         unknown_report(s, out, buf, event, action == TRADE, execution)
         if index.garbled > 0:

@@ -219,6 +219,9 @@ class QuickFixEngine:
         """
         self._security.tick()
         self._look_after_venues()
+        if any([raw.have_passed() for raw in self._application.raw]):
+            # The C library keeps what was freed in pieces: a peer could make the process grow for good.
+            ctypes.CDLL(None).malloc_trim(0)
         for row, fence in list(self._application.fences.items()):
             test_req_id = fence.test_request()
             if test_req_id is not None:

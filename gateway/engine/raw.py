@@ -12,6 +12,7 @@ SOH = "\x01"
 SEQ_NUM = f"{SOH}34="
 # Of messages behind a gap: a peer that does not close it would fill the memory, and QuickFIX's stack when it does.
 MAX_AHEAD, MAX_AHEAD_CHARS = 10_000, 8 << 20
+MANY = 1_000
 
 
 class RawMessages:
@@ -22,6 +23,8 @@ class RawMessages:
         self._by_number: dict[str, str] = {}
         self._chars = 0
         self.latest = ""
+        self.were_many = False
+        """So many have waited that what QuickFIX has freed since is worth giving back to the machine."""
 
     def add(self, text: str) -> bool:
         """A message has come; False when too many wait behind a gap, and this one is not kept."""
@@ -32,6 +35,14 @@ class RawMessages:
         if number:
             self._chars += len(text) - len(self._by_number.get(number, ""))
             self._by_number[number] = text
+            self.were_many = self.were_many or len(self._by_number) > MANY
+        return True
+
+    def have_passed(self) -> bool:
+        """Whether there were many, and none waits any more; said once."""
+        if not self.were_many or self._by_number:
+            return False
+        self.were_many = False
         return True
 
     def drop_seen(self, expected: int) -> None:

@@ -26,7 +26,7 @@ from gateway.ops.audit_verify import verify
 from gateway.ops.period import Period
 from gateway.ops.tables import SCHEMAS
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, START_NS, WALL_NS, fields_of
-from tests.support.journal import JournaledCore
+from tests.support.journal import JournaledCore, fill_executions
 
 ALL = Period()
 Change = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -166,13 +166,14 @@ def test_executions_are_as_the_ems_was_told(make, tmp_path: Path, version: str) 
 def test_controls_tell_of_starts_switches_overrides_and_faults(core, tmp_path: Path) -> None:
     child = core.new("A1")[0][2][11]
     core.report(child, "V1", "0", "0", t38="100", t151="100")
+    core.working("A2", t59="1")
     core.apply(Event(a.JOURNAL, core.time_ns, value=(1,)))
     core.apply(Event(a.JOURNAL, core.time_ns, value=(0,)))
     core.logout("XNAS")
     core.start(a.CRASHED)
     core.apply(Event(a.RESOLVE, core.time_ns, value=(0, a.GONE, 10 * 10**8), data=b"ann: the venue says gone"))
     core.apply(Event(a.DAY, core.time_ns, value=(a.POSITIONS_KEPT,)))
-    core.report("C1-99", "V9", "F", "1", t31="1")
+    fill_executions(core, "C1-1")
     core.apply(Event(a.STOP, core.time_ns))
     exported(core, tmp_path / "out")
     rows = table(tmp_path / "out", "controls")
@@ -184,7 +185,7 @@ def test_controls_tell_of_starts_switches_overrides_and_faults(core, tmp_path: P
     assert told[6] == ("start", None, "run 2, the run before crashed")
     assert told[7] == ("resolve", "O1-0", "the order is gone, executed 10: ann: the venue says gone")
     assert told[8][0] == "alert" and told[9] == ("day", None, "positions are kept")
-    assert told[10] == ("fault", None, "a fill without a readable quantity: every order is blocked")
+    assert told[10] == ("fault", None, "the table of executions is full: every order is blocked")
     assert told[11][0] == "alert" and told[12] == ("stop", None, "run 2")
 
 

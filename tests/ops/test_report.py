@@ -19,7 +19,7 @@ from gateway.ops.period import Period
 from gateway.ops.render import to_html, to_markdown
 from gateway.ops.report import Report, make_report
 from tests.support.core import BASE, LIMITS, START_NS, WALL_NS
-from tests.support.journal import JournaledCore
+from tests.support.journal import JournaledCore, fill_executions
 
 TWO_EMS = {**BASE, "sessions": [BASE["sessions"][0], {**BASE["sessions"][0], "id": "EMS2", "target_comp_id": "EMS2"}]}
 TWO_EMS["sessions"].append(BASE["sessions"][1])
@@ -131,10 +131,10 @@ def test_open_orders_doubts_faults_and_alerts_are_told(make: Make) -> None:
     core = make()
     filled(core, "A1", "1", [("30", "100")])
     core.start(a.CRASHED)
-    core.report("C1-99", "V9", "F", "1", t31="1")
+    fill_executions(core, "C1-0")
     report = make_report(core.folder, Period())
     (order,) = rows_of(report, "Open orders carried")
-    assert (order["order"], order["ClOrdID"], order["open"], order["doubt"]) == ("O1-0", "A1", "70", "unconfirmed")
+    assert (order["order"], order["ClOrdID"], order["doubt"]) == ("O1-0", "A1", "unconfirmed")
     told = rows_of(report, INCIDENTS)
     assert [row["what"] for row in told] == ["start", "start", "fault", "alert"]
     assert told[1]["detail"] == "run 2, the run before crashed"

@@ -125,6 +125,12 @@ class PatientDriver(JournalingDriver):
         super()._run()
 
 
+def fill_executions(core: Core, child: str) -> None:
+    """More fills of an order than can be remembered, which is a fault."""
+    for k in range(core.record.executions.size + 1):
+        core.fill(child, f"FULL{k}", "0.001", "", t14=None, t151=None)
+
+
 class JournaledCore(Core):
     """A core whose journal has everything since its settings; `log` has the same events with what they gave."""
 

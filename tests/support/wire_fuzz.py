@@ -22,11 +22,11 @@ TIMES = (52, 60, 122, 126, 168, 432)
 SPECIAL = frozenset((*DATA_OF, *DATA_OF.values(), *COUNTS, *NUMBERS, *TIMES))
 # fmt: off
 ODD = [
-    b"", b"0", b"-1", b"1", b"2", b"3", b"00000001", b"+1", b"2147483647", b"2147483648", b"-2147483648", b"-2147483649",
-    b"4294967295", b"4294967296", b"999999999999999999", b"1000000000000000000", b"9223372036854775807",
+    b"", b"0", b"-1", b"1", b"2", b"3", b"00000001", b"+1", b"2147483647", b"2147483648", b"-2147483648",
+    b"-2147483649", b"4294967295", b"4294967296", b"999999999999999999", b"1000000000000000000", b"9223372036854775807",
     b"9223372036854775808", b"18446744073709551615", b"18446744073709551616", b"9" * 40, b"1.000000001", b"0.00000001",
-    b"-0.5", b"1e9", b"NaN", b"x", b"Y", b"N", b" ", b"=", b"A=B", b"\xff", b"\xff\xfe\xfd", b"\xc3\x28", b"\xed\xa0\x80",
-    b"\0", b"a\0b", b"1" * 70, b"x" * 300, b"%s%n", b"8=FIX.4.4", b"10=000",
+    b"-0.5", b"1e9", b"NaN", b"x", b"Y", b"N", b" ", b"=", b"A=B", b"\xff", b"\xff\xfe\xfd", b"\xc3\x28",
+    b"\xed\xa0\x80", b"\0", b"a\0b", b"1" * 70, b"x" * 300, b"%s%n", b"8=FIX.4.4", b"10=000",
 ]
 ODD_TIMES = [
     b"", b"x", b"00000000-00:00:00", b"19700101-00:00:00", b"20260230-12:00:00", b"99991231-23:59:60.999999999",
@@ -77,7 +77,7 @@ class Fuzz:
         return b"F%d-%d" % (self._next_id, self.rng.getrandbits(30))
 
     def body(self, begin_string: str, msg_type: str, sound: dict[int, bytes]) -> Pairs:
-        """The fields of a message after its header: required ones, some optional ones, and all of `sound` it can have."""
+        """The fields of a message after its header: required ones, some optional ones, and all of `sound` that fit."""
         dictionary = self.dictionaries[begin_string]
         message = dictionary.messages.get(msg_type)
         if message is None:
