@@ -136,7 +136,8 @@ def test_open_orders_doubts_faults_and_alerts_are_told(make: Make) -> None:
     (order,) = rows_of(report, "Open orders carried")
     assert (order["order"], order["ClOrdID"], order["doubt"]) == ("O1-0", "A1", "unconfirmed")
     told = rows_of(report, INCIDENTS)
-    assert [row["what"] for row in told] == ["start", "start", "fault", "alert"]
+    assert [row["what"] for row in told][:4] == ["start", "start", "fault", "alert"]
+    assert {row["what"] for row in told[4:]} <= {"alert"}
     assert told[1]["detail"] == "run 2, the run before crashed"
     assert "Orders in doubt at the end: 1 at XNAS." in text_of(report, INCIDENTS)
     assert "A fault blocks every order at the end." in text_of(report, INCIDENTS)
