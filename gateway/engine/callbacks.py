@@ -214,6 +214,10 @@ class Application(fix.Application):
     def onLogon(self, session_id: fix.SessionID) -> None:
         """The session is up; what the peer has to resend comes after this."""
         row = self.rows[session_id.toString()]
+        if row in self.lines and self.lines[row].was_closed:
+            # QuickFIX reads on behind a Logout, and takes a Logon that has no connection any more.
+            fix.Session.lookupSession(session_id).disconnect()
+            return
         self.logged_on.add(row)
         continued = self.logon_seq.get(row, 1) >= self.next_sender.get(row, 1)
         # A Logon with a lower number than this, without a logout before it, begins anew.

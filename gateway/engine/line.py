@@ -68,6 +68,11 @@ class Line:
         late = time.monotonic() - self._changed_s > self._reconnect_s + STUCK_AFTER_S
         return late and self._state in (NEVER_ATTEMPTED, ENDED) and self.down_since_ns != 0
 
+    @property
+    def was_closed(self) -> bool:
+        """Whether the connection was closed, and no other has been made since."""
+        return self._state == ENDED
+
     def hangs(self) -> bool:
         """Whether an attempt waits for longer than any that succeeds."""
         return self._state == ATTEMPTING and time.monotonic() - self._changed_s > MOST_CONNECTING_S
