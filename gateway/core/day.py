@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert
+from gateway.core.exposure import settle
 from gateway.core.layout import NONE
 from gateway.core.lookup import execution_bucket, free_request, link_fill, link_venue_order_id
 from gateway.fix import tags as t
@@ -21,9 +22,15 @@ def _give_back_orders(s, positions):
         o = s.orders[row]
         if o.number == NONE:
             continue
+        o.terms += 1
+        if positions == a.POSITIONS_RESET and o.doubtful_e8 > 0:
+            # Positions start from zero: what was told twice, or not, was of yesterday.
+            o.fills_e8 -= min(o.doubtful_e8, o.fills_e8)
+            o.doubtful_e8 = 0
+            settle(s, o)
         if o.counted_open == 1:
             left += 1 if s.requests[o.accepted].time_in_force == t.DAY else 0
-        elif o.unbooked_e8 == 0 or positions == a.POSITIONS_RESET:
+        elif o.unbooked_e8 == 0:
             # What may have been told twice is kept for as long as somebody may find out.
             o.number = NONE
             o.venue_order_id_size = 0
@@ -50,11 +57,17 @@ def _keep_executions(s):
     s.execution_head[:] = NONE
     for row in range(s.order_count):
         s.orders[row].newest_fill = NONE
-    kept = 0
+    count = 0
+    for row in range(s.execution_count):
+        # `next` holds where to: a correction may stand before what it corrects, in a row that was used again.
+        x = s.executions[row]
+        gone = x.order == NONE or s.orders[x.order].number == NONE
+        x.next = NONE if gone else count
+        count += 0 if gone else 1
     for row in range(s.execution_count):
         x = s.executions[row]
-        if x.order == NONE or s.orders[x.order].number == NONE:
-            x.next = NONE
+        kept = x.next
+        if kept == NONE:
             continue
         y = s.executions[kept]
         if kept != row:
@@ -63,6 +76,7 @@ def _keep_executions(s):
             y.qty_e8 = x.qty_e8
             y.px_e8 = x.px_e8
             y.told_cum_e8 = x.told_cum_e8
+            y.terms = x.terms
             y.leg = x.leg
             y.no_fill = x.no_fill
             y.run = x.run
@@ -70,13 +84,10 @@ def _keep_executions(s):
             y.exec_id_size = x.exec_id_size
             for k in range(x.exec_id_size):
                 y.exec_id[k] = x.exec_id[k]
-        # A correction stands behind what it corrects, which has been moved already: `next` holds where to.
         y.corrects = s.executions[x.corrects].next if x.corrects != NONE else NONE
-        x.next = kept
-        kept += 1
-    s.execution_count = kept
+    s.execution_count = count
     s.execution_oldest = 0
-    for row in range(kept):
+    for row in range(count):
         x = s.executions[row]
         bucket = execution_bucket(s, x.venue, x.exec_id, 0, x.exec_id_size)
         x.next = s.execution_head[bucket]

@@ -40,6 +40,7 @@ from gateway.jit import kernel
 
 MAX_PENDING_REPLACES = 16
 MAX_PENDING_CANCELS = 4  # of an EMS on one order: more would not make a silent venue answer
+CANCEL_AGAIN_NS = 10_000_000_000  # but one more is passed on so long after the last one: none may ever reach it else
 REUSE = 1 << c.CL_ORD_ID_REUSE  # told together with whatever else is wrong, so it does not end the pass
 UNKNOWN_ORDER = c.phrase("OrigClOrdID(41) names no order of this session")
 TOO_LATE = c.phrase("the order is closed")
@@ -215,6 +216,10 @@ def _place(s, x, buf, id_start, id_size):
     o.fills_e8 = 0
     o.venue_cum_e8 = 0
     o.cum_e8 = 0
+    o.terms = 0
+    o.asks = 0
+    o.asked_ns = 0
+    o.cancel_asked_ns = 0
     o.avg_px_e8 = 0
     o.avg_told = 0
     o.newest_fill = NONE
@@ -321,7 +326,8 @@ def order_cancel_request(s, out, buf, event):
     # One request is kept free for each open order, so its first cancel always finds room.
     pending = _count_pending(s, o, t.ORDER_CANCEL_REQUEST)
     full = requests_left(s) == 0 or (pending > 0 and requests_left(s) <= s.open_order_count)
-    if full or pending >= MAX_PENDING_CANCELS:
+    crowded = pending >= MAX_PENDING_CANCELS and s.now_ns - o.cancel_asked_ns < CANCEL_AGAIN_NS
+    if full or crowded:
         _reject_change(
             s, out, buf, event.session, row, t.ORDER_CANCEL_REQUEST, t.CANCEL_ALREADY_PENDING, ALREADY_PENDING
         )
@@ -331,6 +337,7 @@ def order_cancel_request(s, out, buf, event):
     )
     orig = target if replace_pending else o.accepted
     f = find(index, t.ClOrdID)
+    o.cancel_asked_ns = s.now_ns
     request = _add_pending(s, o, event.session, t.ORDER_CANCEL_REQUEST, buf, index.start[f], index.length[f])
     s.requests[request].order = row
     child_cancel(s, out, buf, row, request, orig)

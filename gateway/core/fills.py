@@ -38,15 +38,24 @@ COPY = c.phrase("fill that CumQty(14) counts already, under another ExecID(17), 
 TOLD_TWICE = c.phrase("fills seen are more than CumQty(14), open at worst for both sides until the venue explains: ")
 OTHER_TERMS = c.phrase("fill whose Side(54) or instrument is not that of its order, counted on the order: ")
 OVERFILLED = c.phrase("the venue filled more than the order: ")
+BUST_NOT_TAKEN = c.phrase("CumQty(14) still counts what was busted, not sellable until the venue explains: ")
+
+ASK_AGAIN_NS = 10_000_000_000  # least time between two questions about an order; doubles with each
+MOST_DOUBLINGS = 12
+MOST_FILLED = 4 * 10**18  # of an order in 10^-8: its sum stays within 64 bits whatever a venue tells
 
 
 @kernel
 def _apply_bust(s, o, x, index, buf, qty_e8):
     """Replace the quantity of an execution: 0 for a bust, another for a correction."""
     told = told_cum(o, index, buf)
-    o.venue_cum_e8 = max(o.venue_cum_e8 + qty_e8 - x.qty_e8, max(told, 0))
+    without = o.venue_cum_e8 + qty_e8 - x.qty_e8
+    o.venue_cum_e8 = max(without, max(told, 0))
     o.fills_e8 += qty_e8 - x.qty_e8
     o.doubtful_e8 = max(o.fills_e8 - o.venue_cum_e8, 0) if told != NONE else min(o.doubtful_e8, o.fills_e8)
+    if told > max(without, o.fills_e8):
+        # It still counts what it takes back, or tells of another fill: nobody knows.
+        o.doubtful_e8 = max(o.doubtful_e8, told - max(without, o.fills_e8))
     o.corrected = 1
     px = price_of(index, buf, t.LastPx)
     count_traded(o, -x.qty_e8, x.px_e8)
@@ -79,10 +88,15 @@ def _take_end(s, o, status, index, buf):
 
 @kernel
 def ask_now(s, out, row):
-    """Ask the venue for the state of an order about which it was not clear; nothing waits for the answer."""
+    """Ask the venue for the state of an order about which it was not clear; nothing waits for the answer. A venue that
+    is never clear is asked ever less often.
+    """
     o = s.orders[row]
     own = s.sessions[o.venue]
-    if own.takes_status == 1 and own.up == 1 and o.doubt == a.SURE:
+    early = o.asks > 0 and s.now_ns - o.asked_ns < ASK_AGAIN_NS << min(o.asks - 1, MOST_DOUBLINGS)
+    if own.takes_status == 1 and own.up == 1 and o.doubt == a.SURE and not early:
+        o.asks += 1
+        o.asked_ns = s.now_ns
         order_status_request(s, out, row, o.accepted)
 
 
@@ -131,10 +145,10 @@ def _tell_state(s, out, buf, row):
 @kernel
 def _add_fill(s, o, index, buf, quantity, has_id):
     """Count a fill; one that may have been counted before, and tells no CumQty(14), is doubtful."""
-    o.fills_e8 += quantity
     again = char_of(index, buf, t.PossResend, 0) == t.YES
     if told_cum(o, index, buf) == NONE and (again or not has_id):
         o.doubtful_e8 += quantity
+    o.fills_e8 = min(o.fills_e8 + quantity, MOST_FILLED)
     count_traded(o, quantity, price_of(index, buf, t.LastPx))
     learn_average(o, index, buf)
     learn_cum(o, index, buf)
@@ -146,8 +160,16 @@ def trade_report(s, out, buf, event, row, execution, quantity):
     """A fill: counted once, with what it says of the order beside it, and told to the EMS."""
     o = s.orders[row]
     index = s.work.index
-    if is_copy(s, o, index, buf, quantity):
+    counted, copied = is_copy(s, o, index, buf, quantity)
+    if counted:
         s.duplicate_messages += 1
+        if execution != NONE:
+            s.executions[execution].no_fill = 1
+            if copied != NONE:
+                # A bust may name it instead of the one that is counted.
+                s.executions[execution].corrects = copied
+                s.executions[execution].run = s.executions[copied].run
+                s.executions[execution].number = s.executions[copied].number
         alert_once(s, out, COPY, row, buf, event)
         _tell_state(s, out, buf, row)
         return
@@ -165,6 +187,7 @@ def trade_report(s, out, buf, event, row, execution, quantity):
         x.qty_e8 = quantity
         x.px_e8 = price_of(index, buf, t.LastPx)
         x.told_cum_e8 = told_cum(o, index, buf)
+        x.terms = o.terms
         x.number = number
         link_fill(s, execution)
     if o.doubtful_e8 > before:
@@ -175,7 +198,7 @@ def trade_report(s, out, buf, event, row, execution, quantity):
             _tell_state(s, out, buf, row)
             return
     _take_end(s, o, status, index, buf)
-    check_leaves(s, out, buf, event, row)
+    check_leaves(s, out, buf, event, row, False)
     if o.cum_e8 > o.qty_e8:
         alert_once(s, out, OVERFILLED, row, buf, event)
     if contradicts(s, o, index, buf):
@@ -220,7 +243,10 @@ def bust_report(s, out, buf, event, row, execution, action):
     if x.leg != 0:
         correct_leg(s, o, busted, quantity if action == CORRECT else 0)
     else:
+        before = o.unbooked_e8
         _apply_bust(s, o, x, index, buf, quantity if action == CORRECT else 0)
+        if o.unbooked_e8 > before:
+            alert_once(s, out, BUST_NOT_TAKEN, row, buf, event)
     if s.sessions[o.session].version == a.VERSION_42:
         exec_type = order_status(s, o)
     s.next_exec += 1

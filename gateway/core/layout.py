@@ -265,6 +265,10 @@ ORDER = np.dtype(
         ("fills_e8", "i8"),  # sum of the executions seen, net of busts
         ("venue_cum_e8", "i8"),  # highest CumQty(14) the venue has told, net of busts
         ("cum_e8", "i8"),  # the larger of the two
+        ("terms", "i8"),  # how often its terms or its day have changed: a CumQty(14) of before compares with none since
+        ("asks", "i8"),  # OrderStatusRequests(H) sent since something that the venue said was not clear
+        ("asked_ns", "i8"),  # when the last of them went
+        ("cancel_asked_ns", "i8"),  # when the EMS's last cancel went
         ("avg_px_e8", "i8"),
         ("avg_told", "i8"),  # 1: the venue tells AvgPx(6); else it is computed from the fills seen
         ("newest_fill", "i8"),  # execution; others through `older_fill`
@@ -320,6 +324,7 @@ EXECUTION = np.dtype(
         ("qty_e8", "i8"),  # 0 after a bust
         ("px_e8", "i8"),
         ("told_cum_e8", "i8"),  # CumQty(14) that came with it, NONE: none
+        ("terms", "i8"),  # of the order, when it came
         ("older_fill", "i8"),  # of the same order
         (
             "leg",

@@ -326,6 +326,7 @@ def add_execution(s, venue, order, buf, start, size, no_fill):
     x.qty_e8 = 0
     x.px_e8 = 0
     x.told_cum_e8 = NONE
+    x.terms = 0
     x.older_fill = NONE
     x.leg = 0
     x.no_fill = no_fill

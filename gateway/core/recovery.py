@@ -237,26 +237,30 @@ def on_resolve(s, out, buf, event):
     open order is gone.
     """
     row = event.value[a.RESOLVE_ORDER]
-    if row < 0 or row >= s.order_count or s.orders[row].number == NONE or s.orders[row].counted_open == 0:
+    if row < 0 or row >= s.order_count or s.orders[row].number == NONE:
         return
     o = s.orders[row]
-    if o.doubt == a.SURE and event.value[a.RESOLVE_VERDICT] != a.GONE:
+    if o.counted_open == 0 and o.unbooked_e8 == 0:
+        return
+    if o.doubt == a.SURE and o.unbooked_e8 == 0 and event.value[a.RESOLVE_VERDICT] != a.GONE:
         return
     alert(s, out, RESOLVED_BY, buf, event.start, event.length)
     s.work.text_size = 0
     add_bytes(s.work, RESOLVED, 0, RESOLVED.size)
     is_sure(s, o)
     never = o.status == t.STATUS_PENDING_NEW
-    if o.doubtful_e8 > 0:
+    if o.unbooked_e8 > 0:
         o.fills_e8 = min(o.fills_e8, event.value[a.RESOLVE_CUM])
-        o.doubtful_e8 = 0
+        o.venue_cum_e8 = event.value[a.RESOLVE_CUM]
+        o.restated_e8 = min(o.restated_e8, event.value[a.RESOLVE_CUM])
+    o.doubtful_e8 = 0
     o.venue_cum_e8 = max(o.venue_cum_e8, event.value[a.RESOLVE_CUM])
     exec_type = t.EXEC_ORDER_STATUS
     if never:
         o.status = t.STATUS_NEW
         exec_type = t.EXEC_NEW
     refresh_status(s, o)
-    if event.value[a.RESOLVE_VERDICT] == a.GONE:
+    if event.value[a.RESOLVE_VERDICT] == a.GONE and not closed(o.status):
         while o.pending != NONE:
             if out.count < MOST_OUTPUTS:
                 refuse_request(s, out, buf, o.pending, t.CANCEL_TOO_LATE, False)

@@ -137,13 +137,29 @@ def terms_told(o, index, buf):
 
 @kernel
 def is_restated(o, index, buf, by_venue):
-    """Whether a report gives the order terms in which less has traded than is counted here: they add up, or are all
-    that there is to go by in a report that restates the order (`by_venue`) without its OrderQty(38).
+    """Whether a report gives the order another OrderQty(38), with which less has traded than is counted here and all
+    adds up; or restates it (`by_venue`) so without an OrderQty(38).
     """
     qty, cum, leaves = terms_told(o, index, buf)
     if cum == NONE or leaves <= 0 or cum + o.restated_e8 >= o.cum_e8:
         return False
-    return cum + leaves == qty or (by_venue and quantity_of(index, buf, t.OrderQty) <= 0)
+    if quantity_of(index, buf, t.OrderQty) <= 0:
+        return by_venue
+    return cum + leaves == qty and qty != o.qty_e8 - o.restated_e8
+
+
+@kernel
+def doubt_lower_cum(o, index, buf):
+    """A report of the terms in force whose CumQty(14) is lower than what is counted: the venue may have lost a fill, or
+    count anew from here on. The difference is doubtful; returns whether there is one.
+    """
+    cum = quantity_of(index, buf, t.CumQty)
+    if cum < 0 or find(index, t.LeavesQty) < 0 or cum + o.restated_e8 >= o.cum_e8 - o.doubtful_e8:
+        return False
+    o.terms += 1
+    o.venue_cum_e8 = cum + o.restated_e8
+    o.doubtful_e8 = max(o.fills_e8 - o.venue_cum_e8, 0)
+    return o.doubtful_e8 > 0
 
 
 @kernel
@@ -151,6 +167,7 @@ def take_terms(s, o, index, buf):
     """Take the venue's terms over: what has traded stays counted, what it says is open is open."""
     _, cum, leaves = terms_told(o, index, buf)
     before = o.restated_e8
+    o.terms += 1
     o.restated_e8 = o.cum_e8 - cum
     o.qty_e8 = o.cum_e8 + leaves
     row = o.pending
@@ -162,35 +179,45 @@ def take_terms(s, o, index, buf):
 
 
 @kernel
-def is_copy(s, o, index, buf, quantity):
-    """Whether a fill with an ExecID not seen is one that is counted: another one had its LastQty(32) and CumQty(14); or
-    by CumQty no more has traded, and by LeavesQty(151), or else PossResend(97), nothing has changed.
-    """
-    told = told_cum(o, index, buf)
-    if told == NONE or told > o.cum_e8 or o.fills_e8 + quantity <= o.venue_cum_e8:
-        return False
+def was_open(o, index, buf, quantity):
+    """Whether LeavesQty(151) is what was open until now less this fill: it traded, whatever CumQty(14) says."""
     leaves = quantity_of(index, buf, t.LeavesQty)
-    open_e8 = max(o.qty_e8 - o.cum_e8, 0)
-    if leaves != NONE and leaves == open_e8 - quantity:
-        return False  # it was open until now
-    row = o.newest_fill
-    while row != NONE:
-        if s.executions[row].qty_e8 == quantity and s.executions[row].told_cum_e8 == told:
-            return True
-        row = s.executions[row].older_fill
-    if told != o.cum_e8:
-        return False
-    if leaves == NONE:
-        return char_of(index, buf, t.PossResend, 0) == t.YES
-    return leaves == open_e8
+    return leaves != NONE and leaves == max(o.qty_e8 - o.cum_e8, 0) - quantity
 
 
 @kernel
-def claims_more(s, o, index, buf):
+def is_copy(s, o, index, buf, quantity):
+    """Whether a fill with an ExecID not seen is one that is counted: (it is, its execution or NONE). Another one in the
+    same terms had its LastQty(32) and CumQty(14); or by CumQty no more has traded, and by LeavesQty(151), or else
+    PossResend(97), nothing has changed.
+    """
+    told = told_cum(o, index, buf)
+    if told == NONE or told > o.cum_e8 or o.fills_e8 + quantity <= o.venue_cum_e8:
+        return False, NONE
+    if was_open(o, index, buf, quantity):
+        return False, NONE
+    leaves = quantity_of(index, buf, t.LeavesQty)
+    row = o.newest_fill
+    while row != NONE:
+        x = s.executions[row]
+        if x.terms == o.terms and x.qty_e8 == quantity and x.told_cum_e8 == told:
+            return True, row
+        row = x.older_fill
+    if told != o.cum_e8:
+        return False, NONE
+    if leaves == NONE:
+        return char_of(index, buf, t.PossResend, 0) == t.YES, NONE
+    return leaves == max(o.qty_e8 - o.cum_e8, 0), NONE
+
+
+@kernel
+def claims_more(s, o, index, buf, in_force):
     """Whether LeavesQty(151) is more than is counted as open, other than by fills that are counted and it does not know
-    of yet.
+    of yet; a report of what is in force now (`in_force`) knows of all.
     """
     told = quantity_of(index, buf, t.LeavesQty)
+    if in_force:
+        return told > worst_leaves(s, o)
     if told <= worst_leaves(s, o) + o.doubtful_e8 * (o.qty_e8 > o.cum_e8):
         return False
     cum = quantity_of(index, buf, t.CumQty)
@@ -240,7 +267,18 @@ def reopen(o, index, buf):
 
 
 @kernel
-def check_leaves(s, out, buf, event, row):
+def works_on(index, buf):
+    """Whether a report that ends an order, or leaves nothing of it, says that it works: by LeavesQty(151), or without
+    it OrdStatus(39).
+    """
+    if find(index, t.LeavesQty) >= 0:
+        return quantity_of(index, buf, t.LeavesQty) > 0
+    status = char_of(index, buf, t.OrdStatus, 0)
+    return status == t.STATUS_NEW or status == t.STATUS_PARTIALLY_FILLED or status == t.STATUS_REPLACED_42
+
+
+@kernel
+def check_leaves(s, out, buf, event, row, in_force):
     """Compare LeavesQty(151) with what is counted as open: the larger counts. What is open here is canceled when it
     should be, what is closed is forgotten.
     """
@@ -248,7 +286,7 @@ def check_leaves(s, out, buf, event, row):
     index = s.work.index
     if is_over(s, o, o.status):
         return
-    if claims_more(s, o, index, buf):
+    if claims_more(s, o, index, buf, in_force):
         alert_once(s, out, CONTRADICTION, row, buf, event)
         keep_open(s, o, index, buf)
     elif not adds_up(o, index, buf):

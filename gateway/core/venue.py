@@ -9,7 +9,7 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert_once, order_status, report
-from gateway.core.executions import contradicts, is_leg, remember, unknown_report
+from gateway.core.executions import LEG_NOT_BOOKED, contradicts, is_leg, remember, unknown_report
 from gateway.core.exposure import closed, is_over, settle
 from gateway.core.fills import (
     BUST,
@@ -25,8 +25,14 @@ from gateway.core.fills import (
 )
 from gateway.core.intake import char_of, decimal_of
 from gateway.core.layout import FAULT_EXECUTIONS_FULL, NONE
-from gateway.core.lookup import find_by_venue_order_id, find_child, link_venue_order_id, unlink_venue_order_id
-from gateway.core.recovery import FILLS_MISSED, answer_in_doubt, answers_doubt
+from gateway.core.lookup import (
+    find_by_venue_order_id,
+    find_child,
+    find_entity,
+    link_venue_order_id,
+    unlink_venue_order_id,
+)
+from gateway.core.recovery import FILLS_MISSED, UNKNOWN_THERE, answer_in_doubt, answers_doubt
 from gateway.core.refusals import UNKNOWN_REJECT, ask_about_all, ask_about_closed, refuse_request, unlink_pending
 from gateway.core.status import rank, refresh_status, trade_status
 from gateway.core.sweep import canceled_by_us
@@ -34,6 +40,7 @@ from gateway.core.text import add_bytes
 from gateway.core.told import (
     NO_SUM,
     check_leaves,
+    doubt_lower_cum,
     is_restated,
     is_too_precise,
     learn_average,
@@ -43,6 +50,7 @@ from gateway.core.told import (
     says_working,
     take_terms,
     told_cum,
+    works_on,
 )
 from gateway.fix import tags as t
 from gateway.fix.index import find
@@ -53,7 +61,10 @@ TABLE_FULL = c.phrase("the table of executions is full, every order is blocked, 
 TOO_PRECISE = c.phrase("quantity of more than 8 decimals, rounded up: ")
 RESTATED_LOWER = c.phrase("restated CumQty(14) is less than what was counted, positions stay, reconcile them: ")
 REPEATED_WITH_MORE = c.phrase("repeated report that tells of a fill not seen, now counted: ")
-NOT_ENDED = c.phrase("the report ends the order but LeavesQty(151) says that it works, it stays open, resolve it: ")
+NOT_ENDED = c.phrase("report that ends the order, but by LeavesQty(151) or OrdStatus(39) it works: it stays open: ")
+LOWER_CUM = c.phrase("CumQty(14) is less than what was counted, the rest is not sellable until the venue explains: ")
+SAME_ORDER_ID = c.phrase("OrderID(37) is that of another open order at the venue, not kept: ")
+BY_ORDER_ID = c.phrase("report under ids of the venue's own, found by OrderID(37): ")
 NO_ORDER_ID = c.phrase("NONE")
 CANCELED_BY, CANCELED_BY_SIZE = c.name_table(
     [
@@ -116,7 +127,8 @@ def _accept_replace(s, o, request, index, buf):
     if s.sessions[o.venue].replaces_open == 1:
         # Its 38 is what was open when it took the replace.
         if told > 0:
-            o.qty_e8 = max(told_cum(o, index, buf), 0) + told
+            cum = told_cum(o, index, buf)
+            o.qty_e8 = (cum if cum != NONE else o.cum_e8) + told
         if find(index, t.LeavesQty) >= 0:
             o.qty_e8 = o.cum_e8 + max(quantity_of(index, buf, t.LeavesQty), 0)
     elif told > 0:
@@ -164,6 +176,9 @@ def _apply_change(s, out, buf, event, row, request, exec_type):
         settle(s, o)
         if o.cum_e8 != before:
             alert_once(s, out, FILLS_MISSED, row, buf, event)
+        replaced = exec_type == t.EXEC_REPLACED and s.sessions[o.venue].replaces_open == 0
+        if (replaced or exec_type == t.EXEC_RESTATED) and doubt_lower_cum(o, index, buf):
+            alert_once(s, out, LOWER_CUM, row, buf, event)
     learn_average(o, index, buf)
     reopen(o, index, buf)
     if exec_type == t.EXEC_PENDING_CANCEL or exec_type == t.EXEC_PENDING_REPLACE:
@@ -187,15 +202,19 @@ def _apply_change(s, out, buf, event, row, request, exec_type):
         if o.status == t.STATUS_PENDING_NEW:
             o.status = t.STATUS_NEW
     elif rank(o.status) < rank(exec_type):
+        o.terms += 1 if exec_type == t.STATUS_DONE_FOR_DAY else 0
         # Pending New, Stopped, Suspended, Calculated, Done for Day; anything else ranks lowest.
         o.status = exec_type
     refresh_status(s, o)
 
 
 @kernel
-def _learn_venue_order_id(s, row, index, buf):
-    """Keep the venue's OrderID(37); the last one counts, since some give a new one with each replace."""
+def _learn_venue_order_id(s, out, buf, event, row):
+    """Keep the venue's OrderID(37); the last one counts, since some give a new one with each replace. One that another
+    open order has is not learned: a cancel would name the wrong order.
+    """
     o = s.orders[row]
+    index = s.work.index
     f = find(index, t.OrderID)
     if f < 0 or index.length[f] > a.ID_BYTES:
         return
@@ -204,7 +223,10 @@ def _learn_venue_order_id(s, row, index, buf):
     if size == o.venue_order_id_size and same_bytes(o.venue_order_id, 0, buf, start, size):
         return
     no_id = size == 1 and buf[start] == 48 or size == NO_ORDER_ID.size and same_bytes(buf, start, NO_ORDER_ID, 0, size)
-    if not no_id:
+    other = find_by_venue_order_id(s, o.venue, buf, start, size)
+    if other != NONE and other != row and s.orders[other].counted_open == 1:
+        alert_once(s, out, SAME_ORDER_ID, row, buf, event)
+    elif not no_id:
         unlink_venue_order_id(s, row)
         copy_bytes(o.venue_order_id, 0, buf, start, size)
         o.venue_order_id_size = size
@@ -212,23 +234,38 @@ def _learn_venue_order_id(s, row, index, buf):
 
 
 @kernel
+def _other_account(s, o, index, buf):
+    """Whether a report names an account that is known, in Account(1), and not the order's."""
+    f = find(index, t.Account)
+    account = find_entity(s, a.ACCOUNT, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    return account != NONE and account != o.entities[a.ACCOUNT]
+
+
+@kernel
 def _request_of(s, venue, index, buf):
-    """The request that a report is about: by ClOrdID(11), OrigClOrdID(41), or else OrderID(37), since a venue's desk
-    may have changed the order under ids of its own. NONE: it is not ours.
+    """The request that a report is about: (by ClOrdID(11) or OrigClOrdID(41), False), or else (by OrderID(37), True),
+    since a venue's desk may have changed the order under ids of its own. NONE: it is not ours.
     """
     for tag in (t.ClOrdID, t.OrigClOrdID):
         f = find(index, tag)
         if f >= 0:
             request = find_child(s, venue, buf, index.start[f], index.length[f])
             if request != NONE:
-                return request
+                return request, False
     f = find(index, t.OrderID)
     if f < 0:
-        return NONE
+        return NONE, False
     row = find_by_venue_order_id(s, venue, buf, index.start[f], index.length[f])
-    if row == NONE or contradicts(s, s.orders[row], index, buf):
-        return NONE
-    return s.orders[row].accepted
+    if row == NONE or contradicts(s, s.orders[row], index, buf) or _other_account(s, s.orders[row], index, buf):
+        return NONE, False
+    return s.orders[row].accepted, True
+
+
+@kernel
+def _is_past(s, request):
+    """Whether the terms of a request were in force and are no more."""
+    r = s.requests[request]
+    return r.state != a.REQUEST_PENDING and s.orders[r.order].accepted != request
 
 
 @kernel
@@ -238,7 +275,7 @@ def execution_report(s, out, buf, event):
     venue = event.session
     action = _action_of(s.sessions[venue].version, index, buf)
     quantity = quantity_of(index, buf, t.LastQty)
-    request = _request_of(s, venue, index, buf)
+    request, by_order_id = _request_of(s, venue, index, buf)
     row = s.requests[request].order if request != NONE else NONE
     execution = NONE
     if action != STATUS:
@@ -246,6 +283,8 @@ def execution_report(s, out, buf, event):
         execution, seen = remember(s, venue, row, index, buf, no_fill)
         if seen:
             _on_repeated_report(s, out, buf, event, row)
+            if row != NONE and action == TRADE and is_leg(index, buf) and s.executions[execution].leg == 0:
+                alert_once(s, out, LEG_NOT_BOOKED, row, buf, event)  # under the ExecID of the whole
             return
         if execution == NONE and no_fill == 0 and s.execution_count == s.executions.size:
             # Nothing more can be counted once and for all.
@@ -262,7 +301,7 @@ def execution_report(s, out, buf, event):
         if told == 0:
             return
         action = CHANGE
-    _learn_venue_order_id(s, row, index, buf)
+    _learn_venue_order_id(s, out, buf, event, row)
     settle(s, s.orders[row])
     if is_leg(index, buf) and action == TRADE:
         leg_fill(s, out, buf, event, row, execution)
@@ -278,7 +317,14 @@ def execution_report(s, out, buf, event):
         trade_report(s, out, buf, event, row, execution, quantity)
     else:
         exec_type = told if told != NONE else char_of(index, buf, t.ExecType, t.EXEC_ORDER_STATUS)
-        _change_report(s, out, buf, event, row, request, action, exec_type, told != NONE)
+        if action == CHANGE and exec_type == t.EXEC_REJECTED and by_order_id:
+            # Of a request of the venue's own desk, which leaves the order as it was.
+            alert_once(s, out, UNKNOWN_REJECT, row, buf, event)
+            ask_now(s, out, row)
+            action = STATUS
+        elif event.poss_dup == 1 and exec_type == t.EXEC_REPLACED and _is_past(s, request):
+            exec_type = t.EXEC_ORDER_STATUS
+        _change_report(s, out, buf, event, row, request, action, exec_type)
 
 
 @kernel
@@ -298,7 +344,7 @@ def _on_repeated_report(s, out, buf, event, row):
 
 
 @kernel
-def _take_status(s, out, buf, event, row):
+def _take_status(s, out, buf, event, row, request):
     """A status of an order that is sure: what it tells besides what is known is counted, or asked about."""
     o = s.orders[row]
     index = s.work.index
@@ -312,13 +358,15 @@ def _take_status(s, out, buf, event, row):
     # Rejected may be about a request that it did not take, long settled.
     if status == t.STATUS_CANCELED or status == t.STATUS_EXPIRED or status == t.STATUS_FILLED:
         ask_about_closed(s, out, buf, event, row)
+    elif status == t.STATUS_REJECTED and request == o.accepted and o.counted_open == 1:
+        alert_once(s, out, UNKNOWN_THERE, row, buf, event)
     if o.cum_e8 != before:
         alert_once(s, out, FILLS_MISSED, row, buf, event)
-    check_leaves(s, out, buf, event, row)
+    check_leaves(s, out, buf, event, row, True)
 
 
 @kernel
-def _change_report(s, out, buf, event, row, request, action, exec_type, confirmed):
+def _change_report(s, out, buf, event, row, request, action, exec_type):
     o = s.orders[row]
     index = s.work.index
     before = o.accepted
@@ -331,16 +379,17 @@ def _change_report(s, out, buf, event, row, request, action, exec_type, confirme
         if request != o.accepted:
             alert_once(s, out, UNKNOWN_REJECT, row, buf, event)
             return
-    ends = action == CHANGE and is_over(s, o, exec_type) and not confirmed
-    if ends and quantity_of(index, buf, t.LeavesQty) > 0 and o.counted_open == 1:
+    ends = action == CHANGE and is_over(s, o, exec_type)
+    if ends and o.counted_open == 1 and works_on(index, buf):
         alert_once(s, out, NOT_ENDED, row, buf, event)
         exec_type = t.EXEC_ORDER_STATUS
         ask_now(s, out, row)
     if action == CHANGE:
         _apply_change(s, out, buf, event, row, request, exec_type)
-        check_leaves(s, out, buf, event, row)
+        in_force = exec_type == t.EXEC_REPLACED or exec_type == t.EXEC_RESTATED
+        check_leaves(s, out, buf, event, row, in_force)
     else:
-        _take_status(s, out, buf, event, row)
+        _take_status(s, out, buf, event, row, request)
     if r.ours == 1 and exec_type == t.EXEC_PENDING_CANCEL:
         return  # the EMS knows nothing of it, and would never hear that it was refused
     cl_ord_id = o.accepted

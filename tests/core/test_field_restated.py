@@ -222,13 +222,16 @@ def test_a_restated_cum_qty_below_what_was_counted(core: Core, said: dict[str, s
     assert killed(core) == [child]
 
 
-def test_a_restatement_in_which_less_has_traded_and_all_else_is_as_before(core: Core) -> None:
-    """F1's neighbour: it came late, or a fill was taken back; neither makes position or order smaller."""
+def test_a_restatement_in_which_less_has_traded_and_all_else_is_as_before(of: Of, version: str) -> None:
+    """F1's neighbour: it came late, or a fill was taken back: what nobody knows is open, and not there to be sold."""
+    core = across(of, version, limits={"account.ACC1": {"max_short": 0}})
     child = carried_over(core)
     reply = core.report(child, "S1", "D", "1", t378="5", t38="1000", t44="187", t14="150", t151="850")
     is_told(reply, child)
-    assert held(core, "1") == 200
-    assert open_on(core, "1") >= 800
+    assert alerts(reply)
+    assert held(core, "1") == 150
+    assert open_on(core, "1") >= 850
+    assert not may(core, "2", 151)
     others_go_on(core)
     assert killed(core) == [child]
 

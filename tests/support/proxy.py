@@ -192,7 +192,8 @@ class Proxy:
                     break
 
     def _close(self, source: socket.socket) -> None:
-        for side in (source, self._lanes[source].target):
+        lane = self._lanes.get(source)
+        for side in (source, lane.target) if lane else ():  # none: what was due was sent in vain, and it is closed
             if self._lanes.pop(side, None):
                 self._selector.unregister(side)
                 side.close()

@@ -25,6 +25,7 @@ _HEADER = frozenset((49, 56, 34, 52, 43, 97, 122, 50, 57, 90, 91, 212, 213, 115,
 _TRAILER = frozenset((93, 89))
 _START = re.compile(rb"8=FIX[^\x01]*\x019=(\d{1,9})\x01")
 _TURN_S = 0.02
+_RESENT = ("8", "9")
 
 T = TypeVar("T")
 
@@ -151,13 +152,15 @@ class RawVenue:
     """Listens on a free `port` of the loopback, and acknowledges orders and cancels.
 
     `logon_fields` are said in its Logons from then on, and stand for what it would say. Its numbers go on from one
-    connection to the next. What it is asked to resend it fills with a gap.
+    connection to the next. It resends reports when it is asked to; all else it fills with a gap.
     """
 
     def __init__(self, name: str, begin_string: str = "FIX.4.4", behaviour: str = TRADES) -> None:
         """Not running yet: use as a context manager."""
         self.name, self.begin_string = name, begin_string
         self.logon_fields: list[Field] = []
+        self.tells_original_time = True
+        """Of what it resends, by OrigSendingTime(122)."""
         self.next_out = 1
         self.connections = 0
         """How often somebody has connected."""
@@ -172,6 +175,7 @@ class RawVenue:
         self._selector = selectors.DefaultSelector()
         self._rests: dict[socket.socket, bytes] = {}
         self._line: socket.socket | None = None
+        self._sent: dict[int, tuple[str, Sequence[Field], str]] = {}
         self._ids = 0
         self._stopping = False
         self._failure: BaseException | None = None
@@ -235,21 +239,30 @@ class RawVenue:
         with self._changed:
             return sorted({order.cl_ord_id for order in self.orders.values() if order.open})
 
-    def send(self, msg_type: str, fields: Sequence[Field]) -> int:
-        """Send what is given, and return its MsgSeqNum(34); one that is given uses up no number of ours. A connection
-        that is gone is no error: the peer can ask for what it missed.
+    def send(self, msg_type: str, fields: Sequence[Field], *, once: bool = False, lost: bool = False) -> int:
+        """Send what is given, and return its MsgSeqNum(34); one that is given uses up no number of ours. What is `lost`
+        on the way, as all that is said to a connection that is gone, the peer can ask for, but not for what is said
+        `once`.
         """
         with self._changed:
             number = self.next_out
-            message = compose(self.begin_string, msg_type, (self.name, "GW"), number, fields)
-            self.next_out += not any(tag == 34 for tag, _ in fields)
-            if self._line is not None:
-                with contextlib.suppress(OSError):
-                    self._line.sendall(message)
+            if not any(tag == 34 for tag, _ in fields):
+                self.next_out += 1
+                if msg_type in _RESENT and not once:
+                    self._sent[number] = (msg_type, fields, utc_now())
+            if not lost:
+                self._put(msg_type, number, fields)
             return number
 
-    def fill(self, cl_ord_id: str, quantity: int, more: Sequence[Field] = (), exec_id: str = "") -> tuple[str, int]:
-        """Report a fill, which counts here once for an ExecID(17); returns that and the report's MsgSeqNum(34)."""
+    def _put(self, msg_type: str, number: int, fields: Sequence[Field]) -> None:
+        if self._line is not None:
+            with contextlib.suppress(OSError):
+                self._line.sendall(compose(self.begin_string, msg_type, (self.name, "GW"), number, fields))
+
+    def fill(
+        self, cl_ord_id: str, quantity: int, more: Sequence[Field] = (), exec_id: str = "", **how: bool
+    ) -> tuple[str, int]:
+        """Report a fill, a new one unless its ExecID(17) is given; returns that and its number. `how`: see `send`."""
         with self._changed:
             order = self.orders[cl_ord_id]
             if not exec_id:
@@ -260,7 +273,7 @@ class RawVenue:
             exec_type = status if self.begin_string == "FIX.4.2" else "F"
             price = first(order.fields, 44)
             fields = self._report(order, exec_type, status, exec_id)
-            return exec_id, self.send("8", [*fields, (32, str(quantity)), (31, price), *more])
+            return exec_id, self.send("8", [*fields, (32, str(quantity)), (31, price), *more], **how)
 
     def _new_id(self, kind: str) -> str:
         self._ids += 1
@@ -343,13 +356,13 @@ class RawVenue:
                 own = [(98, "0"), (108, first(message, 108))]
                 if first(message, 141) == "Y":
                     self.next_out = 1
+                    self._sent.clear()
                     own.append((141, "Y"))
                 self.send("A", [*(f for f in own if f[0] not in dict(self.logon_fields)), *self.logon_fields])
             case "1":
                 self.send("0", [(112, first(message, 112))])
             case "2":
-                begin, following = first(message, 7), self.next_out
-                self.send("4", [(34, begin), (43, "Y"), (122, utc_now()), (123, "Y"), (36, str(following))])
+                self._resend(int(first(message, 7)))
             case "5":
                 self.send("5", [])
                 self._close(connection)
@@ -361,6 +374,17 @@ class RawVenue:
                 self._cancel(message)
             case "H":
                 self._tell_status(message)
+
+    def _resend(self, begin: int) -> None:
+        for number in range(begin, self.next_out + 1):
+            if number in self._sent or (number == self.next_out and begin < number):
+                if begin < number:
+                    self._put("4", begin, [(43, "Y"), (122, utc_now()), (123, "Y"), (36, str(number))])
+                begin = number + 1
+            if number in self._sent:
+                msg_type, fields, sent_at = self._sent[number]
+                original = [(122, sent_at)] if self.tells_original_time else []
+                self._put(msg_type, number, [(43, "Y"), *original, *fields])
 
     def _cancel(self, message: Fields) -> None:
         order, cl_ord_id = self.orders.get(first(message, 41)), first(message, 11)
