@@ -266,7 +266,8 @@ def _target_of(s, out, buf, event, kind):
     orig_field = find(index, t.OrigClOrdID)
     seen = find_request(s, event.session, buf, index.start[id_field], index.length[id_field])
     if seen != NONE:
-        if sent_again(index, buf, event.poss_dup):
+        known = s.requests[seen].order != NONE or event.poss_dup == 1
+        if sent_again(index, buf, event.poss_dup) and known:
             s.duplicate_messages += 1
             _answer_again(s, out, buf, event, seen)
             return NONE

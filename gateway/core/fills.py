@@ -52,7 +52,7 @@ def _apply_bust(s, o, x, index, buf, qty_e8):
     without = o.venue_cum_e8 + qty_e8 - x.qty_e8
     o.venue_cum_e8 = max(without, max(told, 0))
     o.fills_e8 += qty_e8 - x.qty_e8
-    o.doubtful_e8 = max(o.fills_e8 - o.venue_cum_e8, 0) if told != NONE else min(o.doubtful_e8, o.fills_e8)
+    o.doubtful_e8 = max(o.fills_e8 - o.venue_cum_e8, 0) if told != NONE else min(o.doubtful_e8, max(o.fills_e8, 0))
     if told > max(without, o.fills_e8):
         # It still counts what it takes back, or tells of another fill: nobody knows.
         o.doubtful_e8 = max(o.doubtful_e8, told - max(without, o.fills_e8))

@@ -57,7 +57,9 @@ def learn_cum(o, index, buf):
         return
     o.venue_cum_e8 = max(o.venue_cum_e8, told)
     beyond = o.fills_e8 - o.venue_cum_e8
-    o.doubtful_e8 = beyond if beyond > ROUNDING_E8 else 0
+    # Of an order that was restated the same CumQty(14) again explains nothing.
+    if o.restated_e8 == 0 or beyond > o.doubtful_e8:
+        o.doubtful_e8 = beyond if beyond > ROUNDING_E8 else 0
 
 
 @kernel

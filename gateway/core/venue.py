@@ -380,7 +380,8 @@ def _change_report(s, out, buf, event, row, request, action, exec_type):
             alert_once(s, out, UNKNOWN_REJECT, row, buf, event)
             return
     ends = action == CHANGE and is_over(s, o, exec_type)
-    if ends and o.counted_open == 1 and works_on(index, buf):
+    works = o.counted_open == 1 or (closed(exec_type) and says_working(index, buf))
+    if ends and works and works_on(index, buf):
         alert_once(s, out, NOT_ENDED, row, buf, event)
         exec_type = t.EXEC_ORDER_STATUS
         ask_now(s, out, row)

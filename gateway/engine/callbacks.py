@@ -261,10 +261,17 @@ class Application(fix.Application):
         elif message_type == "3":
             self._on_own_reject(row, message)
 
+    def _has_counted(self, row: int, number: str) -> bool:
+        """Whether QuickFIX has counted the message with this MsgSeqNum(34), which it refuses: else it comes again, and
+        its number, which may be anything, must not be taken for one that was seen.
+        """
+        expected = fix.Session.lookupSession(self.session_ids[row]).getExpectedTargetNum()
+        return number in (str(expected - 1), str(expected))
+
     def _on_own_reject(self, row: int, reject: fix.Message) -> None:
         number, of_type = text_of(reject, 45), text_of(reject, 372)
         if row in self.venues:
-            if not self._hand_on(row, number):
+            if not self._hand_on(row, number if self._has_counted(row, number) else ""):
                 self.inbox.put(Event(a.UNREAD, 0, row, data=bytes_of(reject)))
             return
         self.raw[row].claim(number)

@@ -98,6 +98,19 @@ def test_an_encoded_text_of_another_length_costs_the_text_and_not_the_fill(texts
     works(client, "a2")
 
 
+@pytest.mark.parametrize("number", [100_000, 2**31, 2**64 - 1])
+@pytest.mark.parametrize("version", [Versions(FIX_44, FIX_44), Versions(FIX_42, FIX_42)], ids=str)
+def test_a_refused_message_far_ahead_is_not_one_that_was_seen(texts: Texts, number: int) -> None:
+    """Else its venue could never log on again: what it sends would be of too low a number."""
+    topology, client, venue, child = texts
+    venue.put("8", number, [(11, child), (37, "V1"), (38, "x"), (150, "x"), (39, ""), (14, "0")])
+    venue.fill(child, 4)
+    fill_seen(topology, client)
+    assert exposure(topology) == (4, 6, 0) and topology.state.record.fault == 0
+    assert max(topology.state.record.sessions["last_in"]) < 1000
+    works(client, "a2")
+
+
 LIST_ID: list[Field] = [(66, "L1")]
 ENTRY: list[Field] = [(11, "l1"), (67, "1"), (55, "AAPL"), (54, "1"), (38, "1"), (40, "2"), (44, "99"), (60, utc_now())]
 STATUS: list[Field] = [*LIST_ID, (429, "2"), (82, "1"), (431, "3"), (83, "1"), (68, "1"), (73, "1")]

@@ -17,6 +17,15 @@ from tests.properties.model_recovery import ALERT
 from tests.support.core import START_NS, Core
 
 D = Decimal
+# What a venue says: a kind of report, CumQty and LeavesQty against what is counted, OrdStatus, and whether OrderQty.
+SAYING = st.tuples(
+    st.sampled_from("FFFFFFIDHG0453"),
+    st.sampled_from(("count", "count", "count", "less", "less", "more", "none")),
+    st.sampled_from(("sum", "sum", "count", "same", "0", "more")),
+    st.sampled_from("1111024"),
+    st.booleans(),
+)
+LEAVES = st.sampled_from(("0", "0", "0", "0", "1", "10", None))
 _template: list = []
 
 
@@ -152,7 +161,7 @@ class OrderFlow(RuleBasedStateMachine):
 
     def order(self, pick: int, only_open: bool = True) -> Order | None:
         """One of the last orders, so that histories get long."""
-        orders = [o for o in self.model.orders if not only_open or o.reserved() > 0] or self.model.orders
+        orders = [o for o in self.model.orders if not only_open or o.is_open()] or self.model.orders
         return orders[-1 - pick % min(len(orders), 5)] if orders else None
 
     def has_orders(self) -> bool:
@@ -173,9 +182,13 @@ class OrderFlow(RuleBasedStateMachine):
 
     # The EMS.
 
-    @initialize(orders=st.integers(0, 5), quoted=st.sampled_from((True, True, False)))
-    def begin(self, orders, quoted):
-        """Most histories begin with quotes and some working orders."""
+    @initialize(
+        orders=st.integers(0, 5),
+        quoted=st.sampled_from((True, True, False)),
+        says=st.one_of(st.just([]), st.lists(SAYING, min_size=4, max_size=12)),
+    )
+    def begin(self, orders, quoted, says=()):
+        """Most histories begin with quotes and some working orders, many with a venue that contradicts itself."""
         if quoted:
             self.quote("MSFT", 0, 5, None)
             self.quote("ESZ6", -10, 20, 0)
@@ -183,6 +196,8 @@ class OrderFlow(RuleBasedStateMachine):
             symbol = ("AAPL", "ESZ6", "MSFT", "AAPL", "AAPL")[k]
             self.new_order("EMS2" if k == 3 else "EMS1", "2", "12112"[k], symbol, 3, 0, 2 * (k % 4), 0)
             self.acknowledge(0, "0", False, True)
+        for saying in says if self.has_orders() else ():
+            self.say(self.order(0), *saying)
 
     def send_order(self, session: str, fields: dict, poss_dup: bool = False) -> None:
         message = sorted((tag, v) for tag, v in fields.items() if v is not None)
@@ -216,10 +231,12 @@ class OrderFlow(RuleBasedStateMachine):
         who=st.integers(0, 7),
         ms=st.sampled_from((0, 0, 20, 150, 350, 1100)),
         crossed=st.sampled_from((False, False, False, True)),
+        time_in_force=st.sampled_from("000016"),
     )
-    def new_order(self, session, kind, side, symbol, qty, bps, who, ms, crossed=False):
+    def new_order(self, session, kind, side, symbol, qty, bps, who, ms, crossed=False, time_in_force="0"):
         self.wait(ms)
         fields = self.order_fields(session, kind, side, symbol, self.quantity(symbol, qty), bps)
+        fields[59] = time_in_force
         fields[1] = "ACC2" if who & 1 else "ACC1"
         if crossed:
             fields[100] = "XOLD" if session == "EMS1" else "XNAS"
@@ -306,15 +323,18 @@ class OrderFlow(RuleBasedStateMachine):
         qty=st.integers(0, 13),
         bps=st.sampled_from((0, 0, 50, -50, 490, 510, -510)),
         kind=st.sampled_from("2221"),
+        time_in_force=st.sampled_from("00001"),
+        ms=st.sampled_from((0, 0, 0, 6_000)),
     )
-    def replace(self, pick, of, qty, bps, kind):
+    def replace(self, pick, of, qty, bps, kind, time_in_force="0", ms=0):
+        self.wait(ms)
         order = self.order(pick)
         symbol = order.instrument.symbol
         shares = number(order.cum) if qty == 12 and order.cum else self.quantity(symbol, qty)
         if qty == 13:
             shares = number(order.cum + 10)
         fields = self.order_fields(order.session, kind, order.side, symbol, shares, bps)
-        fields |= {35: REPLACE, 1: order.entities["account"], 41: self.named(order, of, pick)}
+        fields |= {35: REPLACE, 1: order.entities["account"], 41: self.named(order, of, pick), 59: time_in_force}
         if order.session == "EMS1":
             fields[116] = order.entities.get("strategy")
             fields[50] = order.entities.get("trader")
@@ -350,7 +370,8 @@ class OrderFlow(RuleBasedStateMachine):
         venue = venue or order.venue
         exec_id = more.pop("exec_id", None) or self.fresh_exec()
         cum = self.traded.get(id(order), D(0)) if tell else D(0)
-        more |= {"t14": number(cum), "t54": order.side, "t55": order.instrument.symbol}
+        own = {"t14": number(cum), "t37": f"V{order.order_id}", "t54": order.side, "t55": order.instrument.symbol}
+        more = own | more
         status = more.pop("status", None) or {"F": "1", "H": "0", "G": "1", "I": "0"}.get(exec_type, exec_type)
         self.deliver(venue, child, exec_id, exec_type, status, more)
 
@@ -374,7 +395,8 @@ class OrderFlow(RuleBasedStateMachine):
 
     @staticmethod
     def report_fields(child: str, exec_id: str, exec_type: str, status: str, more: dict) -> dict[int, str]:
-        fields = {11: child, 17: exec_id, 150: exec_type, 39: status} | {int(k[1:]): v for k, v in more.items()}
+        fields = {11: child, 17: exec_id, 150: exec_type, 39: status, 14: "0", 37: f"V{child}", 151: "0"}
+        fields |= {int(k[1:]): v for k, v in more.items()}
         return {tag: v for tag, v in fields.items() if v is not None}
 
     def trade(self, order: Order, qty: Decimal) -> None:
@@ -440,12 +462,29 @@ class OrderFlow(RuleBasedStateMachine):
         if corrected and to != 5:
             self.fills.append((order, correction if pick & 1 else exec_id, corrected))
 
+    def say(self, order: Order, kind: str, cum: str, leaves: str, status: str, tells_qty: bool) -> None:
+        """A report of 10 shares, or of none, that agrees with what is counted or not."""
+        shares = D(10) if kind == "F" else D(0)
+        counted, left = order.cum - order.restated, order.leaves()
+        told = max(D(0), counted + {"count": shares, "less": shares - 10, "more": shares + 10, "none": -counted}[cum])
+        qty = order.qty - order.restated
+        open_ = {"sum": qty - told, "count": left - shares, "same": left, "0": D(0), "more": left + 10}[leaves]
+        more = {"t14": number(told), "t151": number(max(D(0), open_)), "t38": number(qty) if tells_qty else None}
+        if kind == "F":
+            more |= {"t32": "10", "t31": "100", "exec_id": self.fresh_exec()}
+            self.fills.append((order, more["exec_id"], shares))
+            self.trade(order, shares)
+        elif kind in "HG":
+            named = [exec_id for filled, exec_id, _ in self.fills if filled is order]
+            more |= {"t19": named[-1] if named else "NOSUCH", "t32": "5", "t31": "100"}
+        self.send_report(order, order.accepted.child, kind, False, status=status, **more)
+
     @precondition(has_orders)
-    @rule(pick=st.integers(0, 4), exec_type=st.sampled_from("443C8"), tell=st.booleans())
-    def end(self, pick, exec_type, tell):
-        """Canceled, done for day, expired, rejected: unasked."""
+    @rule(pick=st.integers(0, 4), exec_type=st.sampled_from("4433BC8"), tell=st.booleans(), leaves=LEAVES)
+    def end(self, pick, exec_type, tell, leaves="0"):
+        """Canceled, done for day, calculated, expired, rejected: unasked, and perhaps not meant."""
         order = self.order(pick)
-        self.send_report(order, order.accepted.child, exec_type, tell)
+        self.send_report(order, order.accepted.child, exec_type, tell, t151=leaves)
 
     def a_pending(self, pick: int) -> tuple[Order, Request] | None:
         found = [(o, r) for o in self.model.orders for r in o.requests if r.state == "pending" and r.kind != NEW]
@@ -456,8 +495,9 @@ class OrderFlow(RuleBasedStateMachine):
         answer=st.sampled_from(("ack", "yes", "yes", "no", "no", "8")),
         tell=st.booleans(),
         status=st.sampled_from("0014C8"),
+        leaves=LEAVES,
     )
-    def answer_request(self, pick, answer, tell, status="0"):
+    def answer_request(self, pick, answer, tell, status="0", leaves="0"):
         found = self.a_pending(pick)
         if found is None:
             return
@@ -474,26 +514,40 @@ class OrderFlow(RuleBasedStateMachine):
             self.send_report(order, request.child, "8", tell, status=status, t151="10" if status in "01" else "0")
         else:
             kinds = {(REPLACE, "ack"): "E", (REPLACE, "yes"): "5", (CANCEL, "ack"): "6", (CANCEL, "yes"): "4"}
-            self.send_report(order, request.child, kinds[request.kind, answer], tell)
+            self.send_report(order, request.child, kinds[request.kind, answer], tell, t151=leaves)
 
     @precondition(has_orders)
     @rule(
         pick=st.integers(0, 9),
-        exec_type=st.sampled_from("0A456CD8E3FII"),
-        status=st.sampled_from("0014C8"),
+        exec_type=st.sampled_from("0A456CD8E3BFFII"),
+        status=st.sampled_from("0014C83"),
         works=st.sampled_from((True, False, None)),
-        named=st.sampled_from(("11", "11", "41", "neither")),
+        named=st.sampled_from(("11", "11", "41", "37", "neither")),
         tell=st.booleans(),
+        size=st.sampled_from(("1", "1", "1", "0", "1O", None)),
+        other=st.sampled_from((None, None, None, "side", "symbol", "id")),
+        restated=st.sampled_from((None, None, None, D(1), D("0.5"), D(0))),
     )
-    def odd_report(self, pick, exec_type, status, works, named, tell):
-        """On any child there ever was, refused and superseded ones too; named by 41 alone, or not at all."""
+    def odd_report(self, pick, exec_type, status, works, named, tell, size="1", other=None, restated=None):
+        """On any child there ever was, refused and superseded ones too; named by 41 alone, by the venue's id, or not at
+        all. Fills have no size, reports are of another side or instrument, quantities those of half as many shares.
+        """
         children = list(self.model.by_child) + [r.child for r in self.model.freed if r]
         child = children[-1 - pick % len(children)]
         order, _ = self.model.by_child[child]
         more = {"t151": {True: "10", False: "0", None: None}[works], "t41": child if named == "41" else None}
+        if named == "neither" or other == "id":
+            more["t37"] = f"W{pick}" if named == "neither" else f"V{order.order_id}-{pick}"
+        if other == "side":
+            more["t54"] = "1" if order.side != "1" else "2"
+        elif other == "symbol":
+            more["t55"] = "AAPL" if order.instrument.symbol != "AAPL" else "MSFT"
         if exec_type == "F":
-            more |= {"t32": "1", "t31": "100", "t1": (None, "ACC1", "ACC2")[pick % 3]}
+            more |= {"t32": size, "t31": "100", "t1": (None, "ACC1", "ACC2")[pick % 3]}
             self.trade(order, D(1))
+        elif restated is not None:
+            cum, leaves = order.cum * restated, order.leaves() * restated
+            more |= {"t14": number(cum), "t38": number(cum + leaves), "t151": number(leaves) if works else more["t151"]}
         self.send_report(order, child if named == "11" else "C1-999999", exec_type, tell, status=status, **more)
 
     @precondition(has_orders)
@@ -503,7 +557,7 @@ class OrderFlow(RuleBasedStateMachine):
         order = self.order(pick)
         if how == "any j":
             request = order.requests[pick % len(order.requests)]
-        elif len(order.requests) == 1 and order.reserved() > 0:
+        elif len(order.requests) == 1 and order.is_open():
             request = order.requests[0]
         elif order.pending(CANCEL) or order.pending(REPLACE):
             request = (order.pending(CANCEL) or order.pending(REPLACE))[-1]

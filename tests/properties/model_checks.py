@@ -131,7 +131,7 @@ class Checks:
         return self.positions.get((scope, name, symbol), D(0))
 
     def open_orders(self, scope: str, name: str) -> int:
-        return sum(1 for o in self.orders if o.entities.get(scope) == name and o.reserved() > 0)
+        return sum(1 for o in self.orders if o.entities.get(scope) == name and o.is_open())
 
     def doubts(self, venue: str) -> list[Order]:
         return [o for o in self.orders if o.venue == venue and o.doubt > 0]
@@ -265,7 +265,8 @@ class Checks:
             D(fields[44]) if kind in ("2", "4") else D(0),
             D(fields[99]) if kind in ("3", "4") else D(0),
             entities,
-            qty if order is None else max(D(0), qty - order.cum - order.reserved()),
+            qty if order is None else max(D(0), qty + order.restated - order.cum - order.worst()),
+            None if order is None else order.accepted,
         )
         with localcontext(EXACT):
             self.check_all(j, is_new=order is None)
@@ -297,8 +298,17 @@ class Checks:
     def fingerprint(j: Judgement) -> tuple[object, ...]:
         return j.entities["account"], j.instrument.symbol, j.side, j.ord_type, j.qty, j.price, j.stop
 
+    @staticmethod
+    def pays_more(j: Judgement) -> bool:
+        """Whether a replace could trade at a worse price than the order in force."""
+        before = j.replaces
+        if before is None or (j.ord_type, before.ord_type) != ("2", "2"):
+            return True
+        return j.price > before.price if j.side == BUY else j.price < before.price
+
     def reduces_only(self, j: Judgement) -> bool:
-        if j.added == 0:
+        """Whether an order, or a replace, can only bring its account closer to flat: an exit."""
+        if j.added == 0 and not self.pays_more(j):
             return True
         key = ("account", j.entities["account"], j.instrument.symbol)
         buys, sells = self.open_quantity(*key)

@@ -15,6 +15,8 @@ MAX_WHOLE = D(10) ** 10
 BUY, SHORT_SIDES = "1", ("2", "5")
 NEW, REPLACE, CANCEL = "D", "G", "F"
 CLOSING = "4C8"
+DAY_OVER = "3B"
+OUTLIVES_THE_DAY = "16"  # good till canceled, till a date
 POSITION_SCOPES = ("firm", "desk", "account", "strategy", "trader", "flow", "instrument")
 IDENTITY_TAGS = {"account": 1, "strategy": 116, "trader": 50}
 COUNTED_WHEN_IDENTIFIED = ("desk", "account", "strategy", "trader", "flow")
@@ -78,14 +80,26 @@ class Request:
     state: str = "pending"
     acknowledged: bool = False
     child: str = ""
-    day_only: bool = True
+    time_in_force: str = "0"
+    ord_type: str = "2"
+    price: Decimal = D(0)
     looked_at: bool = False  # since its venue logged on: asked about where it had to be
     ours: bool = False  # a cancel that the gateway sent of its own accord: its EMS knows nothing of it
 
 
 @dataclass
+class Fill:
+    """A fill of an order: its LastQty, and the CumQty that came with it, as it is counted here."""
+
+    qty: Decimal
+    told: Decimal | None
+
+
+@dataclass
 class Order:
-    """One order that was sent on."""
+    """One order that was sent on. Quantities are in the terms in which it was sent; a venue that has restated it counts
+    less by `restated`, and so does its EMS from then on.
+    """
 
     session: str
     venue: str
@@ -96,13 +110,17 @@ class Order:
     accepted: Request
     qty: Decimal
     closed: str = ""
-    done_for_day: bool = False
+    day_over: str = ""  # 3 done for day, B calculated
     is_acknowledged: bool = False
     heard: bool = False
     replaced: bool = False
     corrected: bool = False
     fills: Decimal = D(0)
     told: Decimal = D(0)
+    restated: Decimal = D(0)
+    doubtful: Decimal = D(0)  # of the fills seen: perhaps told twice
+    booked: Decimal = D(0)  # is in the positions
+    venue_order_id: str = ""
     order_id: str = ""
     row: int = 0
     doubt: int = (
@@ -115,6 +133,11 @@ class Order:
     @property
     def cum(self) -> Decimal:
         return max(self.fills, self.told)
+
+    @property
+    def unbooked(self) -> Decimal:
+        """Traded or not, nobody knows: open for the one side, not there for the other."""
+        return min(self.doubtful, self.cum)
 
     def pending(self, kind: str) -> list[Request]:
         return [r for r in self.requests if r.kind == kind and r.state == "pending"]
@@ -129,19 +152,34 @@ class Order:
         """Whether the venue has not answered something."""
         return self.never_acknowledged() or bool(self.all_pending())
 
-    def reserved(self) -> Decimal:
-        if self.closed:
+    def ends_with(self, kind: str) -> bool:
+        """Whether a report of this ExecType ends the order: the end of the day does not end one that outlives it."""
+        return kind in CLOSING or (kind in DAY_OVER and self.accepted.time_in_force not in OUTLIVES_THE_DAY)
+
+    def is_over(self) -> bool:
+        return bool(self.closed) or (self.day_over != "" and self.ends_with(self.day_over))
+
+    def worst(self) -> Decimal:
+        """The most that can still trade."""
+        if self.is_over():
             return D(0)
         return max(D(0), max([self.qty, *(r.qty for r in self.pending(REPLACE))]) - self.cum)
 
+    def is_open(self) -> bool:
+        return self.worst() > 0
+
+    def reserved(self) -> Decimal:
+        """What counts as open."""
+        return self.worst() + self.unbooked
+
     def leaves(self) -> Decimal:
-        return D(0) if self.closed or self.done_for_day else max(D(0), self.qty - self.cum)
+        return D(0) if self.closed or self.day_over else max(D(0), self.qty - self.cum)
 
     def base_status(self, version: str) -> str:
         if self.closed:
             return self.closed
-        if self.done_for_day:
-            return "3"
+        if self.day_over:
+            return self.day_over
         if self.cum >= self.qty:
             return "2"
         if self.cum > 0:
@@ -173,4 +211,5 @@ class Judgement:
     stop: Decimal
     entities: dict[str, str]
     added: Decimal
+    replaces: Request | None = None  # the request in force of the order that a replace is of
     fired: set[str] = field(default_factory=set)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tests.properties.model_checks import Checks
-from tests.properties.model_orders import CLOSING, NEW, REPLACE, D, Fields, Order, Request, Wanted
+from tests.properties.model_orders import CLOSING, NEW, REPLACE, D, Fields, Fill, Order, Request, Wanted
 
 ALERT: Wanted = ("", "", {})
 STOPPED, CRASHED, REBOOTED = range(3)
@@ -28,7 +28,7 @@ class Recovery(Checks):
         self.free_rows: list[int] = []  # of orders
         self.numbered: list[Order] = []  # all there ever were
         self.seen: set[Execution] = set()
-        self.executions: dict[Execution, Decimal] = {}
+        self.executions: dict[Execution, Fill] = {}
         self.corrects: dict[Execution, Execution] = {}  # the fill that a correction changed
         self.run = 1
         self.reset: set[str] = set()  # venues whose numbers began anew at the last logon
@@ -48,13 +48,13 @@ class Recovery(Checks):
         return [name for name, section in self.sessions.items() if section["role"] == "initiator"]
 
     def is_any_open(self) -> bool:
-        return any(o.reserved() > 0 for o in self.orders)
+        return any(o.is_open() for o in self.orders)
 
     def settle(self) -> None:
         """Of an order that is not open nothing is in doubt, nor of one that only waited for its venue's answer."""
         for order in self.orders:
             is_answered = order.doubt == 2 and order.venue not in self.recovering and not order.waits()
-            if order.reserved() == 0 or is_answered:
+            if not order.is_open() or is_answered:
                 order.doubt = 0
 
     # Runs and sessions.
@@ -75,7 +75,7 @@ class Recovery(Checks):
 
     @staticmethod
     def raise_doubt(order: Order, doubt: int) -> None:
-        if order.reserved() > 0 and doubt > order.doubt:
+        if order.is_open() and doubt > order.doubt:
             order.doubt, order.unanswered = doubt, 0
 
     def logon(self, venue: str, reset: bool) -> None:
@@ -122,7 +122,7 @@ class Recovery(Checks):
 
     def ask_about_closed(self, order: Order) -> list[Wanted]:
         """The venue says in passing that an open order has ended: an alert, and it is asked where it can be asked."""
-        if order.reserved() == 0:
+        if not order.is_open():
             return []
         if self.takes_status(order.venue) and order.doubt < 3:
             self.raise_doubt(order, 3)
@@ -133,6 +133,12 @@ class Recovery(Checks):
                 for request in other.requests if other.venue == order.venue else ():
                     request.looked_at = False
         return [ALERT]
+
+    def ask_now(self, order: Order) -> list[Wanted]:
+        """A question about an order that is not clear, for which nothing waits."""
+        if order.doubt > 0 or not self.up[order.venue] or not self.takes_status(order.venue):
+            return []
+        return [(order.venue, "H", {11: order.accepted.child})]
 
     def takes_status(self, venue: str) -> bool:
         return bool(self.sessions[venue].get("order_status", True))
@@ -177,11 +183,12 @@ class Recovery(Checks):
             wanted = [] if is_over else self.undelivered(request.child)
             self.clear_doubt(order)
             return wanted
-        alerts = [ALERT] if D(fields.get(14, "0")) > order.cum else []
-        order.heard = True
+        told = self.told_cum(order, fields)
+        alerts = [ALERT] if told is not None and told > order.cum else []
         kind = self.amounts_to(order, request, fields)
         self.clear_doubt(order)
-        return alerts + self.change(order, request, fields, kind)
+        self.hear(order, fields)
+        return alerts + self.change(order, request, fields, kind, confirmed=True)
 
     @staticmethod
     def clear_doubt(order: Order) -> None:
@@ -193,31 +200,30 @@ class Recovery(Checks):
         status = fields[39]
         if status in CLOSING or status == "3":
             return status
-        cum = D(fields.get(14, "0"))
-        if status == "2" and cum <= 0:
-            before = order.cum
+        cum = self.told_cum(order, fields)
+        if status == "2" and cum is None:
             order.told = max(order.told, order.qty)
-            self.move(order, order.cum - before)
+            self.book(order)
         if status == "0" and order.base_status("FIX.4.4") == "A":
             return "0"
-        told = D(fields.get(38, "0"))
+        told = D(fields[38]) + order.restated if D(fields.get(38, "0")) > 0 else None
         if request.kind == REPLACE and request.state == "pending" and told == request.qty != order.qty:
             return "5"
-        traded = max(cum, order.cum)
-        if status == "2" and cum > 0 and told <= traded:
-            order.qty = min(order.qty, traded)
-        return "I"
+        if status == "2" and cum is not None and (told is None or told <= max(cum, order.cum)):
+            order.qty = min(order.qty, max(cum, order.cum))
+        return "I" if told in (None, order.qty) else "D"
 
     def resolve(self, order: Order, gone: bool, cum: Decimal) -> list[Wanted]:
         """A person says what became of an order in doubt."""
-        if order.reserved() == 0 or (order.doubt == 0 and not gone):
+        if not order.is_open() or (order.doubt == 0 and not gone):
             return []
         never = order.base_status("FIX.4.4") == "A"
         order.doubt = 0
         order.is_acknowledged |= never
-        before = order.cum
+        if order.doubtful > 0:
+            order.fills, order.doubtful = min(order.fills, cum), D(0)
         order.told = max(order.told, cum)
-        self.move(order, order.cum - before)
+        self.book(order)
         wanted = [ALERT]
         kind = "0" if never else "I"
         if gone:
@@ -230,20 +236,21 @@ class Recovery(Checks):
     # The end of the day.
 
     def end_day(self, keep_positions: bool) -> list[Wanted]:
-        """Whatever belongs to no open order is forgotten."""
+        """Whatever belongs to no open order is forgotten, or to none with fills in doubt while positions are kept."""
         self.known_since_ns = self.now_ns - self.began_ns
-        finished = [o for o in self.orders if o.reserved() == 0]
+        finished = [o for o in self.orders if not o.is_open() and not (keep_positions and o.unbooked > 0)]
+        is_finished = {id(o) for o in finished}
         self.freed += [None] * sum(1 for o in finished for r in o.requests if r.ours and r.state != "rejected")
-        self.orders = [o for o in self.orders if o.reserved() > 0]
+        self.orders = [o for o in self.orders if id(o) not in is_finished]
         self.free_rows += sorted(o.row for o in finished)
-        is_open = {id(o) for o in self.orders}
-        self.accepted = [entry for entry in self.accepted if id(entry[2]) in is_open]
-        self.freed = [r if r and id(self.by_child[r.child][0]) in is_open else None for r in self.freed]
-        self.by_child = {child: pair for child, pair in self.by_child.items() if id(pair[0]) in is_open}
-        self.by_id = {key: pair for key, pair in self.by_id.items() if id(pair[0]) in is_open}
+        is_kept = {id(o) for o in self.orders}
+        self.accepted = [entry for entry in self.accepted if id(entry[2]) in is_kept]
+        self.freed = [r if r and id(self.by_child[r.child][0]) in is_kept else None for r in self.freed]
+        self.by_child = {child: pair for child, pair in self.by_child.items() if id(pair[0]) in is_kept}
+        self.by_id = {key: pair for key, pair in self.by_id.items() if id(pair[0]) in is_kept}
         self.freed += [None] * len(self.used - set(self.by_id))
         self.used &= set(self.by_id)
-        self.seen = {key for key in self.seen if key[1] is not None and id(self.numbered[key[1]]) in is_open}
+        self.seen = {key for key in self.seen if key[1] is not None and id(self.numbered[key[1]]) in is_kept}
         if not keep_positions:
             self.positions = {}
-        return [ALERT] if any(o.accepted.day_only for o in self.orders) else []
+        return [ALERT] if any(o.is_open() and o.accepted.time_in_force == "0" for o in self.orders) else []

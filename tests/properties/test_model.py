@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from gateway.core import layout as a
-from tests.properties.histories import OrderFlow, number
+from tests.properties.histories import SAYING, OrderFlow, number
 from tests.properties.model_orders import REPLACE, Order
 
 HISTORIES = int(os.environ.get("TIDEGATE_HISTORIES", "300"))
@@ -83,7 +83,7 @@ class Histories(OrderFlow):
         """A tick: what is due again has been canceled after a second."""
         self.wait(ms)
         self.model.now_ns = self.core.time_ns
-        due = any(self.model.is_killed(o.entities) and o.reserved() > 0 for o in self.model.orders)
+        due = any(self.model.is_killed(o.entities) and o.is_open() for o in self.model.orders)
         wanted = sorted((s, t) for s, t, _ in self.model.ticks())
         actual = []
         while reply := self.core.tick():
@@ -133,13 +133,13 @@ class Histories(OrderFlow):
         requests = [order.accepted, *order.all_pending()]
         for request, status in zip(requests[:: -1 if backwards else 1], statuses, strict=False):
             waits = request.kind == REPLACE and request.state == "pending"
-            told = request.qty if waits and qty == 2 else order.qty
+            told = (request.qty if waits and qty == 2 else order.qty) - order.restated
             self.send_report(order, request.child, "I", tell, status=status, t38=number(told) if qty else None)
 
     @precondition(OrderFlow.has_orders)
     @rule(
         pick=st.integers(0, 4),
-        asked=st.sampled_from(("", "", "G", "F", "GF", "GG", "FF")),
+        asked=st.sampled_from(("", "", "G", "F", "GF", "GG", "FF", "FFFFF")),
         how=st.sampled_from(("reset", "reset", "crash", "reboot")),
         statuses=STATUSES,
         tell=st.booleans(),
@@ -158,6 +158,30 @@ class Histories(OrderFlow):
         self.synced(order.venue)
         if self.has_doubts():
             self.answer_doubt(0, statuses, tell, qty, backwards)
+
+    @precondition(OrderFlow.has_orders)
+    @rule(
+        pick=st.integers(0, 4),
+        says=st.lists(SAYING, min_size=2, max_size=10),
+        then=st.sampled_from(("", "", "", "gone", "working", "day", "new day")),
+        part=st.sampled_from((0, 1, 2, 4)),
+    )
+    def contradictory(self, pick, says, then, part):
+        """A venue that says this and that of what has traded of an order, until somebody or the day ends it."""
+        order = self.order(pick, only_open=pick < 4)
+        for saying in says:
+            self.say(order, *saying)
+        if then in ("gone", "working"):
+            self.line(order.venue, "reset")
+            self.resolve_if_in_doubt(then == "gone", part)
+            self.say(order, "H", "none", "0", "1", False)
+            self.say(order, "H", "none", "0", "1", False)
+        elif then:
+            self.end_day(then == "day")
+
+    def resolve_if_in_doubt(self, gone: bool, part: int) -> None:
+        if self.has_doubts():
+            self.resolve(0, gone, part)
 
     @precondition(has_doubts)
     @rule(pick=st.integers(0, 4), gone=st.booleans(), part=st.sampled_from((0, 0, 1, 2, 4)))

@@ -251,10 +251,10 @@ class RawVenue:
                 if msg_type in _RESENT and not once:
                     self._sent[number] = (msg_type, fields, utc_now())
             if not lost:
-                self._put(msg_type, number, fields)
+                self.put(msg_type, number, fields)
             return number
 
-    def _put(self, msg_type: str, number: int, fields: Sequence[Field]) -> None:
+    def put(self, msg_type: str, number: int, fields: Sequence[Field]) -> None:
         if self._line is not None:
             with contextlib.suppress(OSError):
                 self._line.sendall(compose(self.begin_string, msg_type, (self.name, "GW"), number, fields))
@@ -379,12 +379,12 @@ class RawVenue:
         for number in range(begin, self.next_out + 1):
             if number in self._sent or (number == self.next_out and begin < number):
                 if begin < number:
-                    self._put("4", begin, [(43, "Y"), (122, utc_now()), (123, "Y"), (36, str(number))])
+                    self.put("4", begin, [(43, "Y"), (122, utc_now()), (123, "Y"), (36, str(number))])
                 begin = number + 1
             if number in self._sent:
                 msg_type, fields, sent_at = self._sent[number]
                 original = [(122, sent_at)] if self.tells_original_time else []
-                self._put(msg_type, number, [(43, "Y"), *original, *fields])
+                self.put(msg_type, number, [(43, "Y"), *original, *fields])
 
     def _cancel(self, message: Fields) -> None:
         order, cl_ord_id = self.orders.get(first(message, 41)), first(message, 11)
