@@ -362,7 +362,7 @@ def _take_status(s, out, buf, event, row, request):
         alert_once(s, out, UNKNOWN_THERE, row, buf, event)
     if o.cum_e8 != before:
         alert_once(s, out, FILLS_MISSED, row, buf, event)
-    check_leaves(s, out, buf, event, row, True)
+    check_leaves(s, out, buf, event, row, False)
 
 
 @kernel

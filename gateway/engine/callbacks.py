@@ -36,7 +36,7 @@ NOT_KEPT = ("H", "V", "q")  # requests that the core makes anew; a mass cancel t
 FENCE_EVERY_S = 1.0  # a TestRequest can be lost under gap fills, so it is sent again, with another id
 MAX_HEARTBEAT_S = 3_600  # a peer that asks for a longer HeartBtInt(108) could be gone for that long unnoticed
 # How QuickFIX says that it could not take a message apart.
-UNPARSED = ("Equal sign not found", "Field tag is invalid", "SOH not found")
+UNPARSED = "Invalid message: "
 SOH = "\x01"
 
 log = structlog.get_logger()
@@ -118,17 +118,20 @@ class Application(fix.Application):
         self.fences: dict[int, Fence] = {}  # venues that have not answered a TestRequest since logon
         self.lines = {row: Line(sessions[row].reconnect) for row in self.venues}
         self.raw = [RawMessages() for _ in sessions]
+        self.cut: set[int] = set()  # sessions that are being logged out, since too much came ahead of a gap
 
     def came(self, row: int, text: str) -> None:
         """A message was logged that QuickFIX has not looked at yet."""
         raw = self.raw[row]
-        if raw.add(text):
+        if row in self.cut or raw.add(text):
             return
         session = fix.Session.lookupSession(self.session_ids[row])
         raw.drop_seen(session.getExpectedTargetNum())
         if not raw.add(text):
             log.error("alert", session=self.names[row], text="too much comes ahead of a gap, the session is cut")
-            session.disconnect()
+            self.cut.add(row)
+            # QuickFIX holds a lock that disconnecting needs another one before; this is done at its next turn.
+            session.logout("too much ahead of a gap")
 
     def said(self, row: int, text: str) -> None:
         """QuickFIX says something of a session in its log."""
@@ -238,6 +241,9 @@ class Application(fix.Application):
             self.next_sender[row] = fix.Session.lookupSession(session_id).getExpectedSenderNum()
             self.inbox.put(Event(a.LOGOUT, 0, row))
         self.raw[row].clear()
+        if row in self.cut:
+            self.cut.discard(row)
+            fix.Session.lookupSession(session_id).logon()
         if row in self.lines:
             self.lines[row].note_logout()
 

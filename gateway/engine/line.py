@@ -16,6 +16,8 @@ CLOSED = "Disconnecting"
 NO_ANSWER = "Timed out waiting for logon response"
 STUCK_AFTER_S = 2.5  # beyond the time between two attempts; QuickFIX looks once a second
 MOST_CONNECTING_S = 10.0
+MOST_HUNG = 2
+MOST_STANDING_S = 10.0  # without a Logon, which QuickFIX waits for half as long
 
 NEVER_ATTEMPTED, ATTEMPTING, STANDING, ENDED = range(4)
 
@@ -27,6 +29,7 @@ class Line:
         """`reconnect_s`: time between two attempts."""
         self._reconnect_s = reconnect_s
         self._state = NEVER_ATTEMPTED
+        self._hung = 0  # times that something was done about it since it came to this state
         self._changed_s = time.monotonic()
         self.down_since_ns = time.time_ns()
         """Of the wall clock; 0 while it is logged on."""
@@ -65,8 +68,14 @@ class Line:
 
     def is_stuck(self) -> bool:
         """Whether QuickFIX makes no attempt any more though it should; `note_start` gives it its time again."""
-        late = time.monotonic() - self._changed_s > self._reconnect_s + STUCK_AFTER_S
-        return late and self._state in (NEVER_ATTEMPTED, ENDED) and self.down_since_ns != 0
+        if self.down_since_ns == 0:
+            return False
+        waited_s = time.monotonic() - self._changed_s
+        if self._state in (NEVER_ATTEMPTED, ENDED):
+            return waited_s > self._reconnect_s + STUCK_AFTER_S
+        if self._state == ATTEMPTING:
+            return self._hung >= MOST_HUNG and waited_s > MOST_CONNECTING_S  # there was nothing to end
+        return waited_s > MOST_STANDING_S  # QuickFIX goes by a clock that may be set back
 
     @property
     def was_closed(self) -> bool:
@@ -78,8 +87,9 @@ class Line:
         return self._state == ATTEMPTING and time.monotonic() - self._changed_s > MOST_CONNECTING_S
 
     def note_start(self) -> None:
-        """It is started anew."""
+        """Something is done about it."""
         self._changed_s = time.monotonic()
+        self._hung += 1
 
     def _enter(self, state: int) -> None:
-        self._state, self._changed_s = state, time.monotonic()
+        self._state, self._changed_s, self._hung = state, time.monotonic(), 0

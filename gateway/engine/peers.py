@@ -227,18 +227,24 @@ def is_listening(address: str) -> bool:
 
 
 def cut_connecting(address: str) -> None:
-    """End the attempts to connect that wait for an answer from host:port, for minutes maybe, so that others follow."""
+    """End the attempts to connect that wait for an answer from host:port, for minutes maybe, so that others follow. To
+    be called in a thread of its own, since looking the host up may take as long.
+    """
     host, _, port = address.rpartition(":")
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)}
-    except OSError:
-        return
+        _cut_connecting(found, int(port))
+    except OSError as error:
+        log.warning("attempts to connect cannot be looked at", address=address, why=str(error))
+
+
+def _cut_connecting(found: set[str], port: int) -> None:
     waiting = set()
     for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         remote, remote_port = fields[2].split(":")
         there = socket.inet_ntoa(int(remote, 16).to_bytes(4, sys.byteorder))
-        if int(fields[3], 16) == SYN_SENT and int(remote_port, 16) == int(port) and there in found:
+        if int(fields[3], 16) == SYN_SENT and int(remote_port, 16) == port and there in found:
             waiting.add(int(fields[9]))
     for inode, connection in _sockets(waiting.__contains__):
         if connection is not None:

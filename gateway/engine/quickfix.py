@@ -8,11 +8,13 @@ What QuickFIX would do wrong for a risk gateway, and what stands against it here
 - an exception that leaves its own code ends the process: its loops run in threads of ours, which catch it;
 - a message sent while logged off is stored and goes out after the next logon, and orders are sent again on a
   ResendRequest: `toApp` forbids both for everything a venue could trade on, and tells the core;
-- an initiator never connects again after its own session closed the connection (`line`): it is started anew.
+- an initiator never connects again after its own session closed the connection (`line`): it is made anew. Started
+  again it would keep the old connection, and lose its Logon on any network that takes its time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import sys
@@ -119,8 +121,11 @@ class QuickFixEngine:
         self._application = Application(inbox, sessions, self._security, served)
         self._ids = self._application.session_ids
         self._dictionaries: list[fix.DataDictionary] = []
-        self._factories: list[Any] = []
+        self._factories: dict[int, list[Any]] = {}  # what QuickFIX uses and does not keep, as `_movers`
         self._movers: dict[int, Any] = {}  # acceptors and initiators by the row of their first session
+        # Held while the initiator of a venue is made anew, and by who uses its session in another thread.
+        self._swaps = {row: threading.Lock() for row, s in enumerate(sessions) if s.role == "initiator"}
+        self._cutters: dict[int, threading.Thread] = {}  # a name of a host may take a minute to look up
         self._unsafe: set[int] = set()  # sessions whose store may lack what was sent
         self._stored: dict[int, set[tuple[bytes, ...]]] = {}  # keys of what their stores held before `start`
         self._stopping = threading.Event()
@@ -165,9 +170,9 @@ class QuickFixEngine:
         is put into the inbox.
         """
         threading.stack_size(STACK_BYTES)
-        for row, mover in self._movers.items():
+        for row in self._movers:
             serve = self._serve_ems if self._sessions[row].role == "acceptor" else self._serve_venue
-            threading.Thread(target=serve, args=(row, mover), daemon=True).start()
+            threading.Thread(target=serve, args=(row,), daemon=True).start()
         threading.stack_size(0)
         deadline = time.monotonic() + LISTEN_WAIT_S
         for section in self._sessions:
@@ -176,21 +181,26 @@ class QuickFixEngine:
                     raise RuntimeError(f"session {section.id}: {self._ended.get(section.id, 'does not listen')}")
                 time.sleep(0.001)
 
-    def _serve_ems(self, row: int, acceptor: Any) -> None:
+    def _serve_ems(self, row: int) -> None:
         """QuickFIX's loop for a listening port, which bears the name of its first session."""
         name = self._sessions[row].id
         try:
-            acceptor.block()
+            self._movers[row].block()
         except Exception as error:
             self._ended[name] = error
             self._inbox.put(RuntimeError(f"session {name}: {error}"))
 
-    def _serve_venue(self, row: int, initiator: Any) -> None:
-        """QuickFIX's loop for a venue: again whenever it was stopped to be started anew, or failed on what came."""
+    def _serve_venue(self, row: int) -> None:
+        """QuickFIX's loop for a venue: a new one when it was stopped for that; again when it failed on what came."""
         name = self._sessions[row].id
         while not self._stopping.is_set():
             try:
-                initiator.block()
+                self._movers[row].block()
+                if not self._stopping.is_set():
+                    with self._swaps[row]:
+                        # No other reference is left: its connections and its session go with it.
+                        del self._movers[row]
+                        self._movers[row] = self._make([self._sessions[row]])
             except fix.ConfigError as error:
                 self._inbox.put(RuntimeError(f"session {name}: {error}"))
                 return
@@ -228,7 +238,8 @@ class QuickFixEngine:
                 message = fix.Message()
                 message.getHeader().setField(35, "1")
                 message.setField(112, test_req_id)
-                fix.Session.sendToTarget(message, self._ids[row])
+                with self._swaps[row]:
+                    fix.Session.sendToTarget(message, self._ids[row])
 
     def was_stored(self, session: int, message_type: str, body: bytes) -> bool | None:
         """Whether a message of the last run is among the last that QuickFIX stored before it sent them; None: unknown.
@@ -271,9 +282,10 @@ class QuickFixEngine:
         self._stopping.set()
         rows = {row for row, section in enumerate(self._sessions) if section.role == role}
         for row in rows:
-            session = fix.Session.lookupSession(self._ids[row])
-            if session is not None:  # None: `start` did not get that far
-                session.logout()
+            with self._swaps.get(row, contextlib.nullcontext()):
+                session = fix.Session.lookupSession(self._ids[row])
+                if session is not None:  # None: `start` did not get that far
+                    session.logout()
         deadline = time.monotonic() + LOGOUT_WAIT_S
         while not rows.isdisjoint(self._application.logged_on) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -290,12 +302,21 @@ class QuickFixEngine:
         for row, line in self.lines.items():
             if line.is_stuck():
                 line.note_start()
-                # Forgets a Logon that was sent into nothing; it would send no other on the next connection.
-                fix.Session.lookupSession(self._ids[row]).disconnect()
-                self._movers[row].stop(True)  # returns at once; its thread starts it again
-            elif line.hangs():
+                self._make_anew(row)
+            elif line.hangs() and (row not in self._cutters or not self._cutters[row].is_alive()):
                 line.note_start()
-                cut_connecting(self._sessions[row].connect or "")
+                address = self._sessions[row].connect or ""
+                self._cutters[row] = threading.Thread(target=cut_connecting, args=(address,), daemon=True)
+                self._cutters[row].start()
+
+    def _make_anew(self, row: int) -> None:
+        """Have a venue's thread end its loop, and make another initiator."""
+        if self._swaps[row].acquire(blocking=False):
+            try:
+                fix.Session.lookupSession(self._ids[row]).logout()  # it sends no Logon meanwhile
+                self._movers[row].stop(True)
+            finally:
+                self._swaps[row].release()
 
     def refuse(self, session: int, message_type: str, body: bytes) -> Event | None:
         """The UNDELIVERED event of an order or replace that is not to be sent; None for what always goes."""
@@ -325,7 +346,9 @@ class QuickFixEngine:
             is_order = section.role == "initiator" and message_type in NEVER_LATE
             return undelivered(session, _cl_ord_id(body), "") if is_order else None
         application.declined = ""
-        if not fix.Session.sendToTarget(message, self._ids[session]) and not application.declined:
+        with self._swaps.get(session, contextlib.nullcontext()):
+            stored = fix.Session.sendToTarget(message, self._ids[session])
+        if not stored and not application.declined:
             raise RuntimeError(f"session {section.id}: a message could not be stored, see {self._folder / 'log'}")
         if application.declined and message_type in NEVER_LATE:
             return undelivered(session, application.declined, "")
@@ -359,7 +382,7 @@ class QuickFixEngine:
             settings.set(session_id(section), dictionary)
         store = fix.FileStoreFactory(str(self._folder / "store"))
         logs = LogFactory(self._folder / "log", self._make_log)
-        self._factories += [settings, store, logs]
+        self._factories[self._sessions.index(group[0])] = [settings, store, logs]
         return kinds[group[0].role, group[0].tls is not None](self._application, store, settings, logs)
 
     def _make_log(self, prefix: Path, name: str) -> MessageLog:

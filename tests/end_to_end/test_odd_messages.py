@@ -98,6 +98,21 @@ def test_an_encoded_text_of_another_length_costs_the_text_and_not_the_fill(texts
     works(client, "a2")
 
 
+@pytest.mark.parametrize(
+    "text", [b"a\x01b", b"\x0110=000\x01", b"a\x019=5\x01"], ids=["delimiter", "trailer", "length"]
+)
+@pytest.mark.parametrize("version", [Versions(FIX_44, FIX_44), Versions(FIX_42, FIX_42)], ids=str)
+def test_a_fill_whose_encoded_text_holds_delimiters_counts(texts: Texts, text: bytes) -> None:
+    """And so does what comes behind it."""
+    topology, client, venue, child = texts
+    venue.fill(child, 1, [(354, str(len(text))), (355, text)])
+    assert first(fields_of(fill_seen(topology, client)), 14) == "1"
+    venue.fill(child, 2)
+    assert first(fields_of(fill_seen(topology, client)), 14) == "3"
+    assert exposure(topology) == (3, 7, 0) and topology.state.record.fault == 0
+    works(client, "a2")
+
+
 @pytest.mark.parametrize("number", [100_000, 2**31, 2**64 - 1])
 @pytest.mark.parametrize("version", [Versions(FIX_44, FIX_44), Versions(FIX_42, FIX_42)], ids=str)
 def test_a_refused_message_far_ahead_is_not_one_that_was_seen(texts: Texts, number: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import simplefix
 
 from gateway.core import layout as a
 from gateway.engine.fields import MAX_DIGITS
+from gateway.engine.raw import MAX_AHEAD
 from gateway.engine.store import read_store
 from gateway.engine.waiting import MAX_NAMED, Waiting
 from tests.support.engines import Engine, acceptor, initiator
 from tests.support.journal import wait_for
+from tests.support.raw_venue import compose
 from tools.fix_text import Fields, first
 from tools.quickfix_peer import free_port
 from tools.raw_client import RawFixClient
@@ -232,3 +235,29 @@ def test_a_line_of_the_log_names_some_orders_only() -> None:
         waiting.add(number, f"A{number // 2}")
     assert waiting.count == 3 * MAX_NAMED and waiting.last == 3 * MAX_NAMED - 1
     assert waiting.cl_ord_ids == [f"A{number}" for number in range(MAX_NAMED)]
+
+
+def put(client: RawFixClient, data: bytes) -> None:
+    with contextlib.suppress(OSError):
+        client.send_bytes(data)
+
+
+def test_what_is_said_far_ahead_of_a_gap_does_not_stop_who_sends(tmp_path: Path) -> None:
+    """The session is cut, in the midst of reports to it, and can log on again."""
+    port = free_port()
+    with Engine(tmp_path, acceptor(port)) as engine:
+        client = ems_of(port)
+        client.logon()
+        engine.wait("LOGON")
+        numbers = range(100, 100 + MAX_AHEAD + 50)
+        data = b"".join(compose("FIX.4.4", "0", ("EMS1", "GW"), number, []) for number in numbers)
+        threading.Thread(target=put, args=(client, data), daemon=True).start()
+        for number in range(500_000):
+            engine.send(0, "8", REPORT % b"A%d" % number)
+            if engine.has("alert"):
+                break
+        engine.wait("LOGOUT")
+        client.close()
+        again = ems_of(port)
+        again.logon()
+        engine.wait("LOGON", count=2)

@@ -57,7 +57,7 @@ def _serve(sections: list[dict[str, Any]], folder: Path, to: Connection) -> None
         for entry in capture.entries:
             to.send(("LOG", entry["event"], repr(entry).encode()))
         capture.entries.clear()
-        if to.poll():
+        while to.poll():
             engine.send(*to.recv())
         if time.monotonic() > next_tick:
             engine.tick()
@@ -101,9 +101,13 @@ class Engine:
 
     def is_on(self) -> bool:
         """Whether any session has been logged on so far."""
+        return self.has("LOGON")
+
+    def has(self, what: str) -> bool:
+        """Whether this kind of event, or line of the log, has been seen so far."""
         while self._ours.poll():
             self.seen.append(self._ours.recv())
-        return any(kind == "LOGON" for kind, _, _ in self.seen)
+        return any(what in (kind, name) for kind, name, _ in self.seen)
 
 
 def fault(folder: Path, *sections: dict[str, Any]) -> str:
