@@ -164,12 +164,14 @@ def _entity_names(old: State) -> list[str]:
 def _open_orders_lost(old: State, rows: Rows, lost: np.ndarray) -> Iterator[str]:
     s = old.record
     names = _entity_names(old)
-    for row in np.flatnonzero(lost & (s["orders"]["counted_open"][: lost.size] == 1)):
+    orders = s["orders"][: lost.size]
+    for row in np.flatnonzero(lost & ((orders["counted_open"] == 1) | (orders["unbooked_e8"] > 0))):
         order = s.orders[row]
         request = s.requests[order.first]
         cl_ord_id = bytes(request.cl_ord_id[: request.cl_ord_id_size]).decode("ascii", "replace")
         gone = ", ".join(names[k] for k in order.entities if k != NONE and rows.entities[k] == NONE)
-        yield f"{gone}: is missing, want it until order O{order.run}-{order.number} (ClOrdID {cl_ord_id}) is canceled"
+        over = "canceled" if order.counted_open == 1 else "resolved"
+        yield f"{gone}: is missing, want it until order O{order.run}-{order.number} (ClOrdID {cl_ord_id}) is {over}"
 
 
 def _positions_lost(old: State, rows: Rows) -> Iterator[str]:

@@ -139,13 +139,13 @@ def check(config: ConfigOption) -> None:
 def resolve(
     config: ConfigOption,
     order: Annotated[
-        str | None, typer.Argument(help="OrderID(37) of an order in doubt; without one they are listed")
+        str | None, typer.Argument(help="OrderID(37) of an order that is not sure; without one they are listed")
     ] = None,
     verdict: Annotated[
         str | None, typer.Option("--as", help="gone: not at the venue any more; working: as counted")
     ] = None,
     executed: Annotated[
-        str | None, typer.Option(help="quantity executed in all, where it is more than is known")
+        str | None, typer.Option(help="quantity executed in all, where it is not what is known")
     ] = None,
     reason: Annotated[str, typer.Option(help="why; goes to the journal with your name")] = "",
 ) -> None:

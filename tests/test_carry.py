@@ -93,7 +93,8 @@ CARRIED: dict[str, set[str]] = {
     "orders": {"run", "number", "next", "doubt", "asked", "side", "status", "replaced", "first", "accepted", "pending"}
     | {"qty_e8", "fills_e8", "venue_cum_e8", "cum_e8", "avg_px_e8", "corrected", "reserved_e8", "counted_open"}
     | {"placed_ns", "venue_order_id_size", "venue_order_id", "canceled_by", "cancel_tries", "cancel_ns"}
-    | {"avg_told", "traded", "traded_e16", "restated_e8", "doubtful_e8", "unbooked_e8"},
+    | {"avg_told", "traded", "traded_e16", "restated_e8", "doubtful_e8", "unbooked_e8"}
+    | {"terms", "asks", "asked_ns", "cancel_asked_ns"},
     "requests": {
         "next",
         "run",
@@ -109,7 +110,7 @@ CARRIED: dict[str, set[str]] = {
     }
     | {"stop_e8", "ord_type", "time_in_force", "cl_ord_id_size", "cl_ord_id"},
     "executions": {"order", "qty_e8", "run", "number", "exec_id_size", "exec_id", "next"}
-    | {"px_e8", "told_cum_e8", "no_fill"},
+    | {"px_e8", "told_cum_e8", "no_fill", "terms"},
     "sources": set(carrying.OF_SOURCE),
     "parameters": {"limit", "pushed", "effective", "moved_ns", "epoch", "model", "told_ns", "expires_ns", "state"},
 }
