@@ -356,7 +356,7 @@ class Application(fix.Application):
         poss_dup = is_again(header)
         row = self.rows[session_id.toString()]
         number = header.getField(34)  # QuickFIX has compared it with the number that it expects
-        data = self.raw[row].claim(number) or bytes_of(message)
+        data = self.raw[row].claim(number, text_of(message.getTrailer(), 10)) or bytes_of(message)
         if row in self.venues and header.getField(35) == "j" and _names_by_number(message):
             self._refused(row, message)
             return

@@ -51,13 +51,18 @@ class RawMessages:
         self._by_number = {number: text for number, text in kept if number.isdecimal() and int(number) >= expected}
         self._chars = sum(map(len, self._by_number.values()))
 
-    def claim(self, number: str) -> bytes | None:
-        """The message with this MsgSeqNum(34), as it was written there; None when it is not known."""
+    def claim(self, number: str, checksum: str = "") -> bytes | None:
+        """The message with this MsgSeqNum(34), and CheckSum(10) where it is given, as it was written there; None when
+        it is not known. Another one may have borne the number since, or one that was changed on the way.
+        """
         text = self._by_number.pop(number, None)
         if text is None:
             return None
         self._chars -= len(text)
-        return text.encode("utf-8", "surrogateescape")
+        message = text.encode("utf-8", "surrogateescape")
+        if not is_whole(message) or (checksum and not text.endswith(f"{SOH}10={checksum}{SOH}")):
+            return None
+        return message
 
     def clear(self) -> None:
         """The connection has ended: what is missing will be sent again."""
