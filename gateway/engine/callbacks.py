@@ -37,6 +37,7 @@ FENCE_EVERY_S = 1.0  # a TestRequest can be lost under gap fills, so it is sent 
 MAX_HEARTBEAT_S = 3_600  # a peer that asks for a longer HeartBtInt(108) could be gone for that long unnoticed
 # How QuickFIX says that it could not take a message apart.
 UNPARSED = "Invalid message: "
+REPEATED = (58, 112, 371, 372)  # Text, TestReqID, RefTagID, RefMsgType
 SOH = "\x01"
 
 log = structlog.get_logger()
@@ -266,6 +267,7 @@ class Application(fix.Application):
             self._tell_lost(row, number)
         elif message_type == "3":
             self._on_own_reject(row, message)
+        _make_storable(message)
 
     def _has_counted(self, row: int, number: str) -> bool:
         """Whether QuickFIX has counted the message with this MsgSeqNum(34), which it refuses: else it comes again, and
@@ -335,6 +337,8 @@ class Application(fix.Application):
             if row not in self.logged_on and not again and message_type in REPORTS:
                 self.waiting[row].add(int(header.getField(34)), text_of(message, 11))
             return
+        if message_type == "j":
+            _make_storable(message)
         if message_type == "j" and not again and not self._hand_on(row, text_of(message, 45)):
             self.inbox.put(Event(a.UNREAD, 0, row, data=bytes_of(message)))
         if message_type not in NEVER_LATE + NOT_KEPT:
@@ -361,6 +365,13 @@ class Application(fix.Application):
             self._refused(row, message)
             return
         self.inbox.put_message(self._message(row, int(number), poss_dup, data))
+
+
+def _make_storable(message: fix.Message) -> None:
+    """Put "?" for each NUL in what a message repeats of a peer's: QuickFIX could not read its own store behind it."""
+    for tag in REPEATED:
+        if "\0" in (text := text_of(message, tag)):
+            message.setField(tag, text.replace("\0", "?"))
 
 
 def _names_by_number(reject: fix.Message) -> bool:

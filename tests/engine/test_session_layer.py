@@ -261,3 +261,13 @@ def test_what_is_said_far_ahead_of_a_gap_does_not_stop_who_sends(tmp_path: Path)
         again = ems_of(port)
         again.logon()
         engine.wait("LOGON", count=2)
+
+
+def test_a_nul_in_what_is_repeated_does_not_spoil_the_store(tmp_path: Path) -> None:
+    port = free_port()
+    with Engine(tmp_path, acceptor(port)) as engine, ems_of(port) as client:
+        client.logon()
+        engine.wait("LOGON")
+        client.send("1", [(112, "a\0b")])  # a Heartbeat that repeats it
+        client.send("2", [(7, "1"), (16, "0")])
+        assert first(client.receive_type("4"), 123) == "Y"
