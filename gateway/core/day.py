@@ -5,9 +5,9 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert
-from gateway.core.exposure import settle
 from gateway.core.layout import NONE
 from gateway.core.lookup import execution_bucket, free_request, link_fill, link_venue_order_id
+from gateway.core.status import refresh_status
 from gateway.fix import tags as t
 from gateway.jit import kernel
 
@@ -27,7 +27,7 @@ def _give_back_orders(s, positions):
             # Positions start from zero: what was told twice, or not, was of yesterday.
             o.fills_e8 -= min(o.doubtful_e8, o.fills_e8)
             o.doubtful_e8 = 0
-            settle(s, o)
+            refresh_status(s, o)
         if o.counted_open == 1:
             left += 1 if s.requests[o.accepted].time_in_force == t.DAY else 0
         elif o.unbooked_e8 == 0:

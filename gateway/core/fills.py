@@ -51,8 +51,9 @@ def _apply_bust(s, o, x, index, buf, qty_e8):
     told = told_cum(o, index, buf)
     without = o.venue_cum_e8 + qty_e8 - x.qty_e8
     o.venue_cum_e8 = max(without, max(told, 0))
-    o.fills_e8 += qty_e8 - x.qty_e8
-    o.doubtful_e8 = max(o.fills_e8 - o.venue_cum_e8, 0) if told != NONE else min(o.doubtful_e8, max(o.fills_e8, 0))
+    # Somebody may have said that less has traded than the fills seen.
+    o.fills_e8 = max(o.fills_e8 + qty_e8 - x.qty_e8, 0)
+    o.doubtful_e8 = max(o.fills_e8 - o.venue_cum_e8, 0) if told != NONE else min(o.doubtful_e8, o.fills_e8)
     if told > max(without, o.fills_e8):
         # It still counts what it takes back, or tells of another fill: nobody knows.
         o.doubtful_e8 = max(o.doubtful_e8, told - max(without, o.fills_e8))
@@ -147,7 +148,7 @@ def _add_fill(s, o, index, buf, quantity, has_id):
     """Count a fill; one that may have been counted before, and tells no CumQty(14), is doubtful."""
     again = char_of(index, buf, t.PossResend, 0) == t.YES
     if told_cum(o, index, buf) == NONE and (again or not has_id):
-        o.doubtful_e8 += quantity
+        o.doubtful_e8 = min(o.doubtful_e8 + quantity, MOST_FILLED)
     o.fills_e8 = min(o.fills_e8 + quantity, MOST_FILLED)
     count_traded(o, quantity, price_of(index, buf, t.LastPx))
     learn_average(o, index, buf)

@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.compose import alert, alert_once, order_mass_status_request, order_status_request, report
+from gateway.core.compose import (
+    alert,
+    alert_once,
+    order_mass_status_request,
+    order_status,
+    order_status_request,
+    report,
+)
 from gateway.core.exposure import closed, is_sure, never_acknowledged, raise_doubt, settle, unanswered
 from gateway.core.intake import char_of, decimal_of
 from gateway.core.layout import NONE
@@ -273,6 +280,6 @@ def on_resolve(s, out, buf, event):
     trans = t.TRANS_NEW
     if exec_type == t.EXEC_ORDER_STATUS and s.sessions[o.session].version == a.VERSION_42:
         trans = t.TRANS_STATUS
-        exec_type = o.status
+        exec_type = order_status(s, o)
     s.next_exec += 1
     report(s, out, buf, row, o.accepted, NONE, exec_type, trans, -1, s.next_exec, NONE, False)

@@ -156,9 +156,10 @@ def doubt_lower_cum(o, index, buf):
     count anew from here on. The difference is doubtful; returns whether there is one.
     """
     cum = quantity_of(index, buf, t.CumQty)
-    if cum < 0 or find(index, t.LeavesQty) < 0 or cum + o.restated_e8 >= o.cum_e8 - o.doubtful_e8:
+    if cum < 0 or find(index, t.LeavesQty) < 0 or cum + o.restated_e8 >= o.cum_e8 - o.doubtful_e8 - ROUNDING_E8:
         return False
     o.terms += 1
+    o.fills_e8 = o.cum_e8  # a fill that only CumQty told of may be one too
     o.venue_cum_e8 = cum + o.restated_e8
     o.doubtful_e8 = max(o.fills_e8 - o.venue_cum_e8, 0)
     return o.doubtful_e8 > 0

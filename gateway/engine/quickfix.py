@@ -126,6 +126,7 @@ class QuickFixEngine:
         # Held while the initiator of a venue is made anew, and by who uses its session in another thread.
         self._swaps = {row: threading.Lock() for row, s in enumerate(sessions) if s.role == "initiator"}
         self._cutters: dict[int, threading.Thread] = {}  # a name of a host may take a minute to look up
+        self._logs: dict[str, MessageLog] = {}  # by the text of the SessionID
         self._unsafe: set[int] = set()  # sessions whose store may lack what was sent
         self._stored: dict[int, set[tuple[bytes, ...]]] = {}  # keys of what their stores held before `start`
         self._stopping = threading.Event()
@@ -386,7 +387,12 @@ class QuickFixEngine:
         return kinds[group[0].role, group[0].tls is not None](self._application, store, settings, logs)
 
     def _make_log(self, prefix: Path, name: str) -> MessageLog:
-        """The log of a session, by the text of its SessionID, or ("") of what belongs to none."""
+        """The log of a session, by the text of its SessionID, or ("") of what belongs to none; one for each."""
+        if name not in self._logs:
+            self._logs[name] = self._new_log(prefix, name)
+        return self._logs[name]
+
+    def _new_log(self, prefix: Path, name: str) -> MessageLog:
         row = self._application.rows.get(name)
         if row is None:
             return MessageLog(prefix, _nothing, _nothing, self._guarded(self._security.said))

@@ -233,3 +233,24 @@ def test_a_sum_of_fills_stays_a_number(core: Core) -> None:
         core.fill(child, f"E{k}", str(10**10), "0", **more)
     assert held(core, "1") > 0
     assert not may(core, "1", 5000)
+
+
+def test_a_fill_that_only_cum_qty_told_of_is_not_lost_by_a_lower_one(core: Core) -> None:
+    child = core.working("A")
+    core.fill(child, "E1", "10", "10", t151="90")
+    core.status(child, "1", t14="20", t38="100", t151="80")
+    new = passed(core.replace("B", "A", px="99"))[11]
+    assert alerts(core.report(new, "R1", "5", "1", t41=child, t38="100", t14="10", t151="90"))
+    assert core.shares() == (10, 100, 0)
+
+
+def test_a_fill_after_busts_of_more_than_a_person_has_said_counts(core: Core) -> None:
+    child = core.working("A")
+    core.fill(child, "E1", "40", "40", t151="60")
+    core.fill(child, "E2", "30", "30", t151="70")
+    settled(core, "30")
+    bust(core, child, "B1", "E1", t32="40", t14=None, t151=None)
+    bust(core, child, "B2", "E2", t32="30", t14=None, t151=None)
+    core.fill(child, "E3", "50", "50", t14=None, t151=None)
+    assert held(core, "1") + open_on(core, "1") >= 100
+    assert held(core, "1") <= 50

@@ -368,12 +368,12 @@ class OrderFlow(RuleBasedStateMachine):
         self, order: Order, child: str, exec_type: str, tell: bool, venue: str | None = None, **more
     ) -> None:
         venue = venue or order.venue
-        exec_id = more.pop("exec_id", None) or self.fresh_exec()
+        exec_id, poss_dup = more.pop("exec_id", None) or self.fresh_exec(), more.pop("poss_dup", False)
         cum = self.traded.get(id(order), D(0)) if tell else D(0)
         own = {"t14": number(cum), "t37": f"V{order.order_id}", "t54": order.side, "t55": order.instrument.symbol}
         more = own | more
         status = more.pop("status", None) or {"F": "1", "H": "0", "G": "1", "I": "0"}.get(exec_type, exec_type)
-        self.deliver(venue, child, exec_id, exec_type, status, more)
+        self.deliver(venue, child, exec_id, exec_type, status, more, poss_dup)
 
     def deliver(
         self, venue: str, child: str, exec_id: str, exec_type: str, status: str, more: dict, poss_dup: bool = False
@@ -391,7 +391,14 @@ class OrderFlow(RuleBasedStateMachine):
             if msg_type == "8" and 19 in fields:
                 assert got[19] == self.exec_id_of[got[37], fields[19]]
             if msg_type == "8":
-                self.exec_id_of[got[37], exec_id] = got[17]
+                copied = self.copied(venue, child, exec_id) if self.model.kind_of(venue, fields) == "F" else exec_id
+                self.exec_id_of[got[37], exec_id] = self.exec_id_of.get((got[37], copied), got[17])
+
+    def copied(self, venue: str, child: str, exec_id: str) -> str:
+        """The ExecID of the fill that one with this ExecID is a copy of, or this."""
+        order, _ = self.model.by_child.get(child, (None, None))
+        key = venue, self.model.numbered.index(order) if order else None, exec_id
+        return self.model.corrects.get(key, key)[2]
 
     @staticmethod
     def report_fields(child: str, exec_id: str, exec_type: str, status: str, more: dict) -> dict[int, str]:
@@ -527,8 +534,9 @@ class OrderFlow(RuleBasedStateMachine):
         size=st.sampled_from(("1", "1", "1", "0", "1O", None)),
         other=st.sampled_from((None, None, None, "side", "symbol", "id")),
         restated=st.sampled_from((None, None, None, D(1), D("0.5"), D(0))),
+        again=st.sampled_from((None, None, "dup", "resend")),
     )
-    def odd_report(self, pick, exec_type, status, works, named, tell, size="1", other=None, restated=None):
+    def odd_report(self, pick, exec_type, status, works, named, tell, size="1", other=None, restated=None, again=None):
         """On any child there ever was, refused and superseded ones too; named by 41 alone, by the venue's id, or not at
         all. Fills have no size, reports are of another side or instrument, quantities those of half as many shares.
         """
@@ -538,6 +546,13 @@ class OrderFlow(RuleBasedStateMachine):
         more = {"t151": {True: "10", False: "0", None: None}[works], "t41": child if named == "41" else None}
         if named == "neither" or other == "id":
             more["t37"] = f"W{pick}" if named == "neither" else f"V{order.order_id}-{pick}"
+        elsewhere = [o.venue_order_id for o in self.model.orders if o.venue == order.venue and o is not order]
+        if other == "id" and pick % 2 and elsewhere:
+            more["t37"] = elsewhere[pick % len(elsewhere)] or None
+        if named == "37" and pick % 3 == 0:
+            more["t1"] = ("ACC1", "ACC2", "ACC9")[pick // 3 % 3]
+        if again == "resend":
+            more |= {"t97": "Y", "t14": None if pick % 2 and restated is None else "0"}
         if other == "side":
             more["t54"] = "1" if order.side != "1" else "2"
         elif other == "symbol":
@@ -548,7 +563,8 @@ class OrderFlow(RuleBasedStateMachine):
         elif restated is not None:
             cum, leaves = order.cum * restated, order.leaves() * restated
             more |= {"t14": number(cum), "t38": number(cum + leaves), "t151": number(leaves) if works else more["t151"]}
-        self.send_report(order, child if named == "11" else "C1-999999", exec_type, tell, status=status, **more)
+        child = child if named == "11" else "C1-999999"
+        self.send_report(order, child, exec_type, tell, poss_dup=again == "dup", status=status, **more)
 
     @precondition(has_orders)
     @rule(pick=st.integers(0, 4), how=st.sampled_from(("lost", "inferred", "j", "j elsewhere", "any j")))

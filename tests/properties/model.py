@@ -27,6 +27,7 @@ from tests.properties.model_reports import Reports
 
 MAX_PENDING_REPLACES = 16
 MAX_PENDING_CANCELS = 4
+CANCEL_AGAIN_NS = 10 * 10**9  # after which one more passes
 MAX_CANCEL_TRIES = 5
 SECOND_NS = 10**9
 
@@ -172,8 +173,10 @@ class Model(Reports):
             return answer
         if not self.up[order.venue]:
             return self.refuse(session, fields, "1", "2", order)
-        if sum(not r.ours for r in order.pending(CANCEL)) >= MAX_PENDING_CANCELS:
+        is_soon = self.now_ns - order.cancel_asked_ns < CANCEL_AGAIN_NS
+        if sum(not r.ours for r in order.pending(CANCEL)) >= MAX_PENDING_CANCELS and is_soon:
             return self.refuse(session, fields, "1", "3", order)
+        order.cancel_asked_ns = self.now_ns
         self.add(order, Request(session, CANCEL, fields[11], D(0)))
         orig = target if (target.kind, target.state) == (REPLACE, "pending") else order.accepted
         return [(order.venue, "F", {54: order.side, 55: order.instrument.symbol, 41: orig.child})]

@@ -89,10 +89,11 @@ class Request:
 
 @dataclass
 class Fill:
-    """A fill of an order: its LastQty, and the CumQty that came with it, as it is counted here."""
+    """A fill of an order: its LastQty, the CumQty that came with it, as it is counted here, and in which terms."""
 
     qty: Decimal
     told: Decimal | None
+    terms: int
 
 
 @dataclass
@@ -120,6 +121,10 @@ class Order:
     restated: Decimal = D(0)
     doubtful: Decimal = D(0)  # of the fills seen: perhaps told twice
     booked: Decimal = D(0)  # is in the positions
+    terms: int = 0  # how often its terms or its day have changed
+    asks: int = 0  # questions for which nothing waits
+    asked_ns: int = 0
+    cancel_asked_ns: int = 0
     venue_order_id: str = ""
     order_id: str = ""
     row: int = 0

@@ -10,6 +10,7 @@ from tests.properties.model_orders import CLOSING, NEW, REPLACE, D, Fields, Fill
 ALERT: Wanted = ("", "", {})
 STOPPED, CRASHED, REBOOTED = range(3)
 PATIENCE_NS = 60 * 10**9
+ASK_AGAIN_NS = 10 * 10**9
 Execution = tuple[str, int | None, str]
 
 
@@ -27,6 +28,7 @@ class Recovery(Checks):
         self.freed: list[Request | None] = []  # rows to be taken again from the end; of refused cancels, or nobody's
         self.free_rows: list[int] = []  # of orders
         self.numbered: list[Order] = []  # all there ever were
+        self.at_venues: list[Order] = []  # those with an OrderID of their venue's, the one that told it last at the end
         self.seen: set[Execution] = set()
         self.executions: dict[Execution, Fill] = {}
         self.corrects: dict[Execution, Execution] = {}  # the fill that a correction changed
@@ -53,9 +55,12 @@ class Recovery(Checks):
     def settle(self) -> None:
         """Of an order that is not open nothing is in doubt, nor of one that only waited for its venue's answer."""
         for order in self.orders:
-            is_answered = order.doubt == 2 and order.venue not in self.recovering and not order.waits()
-            if not order.is_open() or is_answered:
-                order.doubt = 0
+            self.settle_one(order)
+
+    def settle_one(self, order: Order) -> None:
+        is_answered = order.doubt == 2 and order.venue not in self.recovering and not order.waits()
+        if not order.is_open() or is_answered:
+            order.doubt = 0
 
     # Runs and sessions.
 
@@ -135,9 +140,13 @@ class Recovery(Checks):
         return [ALERT]
 
     def ask_now(self, order: Order) -> list[Wanted]:
-        """A question about an order that is not clear, for which nothing waits."""
+        """A question about an order that is not clear, for which nothing waits; ever less often."""
         if order.doubt > 0 or not self.up[order.venue] or not self.takes_status(order.venue):
             return []
+        if order.asks > 0 and self.now_ns - order.asked_ns < ASK_AGAIN_NS * 2 ** min(order.asks - 1, 12):
+            return []
+        order.asks += 1
+        order.asked_ns = self.now_ns
         return [(order.venue, "H", {11: order.accepted.child})]
 
     def takes_status(self, venue: str) -> bool:
@@ -187,8 +196,9 @@ class Recovery(Checks):
         alerts = [ALERT] if told is not None and told > order.cum else []
         kind = self.amounts_to(order, request, fields)
         self.clear_doubt(order)
-        self.hear(order, fields)
-        return alerts + self.change(order, request, fields, kind, confirmed=True)
+        alerts += self.hear(order, fields)
+        self.settle_one(order)
+        return alerts + self.change(order, request, fields, kind)
 
     @staticmethod
     def clear_doubt(order: Order) -> None:
@@ -214,19 +224,22 @@ class Recovery(Checks):
         return "I" if told in (None, order.qty) else "D"
 
     def resolve(self, order: Order, gone: bool, cum: Decimal) -> list[Wanted]:
-        """A person says what became of an order in doubt."""
-        if not order.is_open() or (order.doubt == 0 and not gone):
+        """A person says what became of an order in doubt, or how much of it has traded where two counts differ."""
+        if not order.is_open() and order.unbooked == 0:
+            return []
+        if order.doubt == 0 and order.unbooked == 0 and not gone:
             return []
         never = order.base_status("FIX.4.4") == "A"
         order.doubt = 0
         order.is_acknowledged |= never
-        if order.doubtful > 0:
-            order.fills, order.doubtful = min(order.fills, cum), D(0)
+        if order.unbooked > 0:
+            order.fills, order.told, order.restated = min(order.fills, cum), cum, min(order.restated, cum)
+        order.doubtful = D(0)
         order.told = max(order.told, cum)
         self.book(order)
         wanted = [ALERT]
         kind = "0" if never else "I"
-        if gone:
+        if gone and not order.closed:
             for request in sorted(order.all_pending(), key=order.requests.index, reverse=True):
                 wanted += self.drop_request(order, request, "0")
             if order.cum < order.qty:
@@ -238,12 +251,18 @@ class Recovery(Checks):
     def end_day(self, keep_positions: bool) -> list[Wanted]:
         """Whatever belongs to no open order is forgotten, or to none with fills in doubt while positions are kept."""
         self.known_since_ns = self.now_ns - self.began_ns
-        finished = [o for o in self.orders if not o.is_open() and not (keep_positions and o.unbooked > 0)]
+        for order in self.orders:
+            order.terms += 1
+            if not keep_positions and order.doubtful > 0:
+                order.fills, order.doubtful = order.fills - min(order.doubtful, order.fills), D(0)
+                self.book(order)
+        finished = [o for o in self.orders if not o.is_open() and o.unbooked == 0]
         is_finished = {id(o) for o in finished}
         self.freed += [None] * sum(1 for o in finished for r in o.requests if r.ours and r.state != "rejected")
         self.orders = [o for o in self.orders if id(o) not in is_finished]
         self.free_rows += sorted(o.row for o in finished)
         is_kept = {id(o) for o in self.orders}
+        self.at_venues = sorted((o for o in self.at_venues if id(o) in is_kept), key=lambda o: o.row)
         self.accepted = [entry for entry in self.accepted if id(entry[2]) in is_kept]
         self.freed = [r if r and id(self.by_child[r.child][0]) in is_kept else None for r in self.freed]
         self.by_child = {child: pair for child, pair in self.by_child.items() if id(pair[0]) in is_kept}

@@ -25,6 +25,7 @@ from tests.properties.model_orders import (
 )
 from tests.properties.model_recovery import ALERT, Execution, Recovery
 
+MOST_FILLED = D(4 * 10**10)  # of an order, whatever its venue tells
 ROUNDING = D("0.000001")  # quantities of more than 8 decimals are rounded up, so sums of them may differ by this
 
 
@@ -49,16 +50,28 @@ class Reports(Recovery):
 
     # What a report says.
 
-    def find_child(self, venue: str, fields: Fields) -> tuple[Order | None, Request | None]:
-        """The order and request that ClOrdID(11) names, else OrigClOrdID(41), else the order of OrderID(37)."""
+    def find_child(self, venue: str, fields: Fields) -> tuple[Order | None, Request | None, bool]:
+        """The order and request that ClOrdID(11) names, else OrigClOrdID(41), else the order of OrderID(37), and
+        whether it is that last.
+        """
         for tag in (11, 41):
             order, request = self.by_child.get(fields.get(tag, ""), (None, None))
             if order is not None and order.venue == venue:
-                return order, request
-        for order in self.orders:
-            if order.venue == venue and order.venue_order_id == fields.get(37) and not self.contradicts(order, fields):
-                return order, order.accepted
-        return None, None
+                return order, request, False
+        order = self.with_order_id(venue, fields.get(37))
+        if order is None or self.contradicts(order, fields) or self.is_other_account(order, fields):
+            return None, None, False
+        return order, order.accepted, True
+
+    def with_order_id(self, venue: str, order_id: str | None) -> Order | None:
+        """The order that told this OrderID(37) last."""
+        found = [o for o in self.at_venues if (o.venue, o.venue_order_id) == (venue, order_id)]
+        return found[-1] if found else None
+
+    @staticmethod
+    def is_other_account(order: Order, fields: Fields) -> bool:
+        """Whether Account(1) is another one that is known."""
+        return fields.get(1, order.entities["account"]) not in (order.entities["account"], "ACC9")
 
     @staticmethod
     def contradicts(order: Order, fields: Fields) -> bool:
@@ -87,6 +100,11 @@ class Reports(Recovery):
         """The same, or without LeavesQty by OrdStatus alone."""
         return self.says_open(fields) if 151 in fields else fields[39] in ("0", "1")
 
+    @staticmethod
+    def works_on(fields: Fields) -> bool:
+        """Whether a report that ends an order contradicts itself."""
+        return above_zero(claim(fields, 151)) if 151 in fields else fields[39] in ("0", "1", "5")
+
     # Every report.
 
     def report(self, venue: str, fields: Fields, poss_dup: bool = False) -> list[Wanted]:
@@ -94,7 +112,7 @@ class Reports(Recovery):
         return once(self.take_report(venue, fields, poss_dup))
 
     def take_report(self, venue: str, fields: Fields, poss_dup: bool) -> list[Wanted]:
-        order, request = self.find_child(venue, fields)
+        order, request, by_order_id = self.find_child(venue, fields)
         kind = self.kind_of(venue, fields)
         key = venue, None if order is None else int(order.order_id.partition("-")[2]), fields[17]
         if kind != "I":
@@ -108,26 +126,37 @@ class Reports(Recovery):
             return [ALERT]
         if kind == "I" and self.tells_of_doubt(order, request, fields):
             return self.answered(order, request, fields)
-        self.hear(order, fields)
+        alerts = self.hear(order, fields)
+        self.settle_one(order)
         if kind == "F" and not claim(fields, 32):
-            return self.no_fill(order, request, fields)
+            return alerts + self.no_fill(order, request, fields)
         if kind == "F":
-            return self.fill(order, key, fields)
+            return alerts + self.fill(order, key, fields)
         if kind in ("H", "G"):
-            return self.bust(order, key, fields, kind)
+            return alerts + self.bust(order, key, fields, kind)
         if kind == "I":
-            alerts = self.take_status(order, fields)
+            alerts += self.take_status(order, request, fields)
             if request.ours and fields[150] == "6":
                 return alerts  # in 4.2: that a cancel is pending of which its EMS knows nothing
             return alerts + self.tell(order, kind, self.ids(order, request, fields[150]))
-        return self.change(order, request, fields, kind)
+        if kind == "8" and by_order_id:  # of a request of the venue's own desk
+            alerts += [ALERT, *self.ask_now(order), *self.take_status(order, request, fields)]
+            return alerts + self.tell(order, "I", {})
+        if kind == "5" and poss_dup and request.state != "pending" and request is not order.accepted:
+            kind = "I"  # these terms were in force
+        return alerts + self.change(order, request, fields, kind)
 
-    @staticmethod
-    def hear(order: Order, fields: Fields) -> None:
-        """The venue knows the order; the last OrderID(37) that it tells counts."""
-        if 37 in fields:
-            order.heard = True
-            order.venue_order_id = fields[37]
+    def hear(self, order: Order, fields: Fields) -> list[Wanted]:
+        """The venue knows the order; the last OrderID(37) that it tells counts, but for that of another open order."""
+        if 37 not in fields or fields[37] == order.venue_order_id:
+            return []
+        other = self.with_order_id(order.venue, fields[37])
+        if other is not None and other.is_open():
+            return [ALERT]
+        order.heard = True
+        order.venue_order_id = fields[37]
+        self.at_venues = [o for o in self.at_venues if o is not order] + [order]
+        return []
 
     def repeated(self, order: Order, fields: Fields) -> list[Wanted]:
         """Only a CumQty that tells of more counts, and none once a bust or the venue's own terms changed the count."""
@@ -173,13 +202,28 @@ class Reports(Recovery):
         if order.closed and self.says_open(fields):
             order.closed, order.day_over, order.is_acknowledged = "", "", True
 
-    def check_leaves(self, order: Order, fields: Fields) -> list[Wanted]:
-        """LeavesQty(151) above what counts as open counts, but for what comes late; sums that do not fit are told."""
+    def lower_cum(self, order: Order, fields: Fields) -> list[Wanted]:
+        """A CumQty(14) of the terms in force that is less than what is sure: it counts, and the rest is doubtful."""
+        cum = claim(fields, 14)
+        if cum is None or 151 not in fields or cum + order.restated >= order.cum - order.doubtful:
+            return []
+        order.terms += 1
+        order.fills = order.cum  # a fill that only CumQty told of may be one too
+        order.told = cum + order.restated
+        order.doubtful = max(D(0), order.fills - order.told)
+        self.book(order)
+        return [ALERT] if order.doubtful > 0 else []
+
+    def check_leaves(self, order: Order, fields: Fields, in_force: bool) -> list[Wanted]:
+        """LeavesQty(151) above what counts as open counts, but for what comes late, which a report of what is in force
+        now does not; sums that do not fit are told.
+        """
         if order.is_over():
             return []
         leaves, cum = claim(fields, 151), claim(fields, 14)
         doubtful = order.doubtful if order.qty > order.cum else D(0)
-        if leaves is not None and leaves > order.worst() + doubtful and not self.is_late(order, cum, leaves):
+        is_late = not in_force and self.is_late(order, cum, leaves or D(0))
+        if leaves is not None and leaves > order.worst() + (D(0) if in_force else doubtful) and not is_late:
             if not order.is_open():
                 order.doubt = 0  # nothing was, of an order that was done
             order.qty = order.cum + leaves
@@ -207,21 +251,22 @@ class Reports(Recovery):
 
     @staticmethod
     def new_terms(order: Order, fields: Fields, by_venue: bool) -> tuple[Decimal, Decimal] | None:
-        """CumQty and LeavesQty of a report in whose terms less has traded than is counted. They must add up with
-        OrderQty(38), or the order's, unless the venue says that it has restated the order and not to what quantity.
+        """CumQty and LeavesQty of a report in whose terms less has traded than is counted. They must add up to another
+        OrderQty(38) than the order's, unless the venue says that it has restated the order and not to what quantity.
         """
         qty, cum, leaves = (claim(fields, tag) for tag in (38, 14, 151))
         if qty and cum is not None and leaves is None:
             leaves = qty - cum
         if cum is None or leaves is None or leaves <= 0 or cum + order.restated >= order.cum:
             return None
-        adds_up = cum + leaves == (qty or order.qty - order.restated)
-        return (cum, leaves) if adds_up or (by_venue and not qty) else None
+        is_new = by_venue if not qty else cum + leaves == qty != order.qty - order.restated
+        return (cum, leaves) if is_new else None
 
     @staticmethod
     def take_new_terms(order: Order, terms: tuple[Decimal, Decimal]) -> None:
         """What was counted stays, what the venue says is open is open; pending replaces are meant in the new terms."""
         cum, leaves = terms
+        order.terms += 1
         change = order.cum - cum - order.restated
         order.restated += change
         order.qty = order.cum + leaves
@@ -235,32 +280,37 @@ class Reports(Recovery):
         told = self.told_cum(order, fields)
         is_clear = claim(fields, 32) is not None or (told is not None and told > order.cum)
         asked = [] if is_clear else self.ask_now(order)
-        return [ALERT, *asked, *self.take_status(order, fields), *self.tell(order, "I", self.ids(order, request, ""))]
+        alerts = [ALERT, *asked, *self.take_status(order, request, fields)]
+        return alerts + self.tell(order, "I", self.ids(order, request, ""))
 
-    def is_copy(self, order: Order, number: int, fields: Fields) -> bool:
-        """Whether a fill is one that is counted already, under another ExecID."""
+    def is_copy(self, order: Order, key: Execution, fields: Fields) -> bool:
+        """Whether a fill is one that is counted already, under another ExecID; a bust may then name either."""
         qty, told, leaves = D(fields[32]), self.told_cum(order, fields), claim(fields, 151)
         if told is None or told > order.cum or order.fills + qty <= order.told:
             return False  # more has traded, or it is one that was missed and comes late
         left = max(D(0), order.qty - order.cum)
         if leaves is not None and leaves == left - qty:
             return False  # by LeavesQty it was open until now
-        if any((f.qty, f.told) == (qty, told) for key, f in self.executions.items() if key[1] == number):
-            return True
-        return told == order.cum and leaves == left
+        fills = [(k, f) for k, f in self.executions.items() if k[:2] == key[:2]]
+        same = [k for k, f in fills if (f.qty, f.told, f.terms) == (qty, told, order.terms)]
+        if same:
+            self.corrects[key] = same[-1]
+        return bool(same) or (told == order.cum and (leaves == left if leaves is not None else fields.get(97) == "Y"))
 
     def fill(self, order: Order, key: Execution, fields: Fields) -> list[Wanted]:
         qty, status = D(fields[32]), fields[39]
-        if self.is_copy(order, int(order.order_id.partition("-")[2]), fields):
+        if self.is_copy(order, key, fields):
             return [ALERT, *self.tell(order, "I", {})]
         self.open_again(order, fields)
         if order.day_over and status != order.day_over and self.says_working(fields):
             order.day_over = ""
         order.is_acknowledged = True
         before = order.doubtful
-        order.fills += qty
+        if fields.get(97) == "Y" and self.told_cum(order, fields) is None:
+            order.doubtful += qty  # perhaps counted before
+        order.fills = min(order.fills + qty, MOST_FILLED)
         self.learn(order, fields)
-        self.executions[key] = Fill(qty, self.told_cum(order, fields))
+        self.executions[key] = Fill(qty, self.told_cum(order, fields), order.terms)
         alerts = []
         if order.doubtful > before:
             alerts = [ALERT]
@@ -273,7 +323,7 @@ class Reports(Recovery):
                 order.closed = status
             elif status == "2" and self.told_cum(order, fields) == order.cum:
                 order.qty = order.cum
-        alerts += self.check_leaves(order, fields)
+        alerts += self.check_leaves(order, fields, in_force=False)
         if order.cum > order.qty or self.contradicts(order, fields):
             alerts.append(ALERT)
         return alerts + self.tell(order, "F", {32: qty, 31: fields[31]})
@@ -302,53 +352,57 @@ class Reports(Recovery):
         if kind == "G":
             self.corrects[key] = old_key
         change, old, fill.qty = qty - fill.qty, fill.qty, qty
-        told = self.told_cum(order, fields)
+        told, before = self.told_cum(order, fields), order.unbooked
         order.corrected = True
-        order.fills += change
+        order.fills = max(D(0), order.fills + change)
+        expected = max(order.fills, order.told + change)
         order.told = max(D(0), order.told + change, told or D(0))
         order.doubtful = order.fills - order.told if told is not None else min(order.doubtful, order.fills)
         order.doubtful = max(D(0), order.doubtful)
+        if told is not None and told > expected:  # it still counts what it takes back, or tells of another fill
+            order.doubtful = max(order.doubtful, told - expected)
         if order.cum < order.restated:  # what was busted had been counted before the venue restated the order
             order.qty -= order.restated - order.cum
             order.restated = order.cum
         self.book(order)
-        return self.tell(order, kind, {32: qty if kind == "G" else old})
+        alerts = [ALERT] if order.unbooked > before else []
+        return alerts + self.tell(order, kind, {32: qty if kind == "G" else old})
 
     # Everything that is not about an execution.
 
-    def take_status(self, order: Order, fields: Fields) -> list[Wanted]:
+    def take_status(self, order: Order, request: Request, fields: Fields) -> list[Wanted]:
         """A status of an order that is sure: a missed fill counts, and that it is closed is looked into."""
         self.open_again(order, fields)
         alerts = [] if order.corrected else self.learn(order, fields)
         if not order.is_open():
             order.doubt = 0
         alerts += self.ask_about_closed(order) if fields[39] in ("4", "C", "2") else []
-        return alerts + self.check_leaves(order, fields)
+        alerts += [ALERT] if fields[39] == "8" and request is order.accepted and order.is_open() else []
+        return alerts + self.check_leaves(order, fields, in_force=False)
 
     def is_contradicted(self, order: Order, fields: Fields, kind: str) -> bool:
-        """Whether a report ends an order that works, as its LeavesQty says in the same breath."""
-        if not order.ends_with(kind) or not above_zero(claim(fields, 151)):
+        """Whether a report ends an order that works, as its LeavesQty or OrdStatus says in the same breath."""
+        if not order.ends_with(kind) or not self.works_on(fields):
             return False
-        return order.is_open() or (kind in CLOSING and self.says_open(fields))
+        return order.is_open() or (kind in CLOSING and self.says_working(fields))
 
-    def change(
-        self, order: Order, request: Request, fields: Fields, kind: str, confirmed: bool = False
-    ) -> list[Wanted]:
-        """Every report that is not about an execution; `confirmed` by the answer to a question."""
+    def change(self, order: Order, request: Request, fields: Fields, kind: str) -> list[Wanted]:
+        """Every report that is not about an execution."""
         if kind == "8" and request.kind != NEW:
             if request.state == "pending":
                 return self.drop_request(order, request, "2")
             if request is not order.accepted:
                 return [ALERT]
         alerts = []
-        if not confirmed and self.is_contradicted(order, fields, kind):
+        if self.is_contradicted(order, fields, kind):
             alerts = [ALERT, *self.ask_now(order)]
             kind = "I"
         terms = self.new_terms(order, fields, by_venue=True) if kind == "D" else None
         if terms is None:
             alerts += self.learn(order, fields)
-        if not order.is_open():
-            order.doubt = 0
+            if not order.is_open():
+                order.doubt = 0
+            alerts += self.lower_cum(order, fields) if kind in ("5", "D") else []
         self.open_again(order, fields)
         wanted = self.ids(order, request, kind)
         if kind in ("0", "D"):
@@ -362,12 +416,13 @@ class Reports(Recovery):
         elif kind == "5":
             wanted |= self.replaced(order, request, fields)
         elif kind in DAY_OVER:
+            order.terms += kind == "3" and not order.closed and order.day_over != "3"
             order.day_over = "3" if order.day_over == "3" else kind
         elif kind in CLOSING:
             order.closed = kind
             if request.kind == CANCEL and request.state == "pending":
                 request.state = "accepted"
-        alerts += self.check_leaves(order, fields)
+        alerts += self.check_leaves(order, fields, in_force=kind in ("5", "D"))
         return alerts if request.ours and kind == "6" else alerts + self.tell(order, kind, wanted)
 
     def restate(self, order: Order, fields: Fields, terms: tuple[Decimal, Decimal] | None) -> list[Wanted]:

@@ -180,13 +180,21 @@ class Histories(OrderFlow):
             self.end_day(then == "day")
 
     def resolve_if_in_doubt(self, gone: bool, part: int) -> None:
-        if self.has_doubts():
+        if self.has_unclear():
             self.resolve(0, gone, part)
 
-    @precondition(has_doubts)
+    def unclear(self) -> list[Order]:
+        """Orders in doubt, and those of which nobody knows what has traded, closed ones too."""
+        return [o for o in self.model.orders if o.doubt > 0 or o.unbooked > 0]
+
+    def has_unclear(self) -> bool:
+        return bool(self.unclear())
+
+    @precondition(has_unclear)
     @rule(pick=st.integers(0, 4), gone=st.booleans(), part=st.sampled_from((0, 0, 1, 2, 4)))
     def resolve(self, pick, gone, part):
-        order = self.in_doubt(pick)
+        found = self.unclear()
+        order = found[pick % len(found)]
         cum = (order.qty * part / 4).to_integral_value()
         self.model.now_ns = self.core.time_ns
         wanted = self.model.resolve(order, gone, cum)

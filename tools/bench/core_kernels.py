@@ -102,6 +102,7 @@ def report_children(
     head: Any,
     middle: Any,
     tail: Any,
+    end: Any,
     first_child: int,
     count: int,
     session: int,
@@ -111,7 +112,8 @@ def report_children(
     """The venue's reports on children `first_child` and on; returns how many gave one report to an EMS.
 
     A report is `head` (uint8) up to the child's number in ClOrdID(11), the number, `middle` up to the number in
-    ExecID(17), the number again, `tail`; its MsgSeqNum is counted from `first_seq`.
+    ExecID(17), the number again, `tail` up to the number in OrderID(37), the number, `end`; its MsgSeqNum is counted
+    from `first_seq`.
     """
     event = event_block[0]
     buf = buf_block[0].bytes
@@ -128,7 +130,9 @@ def report_children(
         copy_bytes(buf, at, middle, 0, middle.size)
         at = write_digits(buf, at + middle.size, first_child + k)
         copy_bytes(buf, at, tail, 0, tail.size)
-        event.length = at + tail.size
+        at = write_digits(buf, at + tail.size, first_child + k)
+        copy_bytes(buf, at, end, 0, end.size)
+        event.length = at + end.size
         event.msg_seq_num = first_seq + k
         _apply(block, cursor_block, segment_block, journaled, event_block, buf_block, out_block)
         if out.count == 1 and out.message[0].message_type == t.EXECUTION_REPORT:

@@ -184,8 +184,8 @@ class LoadedCore:
         """The venue reports on orders by the number of their child: NEW, FILLED or CANCELED."""
         target = self._target(count)
         head = f"8=FIX.4.4|9=0|35=8|34=1|49={config.VENUE_COMP_ID}|52={STAMP}|56={config.GATEWAY_COMP_ID}|6=0|11=C1-"
-        tail = f"|37=V1|{what}|10=000|"
-        parts = (np.frombuffer(x.replace("|", "\x01").encode(), np.uint8) for x in (head, f"|17={what[4]}", tail))
+        texts = (head, f"|17={what[4]}", f"|{what}|37=V", "|10=000|")
+        parts = (np.frombuffer(x.replace("|", "\x01").encode(), np.uint8) for x in texts)
         arguments = (*target, self._event, self._buffer, self._out, *parts)
         before = time.perf_counter_ns()
         reported = report_children(*arguments, first_child, count, VENUE_ROW, self._venue_seq + 1, self.time_ns)
