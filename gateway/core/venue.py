@@ -64,7 +64,6 @@ REPEATED_WITH_MORE = c.phrase("repeated report that tells of a fill not seen, no
 NOT_ENDED = c.phrase("report that ends the order, but by LeavesQty(151) or OrdStatus(39) it works: it stays open: ")
 LOWER_CUM = c.phrase("CumQty(14) is less than what was counted, the rest is not sellable until the venue explains: ")
 SAME_ORDER_ID = c.phrase("OrderID(37) is that of another open order at the venue, not kept: ")
-BY_ORDER_ID = c.phrase("report under ids of the venue's own, found by OrderID(37): ")
 NO_ORDER_ID = c.phrase("NONE")
 CANCELED_BY, CANCELED_BY_SIZE = c.name_table(
     [

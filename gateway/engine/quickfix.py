@@ -196,7 +196,9 @@ class QuickFixEngine:
         name = self._sessions[row].id
         while not self._stopping.is_set():
             try:
-                self._movers[row].block()
+                # Not `block()`: QuickFIX's wrapper never frees an exception of a callback, nor the frames that it came by,
+                # and that of `block` holds the initiator.
+                fix._quickfix.Initiator_block(self._movers[row])
                 if not self._stopping.is_set():
                     with self._swaps[row]:
                         # No other reference is left: its connections and its session go with it.
