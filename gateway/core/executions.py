@@ -59,6 +59,14 @@ def remember(s, venue, order, index, buf, no_fill):
 
 
 @kernel
+def _add_position(s, entity, instrument, quantity):
+    """Add a signed quantity to the position of an entity, NONE for none, in an instrument."""
+    exposure = exposure_row(s, entity, instrument) if entity != NONE else NONE
+    if exposure != NONE:
+        s.exposures[exposure].position_e8 += quantity
+
+
+@kernel
 def _book_unknown(s, index, buf, row):
     """A fill of an order we do not know still changes positions: the firm's, the instrument's, the named account's; not
     by guess where it does not say which way.
@@ -74,10 +82,7 @@ def _book_unknown(s, index, buf, row):
     if f >= 0:
         account = find_entity(s, a.ACCOUNT, buf, index.start[f], index.length[f])
     for entity in (FIRM_ROW, s.instruments[instrument].entity, account):
-        if entity != NONE:
-            exposure = exposure_row(s, entity, instrument)
-            if exposure != NONE:
-                s.exposures[exposure].position_e8 += quantity
+        _add_position(s, entity, instrument, quantity)
 
 
 @kernel
@@ -110,10 +115,7 @@ def _add_leg(s, o, instrument, quantity):
     """Add a signed quantity of a leg's instrument to the positions of the order's entities."""
     for k in range(a.POSITION_SCOPES):
         entity = s.instruments[instrument].entity if k == a.INSTRUMENT else o.entities[k]
-        if entity != NONE:
-            exposure = exposure_row(s, entity, instrument)
-            if exposure != NONE:
-                s.exposures[exposure].position_e8 += quantity
+        _add_position(s, entity, instrument, quantity)
 
 
 @kernel

@@ -237,6 +237,13 @@ def keep_open(s, o, index, buf):
 
 
 @kernel
+def _status_works(index, buf):
+    """Whether OrdStatus(39) is one of an order that works."""
+    status = char_of(index, buf, t.OrdStatus, 0)
+    return status == t.STATUS_NEW or status == t.STATUS_PARTIALLY_FILLED or status == t.STATUS_REPLACED_42
+
+
+@kernel
 def adds_up(o, index, buf):
     """Whether OrderQty(38), CumQty(14) and LeavesQty(151) of a report agree with each other, as far as they are told,
     and with the order where less has traded than is counted: then its quantity must be the same.
@@ -248,9 +255,7 @@ def adds_up(o, index, buf):
         return True
     if cum + o.restated_e8 < o.cum_e8 and qty + o.restated_e8 != o.qty_e8:
         return False
-    status = char_of(index, buf, t.OrdStatus, 0)
-    works = status == t.STATUS_NEW or status == t.STATUS_PARTIALLY_FILLED or status == t.STATUS_REPLACED_42
-    return leaves == NONE or cum + leaves == qty or (leaves == 0 and not works)
+    return leaves == NONE or cum + leaves == qty or (leaves == 0 and not _status_works(index, buf))
 
 
 @kernel
@@ -276,8 +281,7 @@ def works_on(index, buf):
     """
     if find(index, t.LeavesQty) >= 0:
         return quantity_of(index, buf, t.LeavesQty) > 0
-    status = char_of(index, buf, t.OrdStatus, 0)
-    return status == t.STATUS_NEW or status == t.STATUS_PARTIALLY_FILLED or status == t.STATUS_REPLACED_42
+    return _status_works(index, buf)
 
 
 @kernel

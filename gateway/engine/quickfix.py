@@ -196,8 +196,8 @@ class QuickFixEngine:
         name = self._sessions[row].id
         while not self._stopping.is_set():
             try:
-                # Not `block()`: QuickFIX's wrapper never frees an exception of a callback, nor the frames that it came by,
-                # and that of `block` holds the initiator.
+                # Not `block()`: QuickFIX's wrapper never frees an exception that a callback raised, nor the frames that
+                # it came by, and that of `block` holds the initiator.
                 fix._quickfix.Initiator_block(self._movers[row])
                 if not self._stopping.is_set():
                     with self._swaps[row]:
