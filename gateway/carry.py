@@ -165,7 +165,10 @@ def _open_orders_lost(old: State, rows: Rows, lost: np.ndarray) -> Iterator[str]
     s = old.record
     names = _entity_names(old)
     orders = s["orders"][: lost.size]
-    for row in np.flatnonzero(lost & ((orders["counted_open"] == 1) | (orders["unbooked_e8"] > 0))):
+    unsettled = orders["counted_open"] == 1
+    if "unbooked_e8" in (orders.dtype.names or ()):
+        unsettled |= orders["unbooked_e8"] > 0
+    for row in np.flatnonzero(lost & unsettled):
         order = s.orders[row]
         request = s.requests[order.first]
         cl_ord_id = bytes(request.cl_ord_id[: request.cl_ord_id_size]).decode("ascii", "replace")

@@ -291,7 +291,8 @@ def main(argv: list[str] | None = None) -> int:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Writes a line and its end at once: the gateway's own lines go to the same place.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the gateway gets it too, and stops us

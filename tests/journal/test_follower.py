@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -231,6 +232,19 @@ def test_a_journal_that_leads_no_further_ends_it(folder):
     with following(folder) as follower:
         assert follower.process.wait(120) == 1
         assert "segment 2 before it is missing" in follower.log()[-1]["reason"]
+
+
+def test_each_line_of_its_log_is_one_write(folder):
+    """It shares standard error with the gateway: a line and its end in two writes would be mixed with the gateway's."""
+    segment_path(folder, 2).unlink()
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with ours, its:
+        subprocess.run(command(folder, 2, 0, str(os.getpid())), stderr=its.fileno(), cwd=ROOT, env=unbuffered, timeout=120)
+        its.close()
+        writes = list(iter(lambda: ours.recv(65536), b""))
+    assert writes
+    assert all(json.loads(write) and write.endswith(b"\n") for write in writes)
 
 
 # At every single moment
