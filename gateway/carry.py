@@ -34,8 +34,8 @@ OF_INSTRUMENT = (
     *("unconfirmed_e8", "quotes_left_aside"),
 )
 OF_SESSION = (
-    *("up", "subscribed", "last_in", "continued", "recovering", "doubts", "since_ns", "told", "asked"),
-    *("cancel_due_ns", "dropped_ns", "counted", "fired", "review", "reviewed_ns"),
+    *("up", "subscribed", "last_in", "continued", "recovering", "doubts", "queried", "since_ns", "told"),
+    *("asked", "cancel_due_ns", "dropped_ns", "counted", "fired", "review", "reviewed_ns", "review_due"),
 )
 OF_SOURCE = ("up", "since_ns", "pushes", "not_taken")
 OF_EXPOSURE = ("position_e8", "open_buy_e8", "open_sell_e8")
@@ -303,6 +303,8 @@ def _carry_executions(old: State, new: State, rows: Rows, lost: np.ndarray, sett
     executions["venue"] = rows.sessions[executions["venue"]]
     moved = np.append(np.where(kept, np.cumsum(kept) - 1, NONE), NONE)
     executions["corrects"] = moved[executions["corrects"]]
+    had_accounts = "account" in (before.dtype.names or ())
+    executions["account"] = rows.entities[executions["account"]] if had_accounts else NONE
     legs = np.flatnonzero(executions["leg"])
     executions["leg"][legs] = rows.instruments[executions["leg"][legs] - 1] + 1
     executions["number"][legs[executions["leg"][legs] == 0]] = 0  # of an instrument that is gone

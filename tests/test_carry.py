@@ -81,7 +81,7 @@ LINKS = {
 MAPPED = {
     "orders": {"session", "venue", "instrument", "entities", "exposures"},
     "requests": {"session"},
-    "executions": {"venue", "corrects", "leg"},
+    "executions": {"venue", "corrects", "leg", "account"},
     "parameters": {"source", "entity", "instrument"},
 }
 CARRIED: dict[str, set[str]] = {
@@ -260,6 +260,10 @@ def named(state: State, table: str, names: dict[str, dict[int, Any]]) -> list[tu
             value = row[column]
             if column in ("session", "venue"):
                 values.append(names["sessions"].get(int(value)))
+            elif column == "leg":
+                values.append(names["instruments"].get(int(value) - 1))
+            elif column == "account":
+                values.append(names["entities"].get(int(value)))
             elif column == "instrument":
                 values.append(names["instruments"].get(int(value)))
             elif column == "entities":

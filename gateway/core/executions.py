@@ -5,7 +5,8 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert_once, dont_know_trade
-from gateway.core.intake import FIRM_ROW, char_of
+from gateway.core.exposure import plus
+from gateway.core.intake import FIRM_ROW, char_of, price_of
 from gateway.core.layout import NONE
 from gateway.core.lookup import (
     add_execution,
@@ -19,6 +20,9 @@ from gateway.core.told import quantity_of
 from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.jit import kernel
+
+# What a report does, whatever the FIX version. UNCLEAR: it may take an execution back, its ExecType(150) is unreadable.
+TRADE, BUST, CORRECT, STATUS, CHANGE, UNCLEAR = 1, 2, 3, 4, 5, 6
 
 UNKNOWN_REPORT = c.phrase("report on an order that is not ours: ")
 OLD_REPORT = c.phrase("resent report on an order that has ended, not booked: ")
@@ -63,7 +67,44 @@ def _add_position(s, entity, instrument, quantity):
     """Add a signed quantity to the position of an entity, NONE for none, in an instrument."""
     exposure = exposure_row(s, entity, instrument) if entity != NONE else NONE
     if exposure != NONE:
-        s.exposures[exposure].position_e8 += quantity
+        x = s.exposures[exposure]
+        x.position_e8 = plus(s, x.position_e8, quantity)
+
+
+@kernel
+def _add_unknown(s, x, quantity):
+    """Add a signed quantity to the positions that a fill of no order of ours was booked for."""
+    instrument = x.leg - 1
+    for entity in (FIRM_ROW, s.instruments[instrument].entity, x.account):
+        _add_position(s, entity, instrument, quantity)
+
+
+@kernel
+def take_back_unknown(s, row):
+    """A fill of no order of ours that was booked is taken back."""
+    x = s.executions[row]
+    if x.order == NONE and x.leg != 0:
+        _add_unknown(s, x, -x.qty_e8)
+        x.qty_e8 = 0
+
+
+@kernel
+def find_unknown(s, venue, index, buf, tag):
+    """Row of the fill of no order of ours with the ExecID(17) that a field of a report names, or NONE."""
+    f = find(index, tag)
+    return find_execution(s, venue, NONE, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+
+
+@kernel
+def was_unknown(s, o, index, buf, quantity):
+    """Row of this fill of an order where it came before under ids that were not ours, and was booked so; or NONE."""
+    row = find_unknown(s, o.venue, index, buf, t.ExecID)
+    if row == NONE:
+        return NONE
+    x = s.executions[row]
+    signed = quantity if o.side == t.BUY else -quantity
+    same = x.leg - 1 == o.instrument and x.qty_e8 == signed and x.px_e8 == price_of(index, buf, t.LastPx)
+    return row if same else NONE
 
 
 @kernel
@@ -75,20 +116,21 @@ def _book_unknown(s, index, buf, row):
     direction = direction_of(index, buf)
     if instrument == NONE or direction == 0:
         return
-    s.executions[row].qty_e8 = quantity_of(index, buf, t.LastQty)
-    quantity = direction * s.executions[row].qty_e8
-    account = NONE
+    x = s.executions[row]
+    x.leg = instrument + 1
+    x.qty_e8 = direction * quantity_of(index, buf, t.LastQty)
+    x.px_e8 = price_of(index, buf, t.LastPx)
     f = find(index, t.Account)
     if f >= 0:
-        account = find_entity(s, a.ACCOUNT, buf, index.start[f], index.length[f])
-    for entity in (FIRM_ROW, s.instruments[instrument].entity, account):
-        _add_position(s, entity, instrument, quantity)
+        x.account = find_entity(s, a.ACCOUNT, buf, index.start[f], index.length[f])
+    _add_unknown(s, x, x.qty_e8)
 
 
 @kernel
-def unknown_report(s, out, buf, event, is_trade, execution):
+def unknown_report(s, out, buf, event, action, execution):
     """A report on no order of ours: a fill is booked for whom it names, and the venue told where it wants to be."""
     index = s.work.index
+    is_trade = action == TRADE
     s.unknown_executions += 1
     f = find(index, t.ClOrdID)
     old = event.poss_dup == 1 and f >= 0 and given_back(s, buf, index.start[f], index.length[f])
@@ -98,6 +140,9 @@ def unknown_report(s, out, buf, event, is_trade, execution):
             alert_once(s, out, UNKNOWN_SIZE, NONE, buf, event)
         elif execution != NONE:
             _book_unknown(s, index, buf, execution)
+    busted = find_unknown(s, event.session, index, buf, t.ExecRefID) if action == BUST else NONE
+    if busted != NONE:
+        take_back_unknown(s, busted)
     alert_once(s, out, OLD_REPORT if old else UNKNOWN_REPORT, NONE, buf, event)
     readable = quantity_of(index, buf, t.LastQty) > 0 and direction_of(index, buf) != 0
     if is_trade and not old and readable and s.sessions[event.session].tells_dont_know == 1:

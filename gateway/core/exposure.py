@@ -6,9 +6,11 @@ difference. Buys and sells are kept apart; while replaces are pending the larges
 
 from __future__ import annotations
 
-from gateway.core.layout import NONE, POSITION_SCOPES, SCOPES, SURE, UNANSWERED
+from gateway.core.layout import FAULT_TOO_LARGE, IN_DOUBT, NONE, POSITION_SCOPES, QUERIED, SCOPES, SURE, UNANSWERED
 from gateway.fix import tags as t
 from gateway.jit import kernel
+
+MOST_COUNTED = 9 * 10**18  # in 10^-8: a sum beyond it would leave 64 bits
 
 
 @kernel
@@ -46,11 +48,24 @@ def worst_leaves(s, o):
 
 
 @kernel
+def plus(s, counted_e8, delta_e8):
+    """The sum of two quantities; one that cannot be counted is a fault, which blocks every order."""
+    if delta_e8 > 0 and counted_e8 > MOST_COUNTED - delta_e8:
+        s.fault |= FAULT_TOO_LARGE
+        return MOST_COUNTED
+    if delta_e8 < 0 and counted_e8 < -MOST_COUNTED - delta_e8:
+        s.fault |= FAULT_TOO_LARGE
+        return -MOST_COUNTED
+    return counted_e8 + delta_e8
+
+
+@kernel
 def add_position(s, o, delta_e8):
     """Add signed quantity to the position of every entity of the order."""
     for k in range(POSITION_SCOPES):
         if o.exposures[k] != NONE:
-            s.exposures[o.exposures[k]].position_e8 += delta_e8
+            x = s.exposures[o.exposures[k]]
+            x.position_e8 = plus(s, x.position_e8, delta_e8)
 
 
 @kernel
@@ -59,9 +74,9 @@ def _add_open(s, o, delta_e8):
         if o.exposures[k] != NONE:
             x = s.exposures[o.exposures[k]]
             if o.side == t.BUY:
-                x.open_buy_e8 += delta_e8
+                x.open_buy_e8 = plus(s, x.open_buy_e8, delta_e8)
             else:
-                x.open_sell_e8 += delta_e8
+                x.open_sell_e8 = plus(s, x.open_sell_e8, delta_e8)
 
 
 @kernel
@@ -79,9 +94,16 @@ def unanswered(o):
 @kernel
 def raise_doubt(s, o, doubt):
     """Raise the doubt about an open order."""
-    if o.counted_open == 1 and doubt > o.doubt:
-        if o.doubt == SURE:
-            s.sessions[o.venue].doubts += 1
+    if o.counted_open == 0 or doubt == SURE:
+        return
+    own = s.sessions[o.venue]
+    if o.doubt == QUERIED and doubt != QUERIED:
+        own.queried -= 1
+        o.doubt = IN_DOUBT
+        o.asked = 0
+    elif doubt > o.doubt:
+        own.doubts += 1 if o.doubt == SURE else 0
+        own.queried += 1 if doubt == QUERIED else 0
         o.doubt = doubt
         o.asked = 0
 
@@ -90,8 +112,9 @@ def raise_doubt(s, o, doubt):
 def is_sure(s, o):
     """Nothing about the order is in doubt any more."""
     if o.doubt != SURE:
-        o.doubt = SURE
+        s.sessions[o.venue].queried -= 1 if o.doubt == QUERIED else 0
         s.sessions[o.venue].doubts -= 1
+        o.doubt = SURE
 
 
 @kernel

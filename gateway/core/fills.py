@@ -5,7 +5,15 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert_once, leg_report, order_status, order_status_request, report
-from gateway.core.executions import book_leg, contradicts, correct_leg
+from gateway.core.executions import (
+    BUST,
+    CORRECT,
+    book_leg,
+    contradicts,
+    correct_leg,
+    take_back_unknown,
+    was_unknown,
+)
 from gateway.core.exposure import closed, settle, worst_leaves
 from gateway.core.intake import char_of, price_of
 from gateway.core.layout import NONE
@@ -23,13 +31,11 @@ from gateway.core.told import (
     says_working,
     take_terms,
     told_cum,
+    was_open,
 )
 from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.jit import kernel
-
-# What a report does, whatever the FIX version.
-TRADE, BUST, CORRECT, STATUS, CHANGE = 1, 2, 3, 4, 5
 
 UNKNOWN_BUST = c.phrase("bust or correction of an execution that is not known, reconcile positions: ")
 UNREADABLE_FILL = c.phrase("fill without a readable LastQty(32), counted by CumQty(14) if at all, ask the venue: ")
@@ -38,6 +44,8 @@ COPY = c.phrase("fill that CumQty(14) counts already, under another ExecID(17), 
 TOLD_TWICE = c.phrase("fills seen are more than CumQty(14), open at worst for both sides until the venue explains: ")
 OTHER_TERMS = c.phrase("fill whose Side(54) or instrument is not that of its order, counted on the order: ")
 OVERFILLED = c.phrase("the venue filled more than the order: ")
+PERHAPS_A_BUST = c.phrase("unreadable ExecType(150) with ExecRefID(19), what it names is not sellable, ask the venue: ")
+KNOWN_NOW = c.phrase("fill that was booked as one of no order of ours, now counted on its order alone: ")
 BUST_NOT_TAKEN = c.phrase("CumQty(14) still counts what was busted, not sellable until the venue explains: ")
 
 ASK_AGAIN_NS = 10_000_000_000  # least time between two questions about an order; doubles with each
@@ -145,9 +153,12 @@ def _tell_state(s, out, buf, row):
 
 @kernel
 def _add_fill(s, o, index, buf, quantity, has_id):
-    """Count a fill; one that may have been counted before, and tells no CumQty(14), is doubtful."""
+    """Count a fill; one that may have been counted before, and tells no CumQty(14), is doubtful. So is one that tells
+    zero, unless LeavesQty(151) says that it traded.
+    """
     again = char_of(index, buf, t.PossResend, 0) == t.YES
-    if told_cum(o, index, buf) == NONE and (again or not has_id):
+    no_sum = quantity_of(index, buf, t.CumQty) == 0 and not was_open(o, index, buf, quantity)
+    if told_cum(o, index, buf) == NONE and (again or no_sum or not has_id):
         o.doubtful_e8 = min(o.doubtful_e8 + quantity, MOST_FILLED)
     o.fills_e8 = min(o.fills_e8 + quantity, MOST_FILLED)
     count_traded(o, quantity, price_of(index, buf, t.LastPx))
@@ -179,6 +190,9 @@ def trade_report(s, out, buf, event, row, execution, quantity):
     if (o.status == t.STATUS_DONE_FOR_DAY or o.status == t.STATUS_CALCULATED) and status != o.status:
         # A fill of the next day, of which nothing else was told.
         o.status = t.STATUS_NEW if says_working(index, buf) else o.status
+    unknown = was_unknown(s, o, index, buf, quantity)
+    if unknown != NONE:
+        take_back_unknown(s, unknown)
     before = o.doubtful_e8
     _add_fill(s, o, index, buf, quantity, execution != NONE)
     s.next_exec += 1
@@ -199,11 +213,13 @@ def trade_report(s, out, buf, event, row, execution, quantity):
             _tell_state(s, out, buf, row)
             return
     _take_end(s, o, status, index, buf)
+    if contradicts(s, o, index, buf):
+        alert_once(s, out, OTHER_TERMS, row, buf, event)
     check_leaves(s, out, buf, event, row, False)
     if o.cum_e8 > o.qty_e8:
         alert_once(s, out, OVERFILLED, row, buf, event)
-    if contradicts(s, o, index, buf):
-        alert_once(s, out, OTHER_TERMS, row, buf, event)
+    if unknown != NONE:
+        alert_once(s, out, KNOWN_NOW, row, buf, event)
     report(s, out, buf, row, o.accepted, NONE, _trade_type(s, o), t.TRANS_NEW, quantity, number, NONE, True)
 
 
@@ -217,6 +233,26 @@ def _corrected_quantity(o, x, index, buf):
         told = told_cum(o, index, buf)
         quantity = x.qty_e8 + told - o.cum_e8 if told != NONE else NONE
     return max(quantity, NONE)
+
+
+@kernel
+def unclear_report(s, out, buf, event, row):
+    """A report that names an execution, and nobody can read why: taken back or not, it is open for one side and not
+    sellable for the other until a CumQty(14) or a person tells.
+    """
+    o = s.orders[row]
+    index = s.work.index
+    f = find(index, t.ExecRefID)
+    named = find_execution(s, event.session, row, buf, index.start[f], index.length[f])
+    quantity = abs(s.executions[named].qty_e8) if named != NONE else max(quantity_of(index, buf, t.LastQty), 0)
+    told = told_cum(o, index, buf)
+    o.venue_cum_e8 = max(o.venue_cum_e8 - quantity, told if told > o.cum_e8 else 0)
+    o.doubtful_e8 = min(o.doubtful_e8 + quantity, o.fills_e8)
+    refresh_status(s, o)
+    alert_once(s, out, PERHAPS_A_BUST, row, buf, event)
+    check_leaves(s, out, buf, event, row, False)
+    ask_now(s, out, row)
+    _tell_state(s, out, buf, row)
 
 
 @kernel

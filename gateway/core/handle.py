@@ -260,9 +260,8 @@ def _on_tick(s, out, buf):
             watch_doubts(s, out, buf, k)
         if own.up == 1 and own.recovering == 0 and own.doubts > 0 and own.takes_status == 1:
             ask_status(s, out, k)
-        if own.up == 1 and own.review != NONE:
+        if own.up == 1:
             review_orders(s, out, k, MOST_OUTPUTS)
-            s.work.idle = 0
     if s.parameter_count > 0 and move_parameters(s, out):
         s.work.idle = 0
     if sweep_is_due(s):

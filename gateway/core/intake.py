@@ -269,7 +269,7 @@ def require_up(s, x):
         fail(x, c.VENUE_DOWN, c.DETAIL_DOWN, NONE)
     elif x.order != NONE and s.orders[x.order].doubt != SURE:
         fail(x, c.RECOVERY, c.DETAIL_IN_DOUBT, NONE)
-    elif venue.recovering == 1 or (x.order == NONE and venue.doubts > 0):
+    elif venue.recovering == 1 or (x.order == NONE and venue.doubts > venue.queried):
         fail(x, c.RECOVERY, c.DETAIL_RECOVERING, NONE)
 
 

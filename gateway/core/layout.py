@@ -100,8 +100,9 @@ POSITIONS_KEPT, POSITIONS_RESET = 0, 1
 VALUES = 8
 
 # How sure we are of an order. UNCONFIRMED: the venue may have said more that we have not read; UNANSWERED: it has said
-# all, but nothing of a message of ours; IN_DOUBT: its sequence numbers prove nothing, only itself or a person can say.
-SURE, UNCONFIRMED, UNANSWERED, IN_DOUBT = 0, 1, 2, 3
+# all, but nothing of a message of ours; IN_DOUBT: its sequence numbers prove nothing, only itself or a person can say;
+# QUERIED: the venue said in passing that it has ended, and is asked; other orders go there meanwhile.
+SURE, UNCONFIRMED, UNANSWERED, IN_DOUBT, QUERIED = 0, 1, 2, 3, 4
 
 # Value 0 of an UNDELIVERED event: the venue says so, by a Reject or a ResendRequest, or the engine infers it.
 SAID, INFERRED = 0, 1
@@ -125,7 +126,7 @@ REQUEST_PENDING, REQUEST_ACCEPTED, REQUEST_REJECTED = 1, 2, 3
 
 # Bits of the fault word: an output that did not fit, a full table of executions. The others are of earlier releases,
 # which blocked the firm for a fill without a readable quantity and for a message that could not be read.
-FAULT_OUTPUT_FULL, FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, FAULT_UNREADABLE = 1, 2, 4, 8
+FAULT_OUTPUT_FULL, FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, FAULT_UNREADABLE, FAULT_TOO_LARGE = 1, 2, 4, 8, 16
 
 EMS, VENUE_ROLE = 1, 2
 MAX_BREACHES = 16
@@ -227,11 +228,13 @@ SESSION_FIELDS = (
     ("continued", "i8"),  # 1: sequence numbers of this logon go on from the last one
     ("recovering", "i8"),  # 1: orders of the last run have not been confirmed yet: no new order goes there
     ("doubts", "i8"),  # orders that are not SURE
+    ("queried", "i8"),  # of them, those that are QUERIED
     ("since_ns", "i8"),  # when it logged on
     ("told", "i8"),  # 1: an alert has said since then that something is open
     ("asked", "i8"),  # requests before this row have been asked about
     ("review", "i8"),  # the next order of this venue to ask about in passing, NONE: none
     ("reviewed_ns", "i8"),  # when the last such review began
+    ("review_due", "i8"),  # 1: another is to begin as soon as it may
     ("max_poss_dup_age_ns", "i8"),
     ("takes_mass_cancel", "i8"),  # 1: the venue answers OrderMassCancelRequest(q), FIX 4.4
     ("replaces_open", "i8"),  # 1: OrderQty(38) of a replace is what shall be open there, not the total
@@ -251,7 +254,7 @@ ORDER = np.dtype(
         ("number", "i8"),  # NONE: a free row
         ("next", "i8"),  # in the list of free rows
         ("asked", "i8"),  # OrderStatusRequests that the venue has not answered
-        ("doubt", "i8"),  # SURE to IN_DOUBT
+        ("doubt", "i8"),  # SURE to QUERIED
         ("session", "i8"),
         ("venue", "i8"),
         ("instrument", "i8"),
@@ -326,10 +329,10 @@ EXECUTION = np.dtype(
         ("told_cum_e8", "i8"),  # CumQty(14) that came with it, NONE: none
         ("terms", "i8"),  # of the order, when it came
         ("older_fill", "i8"),  # of the same order
-        (
-            "leg",
-            "i8",
-        ),  # 1 + row of the instrument of a multileg order's leg, `qty_e8` below zero for a sale; 0: no leg
+        # 1 + row of the instrument, `qty_e8` below zero for a sale: of a multileg order's leg, or a fill of no order of
+        # ours; 0: the instrument is the order's
+        ("leg", "i8"),
+        ("account", "i8"),  # entity that a fill of no order of ours was booked for, NONE: none
         ("no_fill", "i8"),  # 1: of a report that is none, whose row may be used again when they become many
         ("corrects", "i8"),  # row of the execution that this one corrects, where the quantity is kept; NONE: none
         ("run", "i8"),  # in which it came; with `number` the ExecID(17) that the EMS saw

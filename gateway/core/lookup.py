@@ -329,6 +329,7 @@ def add_execution(s, venue, order, buf, start, size, no_fill):
     x.terms = 0
     x.older_fill = NONE
     x.leg = 0
+    x.account = NONE
     x.no_fill = no_fill
     x.corrects = NONE
     x.run = s.run

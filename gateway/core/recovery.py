@@ -87,6 +87,7 @@ def on_logon(s, event):
     own.since_ns = s.now_ns
     own.told = 0
     own.review = NONE
+    own.review_due = 0
     own.reviewed_ns = 0
     own.continued = 1 if event.value[0] == a.CONTINUED else 0
     own.dropped_ns = NONE

@@ -105,8 +105,8 @@ def ask_about_closed(s, out, buf, event, row):
 def ask_about(s, o):
     """Ask the venue for the state of an open order, where it answers such questions."""
     own = s.sessions[o.venue]
-    if own.takes_status == 1 and o.doubt != a.IN_DOUBT:
-        raise_doubt(s, o, a.IN_DOUBT)
+    if own.takes_status == 1 and o.doubt < a.IN_DOUBT:
+        raise_doubt(s, o, a.QUERIED if o.doubt == a.SURE else a.IN_DOUBT)
         own.asked = 0
         own.told = 0
         own.since_ns = s.now_ns
@@ -118,15 +118,20 @@ def ask_about_all(s, venue):
     have said of a fill is counted as open, so nothing waits for the answers.
     """
     own = s.sessions[venue]
-    if own.takes_status == 1 and own.review == NONE and s.now_ns - own.reviewed_ns > REVIEW_EVERY_NS:
-        own.review = 0
-        own.reviewed_ns = s.now_ns
+    own.review_due = own.takes_status
 
 
 @kernel
 def review_orders(s, out, venue, most):
-    """Send the next OrderStatusRequests(H) of such a review, until `most` messages go out."""
+    """Send the next OrderStatusRequests(H) of such a review, until `most` messages go out; begin one that is due."""
     own = s.sessions[venue]
+    if own.review == NONE:
+        if own.review_due == 0 or s.now_ns - own.reviewed_ns <= REVIEW_EVERY_NS:
+            return
+        own.review_due = 0
+        own.review = 0
+        own.reviewed_ns = s.now_ns
+    s.work.idle = 0
     last = min(own.review + REVIEW_ROWS, s.order_count)
     while own.review < last and out.count < most:
         row = own.review

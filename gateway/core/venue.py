@@ -9,20 +9,21 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.compose import alert_once, order_status, report
-from gateway.core.executions import LEG_NOT_BOOKED, contradicts, is_leg, remember, unknown_report
-from gateway.core.exposure import closed, is_over, settle
-from gateway.core.fills import (
+from gateway.core.executions import (
     BUST,
     CHANGE,
     CORRECT,
+    LEG_NOT_BOOKED,
     STATUS,
     TRADE,
-    ask_now,
-    bust_report,
-    leg_fill,
-    take_no_fill,
-    trade_report,
+    UNCLEAR,
+    contradicts,
+    is_leg,
+    remember,
+    unknown_report,
 )
+from gateway.core.exposure import closed, is_over, settle
+from gateway.core.fills import ask_now, bust_report, leg_fill, take_no_fill, trade_report, unclear_report
 from gateway.core.intake import char_of, decimal_of
 from gateway.core.layout import FAULT_EXECUTIONS_FULL, NONE
 from gateway.core.lookup import (
@@ -81,7 +82,7 @@ def _is_known(exec_type):
 
 @kernel
 def _action_of(version, index, buf):
-    """TRADE, BUST, CORRECT, STATUS or CHANGE, from ExecTransType(20) in 4.2 and ExecType(150)."""
+    """What a report does, from ExecTransType(20) in 4.2 and ExecType(150)."""
     exec_type = char_of(index, buf, t.ExecType, 0)
     if version == a.VERSION_42:
         trans = char_of(index, buf, t.ExecTransType, t.TRANS_NEW)
@@ -99,7 +100,11 @@ def _action_of(version, index, buf):
         return STATUS
     if exec_type == t.EXEC_TRADE or exec_type == t.EXEC_PARTIAL_FILL_42 or exec_type == t.EXEC_FILL_42:
         return TRADE
-    return CHANGE if _is_known(exec_type) or quantity_of(index, buf, t.LastQty) <= 0 else TRADE
+    if _is_known(exec_type):
+        return CHANGE
+    if find(index, t.ExecRefID) >= 0:
+        return UNCLEAR
+    return CHANGE if quantity_of(index, buf, t.LastQty) <= 0 else TRADE
 
 
 @kernel
@@ -208,28 +213,29 @@ def _apply_change(s, out, buf, event, row, request, exec_type):
 
 
 @kernel
-def _learn_venue_order_id(s, out, buf, event, row):
+def _learn_venue_order_id(s, buf, event, row):
     """Keep the venue's OrderID(37); the last one counts, since some give a new one with each replace. One that another
-    open order has is not learned: a cancel would name the wrong order.
+    open order has is not learned: a cancel would name the wrong order. Returns whether it is one.
     """
     o = s.orders[row]
     index = s.work.index
     f = find(index, t.OrderID)
     if f < 0 or index.length[f] > a.ID_BYTES:
-        return
+        return False
     start = index.start[f]
     size = index.length[f]
     if size == o.venue_order_id_size and same_bytes(o.venue_order_id, 0, buf, start, size):
-        return
+        return False
     no_id = size == 1 and buf[start] == 48 or size == NO_ORDER_ID.size and same_bytes(buf, start, NO_ORDER_ID, 0, size)
     other = find_by_venue_order_id(s, o.venue, buf, start, size)
     if other != NONE and other != row and s.orders[other].counted_open == 1:
-        alert_once(s, out, SAME_ORDER_ID, row, buf, event)
-    elif not no_id:
+        return True
+    if not no_id:
         unlink_venue_order_id(s, row)
         copy_bytes(o.venue_order_id, 0, buf, start, size)
         o.venue_order_id_size = size
         link_venue_order_id(s, row)
+    return False
 
 
 @kernel
@@ -290,7 +296,7 @@ def execution_report(s, out, buf, event):
             s.fault |= FAULT_EXECUTIONS_FULL
             alert_once(s, out, TABLE_FULL, row, buf, event)
     if request == NONE:
-        unknown_report(s, out, buf, event, action == TRADE, execution)
+        unknown_report(s, out, buf, event, action, execution)
         if index.garbled > 0:
             ask_about_all(s, venue)
         return
@@ -300,18 +306,34 @@ def execution_report(s, out, buf, event):
         if told == 0:
             return
         action = CHANGE
-    _learn_venue_order_id(s, out, buf, event, row)
+    id_of_another = _learn_venue_order_id(s, buf, event, row)
     settle(s, s.orders[row])
     if is_leg(index, buf) and action == TRADE:
         leg_fill(s, out, buf, event, row, execution)
-        return
+    else:
+        _apply(s, out, buf, event, request, execution, action, told, by_order_id)
+    # Anything else that there was to tell is worse.
+    if id_of_another:
+        alert_once(s, out, SAME_ORDER_ID, row, buf, event)
+    if is_too_precise(index, buf, t.LastQty) or is_too_precise(index, buf, t.CumQty):
+        alert_once(s, out, TOO_PRECISE, row, buf, event)
+
+
+@kernel
+def _apply(s, out, buf, event, request, execution, action, told, by_order_id):
+    """Apply a report to the order that it is about. `told`: ExecType(150) that the status of an order in doubt amounts
+    to, or NONE.
+    """
+    index = s.work.index
+    row = s.requests[request].order
+    quantity = quantity_of(index, buf, t.LastQty)
     if action == TRADE and quantity <= 0:
         take_no_fill(s, out, buf, event, row, quantity)
         action = STATUS
-    if is_too_precise(index, buf, t.LastQty) or is_too_precise(index, buf, t.CumQty):
-        alert_once(s, out, TOO_PRECISE, row, buf, event)
     if action == BUST or action == CORRECT:
         bust_report(s, out, buf, event, row, execution, action)
+    elif action == UNCLEAR:
+        unclear_report(s, out, buf, event, row)
     elif action == TRADE:
         trade_report(s, out, buf, event, row, execution, quantity)
     else:
@@ -331,7 +353,7 @@ def _on_repeated_report(s, out, buf, event, row):
     """A report seen before changes nothing, unless its CumQty(14) tells of a fill that nobody has counted."""
     s.duplicate_messages += 1
     if row == NONE:
-        unknown_report(s, out, buf, event, False, NONE)
+        unknown_report(s, out, buf, event, STATUS, NONE)
         s.unknown_executions -= 1  # it was counted when it came first
     elif s.orders[row].corrected == 0 and s.orders[row].restated_e8 == 0:
         o = s.orders[row]

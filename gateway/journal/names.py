@@ -9,12 +9,19 @@ from gateway.state import State
 
 SIDES = {t.BUY: "buy", t.SELL: "sell", t.SELL_SHORT: "sell short"}
 ORDER_TYPES = {t.MARKET: "market", t.LIMIT: "limit", t.STOP: "stop", t.STOP_LIMIT: "stop limit"}
-DOUBTS = {a.SURE: "", a.UNCONFIRMED: "unconfirmed", a.UNANSWERED: "unanswered", a.IN_DOUBT: "in doubt"}
+DOUBTS = {
+    a.SURE: "",
+    a.UNCONFIRMED: "unconfirmed",
+    a.UNANSWERED: "unanswered",
+    a.IN_DOUBT: "in doubt",
+    a.QUERIED: "asked about",
+}
 FAULTS = {
     a.FAULT_OUTPUT_FULL: "an output did not fit",
     a.FAULT_EXECUTIONS_FULL: "the table of executions is full",
     a.FAULT_UNREADABLE_FILL: "a fill without a readable quantity",
     a.FAULT_UNREADABLE: "a message that cannot be read and may be a fill",
+    a.FAULT_TOO_LARGE: "a position or an open quantity is too large to be counted",
 }
 MAX_TAG_DIGITS = 9
 

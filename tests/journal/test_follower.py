@@ -240,7 +240,9 @@ def test_each_line_of_its_log_is_one_write(folder):
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with ours, its:
-        subprocess.run(command(folder, 2, 0, str(os.getpid())), stderr=its.fileno(), cwd=ROOT, env=unbuffered, timeout=120)
+        subprocess.run(
+            command(folder, 2, 0, str(os.getpid())), stderr=its.fileno(), cwd=ROOT, env=unbuffered, timeout=120
+        )
         its.close()
         writes = list(iter(lambda: ours.recv(65536), b""))
     assert writes

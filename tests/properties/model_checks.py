@@ -11,6 +11,7 @@ from tests.properties.model_orders import (
     IDENTITY_TAGS,
     MANDATORY,
     POSITION_SCOPES,
+    QUERIED,
     D,
     Fields,
     Instrument,
@@ -215,7 +216,7 @@ class Checks:
         """Whether a venue takes no new order, or this order no replace."""
         if order is not None:
             return order.doubt > 0 or venue in self.recovering
-        return venue in self.recovering or bool(self.doubts(venue))
+        return venue in self.recovering or any(o.doubt != QUERIED for o in self.doubts(venue))
 
     def version(self, session: str) -> str:
         return self.sessions[session]["begin_string"]

@@ -10,6 +10,7 @@ D = Decimal
 Fields = Mapping[int, str]
 Wanted = tuple[str, str, dict[int, object]]
 CHECKS = -1
+QUERIED = 4  # the venue is asked about this order alone
 EXACT = Context(prec=80)
 MAX_WHOLE = D(10) ** 10
 BUY, SHORT_SIDES = "1", ("2", "5")
@@ -128,9 +129,8 @@ class Order:
     venue_order_id: str = ""
     order_id: str = ""
     row: int = 0
-    doubt: int = (
-        0  # 0 sure, 1 until its venue has sent again what we missed, 2 until it answers, 3 until somebody tells
-    )
+    # 0 sure, 1 until its venue has sent again what we missed, 2 until it answers, 3 until somebody tells, or QUERIED
+    doubt: int = 0
     unanswered: int = 0  # questions about it to the venue
     tries: int = 0  # cancels of the gateway's own
     tried_ns: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tests.properties.model_checks import Checks
-from tests.properties.model_orders import CLOSING, NEW, REPLACE, D, Fields, Fill, Order, Request, Wanted
+from tests.properties.model_orders import CLOSING, NEW, QUERIED, REPLACE, D, Fields, Fill, Order, Request, Wanted
 
 ALERT: Wanted = ("", "", {})
 STOPPED, CRASHED, REBOOTED = range(3)
@@ -80,7 +80,9 @@ class Recovery(Checks):
 
     @staticmethod
     def raise_doubt(order: Order, doubt: int) -> None:
-        if order.is_open() and doubt > order.doubt:
+        if order.is_open() and doubt > 0 and order.doubt == QUERIED != doubt:
+            order.doubt, order.unanswered = 3, 0
+        elif order.is_open() and doubt > order.doubt:
             order.doubt, order.unanswered = doubt, 0
 
     def logon(self, venue: str, reset: bool) -> None:
@@ -106,7 +108,7 @@ class Recovery(Checks):
         self.recovering.discard(venue)
         if venue not in self.reset:
             for order in self.doubts(venue):
-                if order.waits():
+                if order.waits() and order.doubt != QUERIED:
                     self.raise_doubt(order, 2)
                 elif order.doubt < 3:
                     order.doubt = 0
@@ -130,7 +132,8 @@ class Recovery(Checks):
         if not order.is_open():
             return []
         if self.takes_status(order.venue) and order.doubt < 3:
-            self.raise_doubt(order, 3)
+            self.settle_one(order)
+            self.raise_doubt(order, 3 if order.doubt else QUERIED)
             self.asked.discard(order.venue)
             self.told.discard(order.venue)
             self.since_ns[order.venue] = self.now_ns

@@ -126,25 +126,29 @@ class Reports(Recovery):
             return [ALERT]
         if kind == "I" and self.tells_of_doubt(order, request, fields):
             return self.answered(order, request, fields)
-        alerts = self.hear(order, fields)
+        least = self.hear(order, fields)
         self.settle_one(order)
+        if kind == "8" and by_order_id:  # of a request of the venue's own desk
+            alerts = [ALERT, *self.ask_now(order), *self.take_status(order, request, fields)]
+            return alerts + self.tell(order, "I", {}) + least
+        if kind == "5" and poss_dup and request.state != "pending" and request is not order.accepted:
+            kind = "I"  # these terms were in force
+        return self.apply(order, request, key, fields, kind) + least
+
+    def apply(self, order: Order, request: Request, key: Execution, fields: Fields, kind: str) -> list[Wanted]:
+        """What a report does to its order."""
         if kind == "F" and not claim(fields, 32):
-            return alerts + self.no_fill(order, request, fields)
+            return self.no_fill(order, request, fields)
         if kind == "F":
-            return alerts + self.fill(order, key, fields)
+            return self.fill(order, key, fields)
         if kind in ("H", "G"):
-            return alerts + self.bust(order, key, fields, kind)
+            return self.bust(order, key, fields, kind)
         if kind == "I":
-            alerts += self.take_status(order, request, fields)
+            alerts = self.take_status(order, request, fields)
             if request.ours and fields[150] == "6":
                 return alerts  # in 4.2: that a cancel is pending of which its EMS knows nothing
             return alerts + self.tell(order, kind, self.ids(order, request, fields[150]))
-        if kind == "8" and by_order_id:  # of a request of the venue's own desk
-            alerts += [ALERT, *self.ask_now(order), *self.take_status(order, request, fields)]
-            return alerts + self.tell(order, "I", {})
-        if kind == "5" and poss_dup and request.state != "pending" and request is not order.accepted:
-            kind = "I"  # these terms were in force
-        return alerts + self.change(order, request, fields, kind)
+        return self.change(order, request, fields, kind)
 
     def hear(self, order: Order, fields: Fields) -> list[Wanted]:
         """The venue knows the order; the last OrderID(37) that it tells counts, but for that of another open order."""
@@ -306,7 +310,9 @@ class Reports(Recovery):
             order.day_over = ""
         order.is_acknowledged = True
         before = order.doubtful
-        if fields.get(97) == "Y" and self.told_cum(order, fields) is None:
+        is_open = claim(fields, 151) is not None and claim(fields, 151) == max(D(0), order.qty - order.cum) - qty
+        no_sum = claim(fields, 14) == 0 and not is_open
+        if (fields.get(97) == "Y" or no_sum) and self.told_cum(order, fields) is None:
             order.doubtful += qty  # perhaps counted before
         order.fills = min(order.fills + qty, MOST_FILLED)
         self.learn(order, fields)
