@@ -29,13 +29,16 @@ class DownWatch:
         self._told = dict.fromkeys(self._down_ns, 0)
         self._tell_ems_s = time.monotonic() + TELL_EVERY_S
 
+    def note_up(self, row: int) -> None:
+        """A session has logged on. If it is down again at the next look, then since its new loss."""
+        self._down_ns.pop(row, None)
+        self._told.pop(row, None)
+        self._pulse.tell_session(row, 0, 0)
+
     def look(self, up: set[int], lines: Mapping[int, Line]) -> None:
         """Tell of what is down now; call it every so often with the rows that are up."""
         for row in range(len(self._sections)):
             if row in up:
-                if self._down_ns.pop(row, None) is not None:
-                    del self._told[row]
-                    self._pulse.tell_session(row, 0, 0)
                 continue
             since_ns = self._down_ns.setdefault(row, time.time_ns())
             self._told.setdefault(row, 0)

@@ -409,6 +409,7 @@ class Service:
             self._up.discard(event.session)
         else:
             self._up.add(event.session)
+            self._down.note_up(event.session)
             log.info("session is up", session=name, continued=bool(own.continued), in_doubt=int(own.doubts))
 
     def _send_waiting(self) -> None:

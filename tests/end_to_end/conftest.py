@@ -154,11 +154,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
             module: str = "gateway.cli",
             environment: dict[str, str] | None = None,
             elsewhere: Mapping[str, int] = MappingProxyType({}),
+            venue_host: str = "127.0.0.1",
             of_session: Mapping[str, dict] = MappingProxyType({}),
             **more,
         ) -> Topology:
             """`versions` has those of peers that differ by name, `elsewhere` the ports of venues that the test runs
-            itself, `of_session` keys of single sessions; `more` are sections of the config.
+            itself, `of_session` keys of single sessions; `venue_host` is where the gateway finds all venues; `more` are
+            sections of the config.
             """
             sims, proxies = {}, {}
             for name in venues:
@@ -181,14 +183,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
             ] + [
                 {**base, "id": name, "role": "initiator", "target_comp_id": name, "reconnect": 1, "market_data": True}
                 | {"begin_string": venue.config.sessions[0].begin_string}
-                | {"connect": f"127.0.0.1:{proxies[name].port if name in proxies else venue.port}"}
+                | {"connect": f"{venue_host}:{proxies[name].port if name in proxies else venue.port}"}
                 | (venue_session or {})
                 for name, venue in sims.items()
             ]
             sessions += [
                 {**base, "id": name, "role": "initiator", "target_comp_id": name, "reconnect": 1}
                 | {"begin_string": str(versions.get(name, getattr(version, "venue", version)))}
-                | {"connect": f"127.0.0.1:{port_of_venue}"}
+                | {"connect": f"{venue_host}:{port_of_venue}"}
                 for name, port_of_venue in elsewhere.items()
             ]
             sessions = [section | of_session.get(section["id"], {}) for section in sessions]

@@ -17,18 +17,17 @@ _TURN_S = 0.005
 
 
 class Port:
-    """A free port of the loopback that is listened on by turns: connections are refused in between, and nobody else
-    can have it.
-    """
+    """A free port that is listened on by turns: connections are refused in between, and nobody else can have it."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         """Nobody listens yet."""
-        self._holder = _bound(0)
+        self._host = host
+        self._holder = _bound(host, 0)
         self.number = int(self._holder.getsockname()[1])
 
     def listen(self) -> socket.socket:
         """A socket that listens, until it is closed."""
-        listener = _bound(self.number)
+        listener = _bound(self._host, self.number)
         listener.listen()
         return listener
 
@@ -37,10 +36,10 @@ class Port:
         self._holder.close()
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind(("127.0.0.1", port))
+    made.bind((host, port))
     return made
 
 
@@ -55,15 +54,15 @@ class _Lane:
 
 
 class Proxy:
-    """Listens on a free `port` of the loopback and forwards to `target`; up is from the client to the target.
+    """Listens on a free `port` of `host` and forwards to `target`; up is from the client to the target.
 
     What a test sets holds at once for all connections; `cut` ends swallowing, so that the next connection works.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], host: str = "127.0.0.1") -> None:
         """Not running yet: use as a context manager."""
         self._target = target
-        self._port = Port()
+        self._port = Port(host)
         self._listener = self._port.listen()
         self.port = self._port.number
         self.swallowed: list[bytes] = []
