@@ -16,7 +16,6 @@ CLOSED = "Disconnecting"
 NO_ANSWER = "Timed out waiting for logon response"
 STUCK_AFTER_S = 2.5  # beyond the time between two attempts; QuickFIX looks once a second
 MOST_CONNECTING_S = 10.0
-MOST_HUNG = 2
 MOST_STANDING_S = 10.0  # without a Logon, which QuickFIX waits for half as long
 
 NEVER_ATTEMPTED, ATTEMPTING, STANDING, ENDED = range(4)
@@ -29,8 +28,9 @@ class Line:
         """`reconnect_s`: time between two attempts."""
         self._reconnect_s = reconnect_s
         self._state = NEVER_ATTEMPTED
-        self._hung = 0  # times that something was done about it since it came to this state
         self._changed_s = time.monotonic()
+        self.starts = 0
+        """Times that something was done about it since it came to its present state."""
         self.down_since_ns = time.time_ns()
         """Of the wall clock; 0 while it is logged on."""
         self.attempts = 0
@@ -73,9 +73,8 @@ class Line:
         waited_s = time.monotonic() - self._changed_s
         if self._state in (NEVER_ATTEMPTED, ENDED):
             return waited_s > self._reconnect_s + STUCK_AFTER_S
-        if self._state == ATTEMPTING:
-            return self._hung >= MOST_HUNG and waited_s > MOST_CONNECTING_S  # there was nothing to end
-        return waited_s > MOST_STANDING_S  # QuickFIX goes by a clock that may be set back
+        # QuickFIX goes by a clock that may be set back.
+        return self._state == STANDING and waited_s > MOST_STANDING_S
 
     @property
     def was_closed(self) -> bool:
@@ -89,7 +88,7 @@ class Line:
     def note_start(self) -> None:
         """Something is done about it."""
         self._changed_s = time.monotonic()
-        self._hung += 1
+        self.starts += 1
 
     def _enter(self, state: int) -> None:
-        self._state, self._changed_s, self._hung = state, time.monotonic(), 0
+        self._state, self._changed_s, self.starts = state, time.monotonic(), 0

@@ -125,7 +125,6 @@ class QuickFixEngine:
         self._movers: dict[int, Any] = {}  # acceptors and initiators by the row of their first session
         # Held while the initiator of a venue is made anew, and by who uses its session in another thread.
         self._swaps = {row: threading.Lock() for row, s in enumerate(sessions) if s.role == "initiator"}
-        self._cutters: dict[int, threading.Thread] = {}  # a name of a host may take a minute to look up
         self._logs: dict[str, MessageLog] = {}  # by the text of the SessionID
         self._unsafe: set[int] = set()  # sessions whose store may lack what was sent
         self._stored: dict[int, set[tuple[bytes, ...]]] = {}  # keys of what their stores held before `start`
@@ -326,11 +325,12 @@ class QuickFixEngine:
             if line.is_stuck():
                 line.note_start()
                 self._make_anew(row)
-            elif line.hangs() and (row not in self._cutters or not self._cutters[row].is_alive()):
+            elif line.hangs():
                 line.note_start()
-                address = self._sessions[row].connect or ""
-                self._cutters[row] = threading.Thread(target=cut_connecting, args=(address,), daemon=True)
-                self._cutters[row].start()
+                # While a socket is on its way no initiator is given up: nobody would close it. Where there is none,
+                # QuickFIX could make none, and waits for it for ever.
+                if not cut_connecting() and line.starts > 1:
+                    self._make_anew(row)
 
     def _make_anew(self, row: int) -> None:
         """Have a venue's thread end its loop, and make another initiator."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import select
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core import layout as a
+from gateway.engine.peers import cut_connecting
 from tests.support.engines import Engine, initiator
 from tests.support.raw_venue import LOGS_OUT, TRADES, RawVenue
 from tools.fix_text import first
@@ -76,3 +79,39 @@ def test_a_venue_comes_back_once_its_session_can_be_made(
         assert 1 < int(first(last_logon, 34)) < int(first(order, 34))
         assert not venue.got("H")
         assert sum(name == "alert" for _, name, _ in engine.seen) == 1
+
+
+def test_a_venue_comes_back_where_no_socket_could_be_made(tmp_path: Path) -> None:
+    """QuickFIX waits for the one that it did not get, for ever."""
+    section = {"sender_comp_id": "GW", "target_comp_id": "XRAW"}
+    with RawVenue("XRAW") as venue, Engine(tmp_path, initiator(venue.port, **section)) as engine:
+        engine.wait("LOGON")
+        with no_descriptors(engine):
+            venue.drop()
+            engine.wait("LOGOUT")
+            time.sleep(3)
+        engine.wait("LOGON", count=2, timeout_s=40)
+
+
+def is_over(connection: socket.socket) -> bool:
+    """Whether an attempt to connect has ended."""
+    poll = select.poll()
+    poll.register(connection, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
+def test_an_attempt_that_waits_is_cut_whatever_its_venue_is_called_by_now() -> None:
+    """One that has begun just now is not, and both are known to be under way."""
+    with socket.socket() as listener, socket.socket() as first_in_line, socket.socket() as old, socket.socket() as new:
+        listener.bind(("127.0.0.2", 0))  # no name stands for it
+        listener.listen(0)
+        for connection in (first_in_line, old):
+            connection.setblocking(False)
+            connection.connect_ex(listener.getsockname())
+        time.sleep(8)
+        new.setblocking(False)
+        new.connect_ex(listener.getsockname())
+        assert not is_over(old)
+        assert cut_connecting()
+        assert is_over(old) and not is_over(new)
+    assert not cut_connecting()
