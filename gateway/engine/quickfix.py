@@ -4,7 +4,8 @@ What QuickFIX would do wrong for a risk gateway, and what stands against it here
 
 - it reads the length of a data field unchecked, and ends the process: its dictionaries have no data fields, and the
   core gets the bytes of a message as they came (`raw`);
-- it refuses what it cannot parse or finds invalid, which may be a fill: that goes to the core all the same;
+- it refuses what it cannot parse or finds invalid, which may be a fill: that goes to the core all the same, as does
+  what it counts in silence; what it counts under the number of another is asked for (`callbacks`);
 - an exception that leaves its own code ends the process: its loops run in threads of ours, which catch it;
 - a message sent while logged off is stored and goes out after the next logon, and orders are sent again on a
   ResendRequest: `toApp` forbids both for everything a venue could trade on, and tells the core;

@@ -259,6 +259,12 @@ class RawVenue:
             with contextlib.suppress(OSError):
                 self._line.sendall(compose(self.begin_string, msg_type, (self.name, "GW"), number, fields))
 
+    def put_bytes(self, data: bytes) -> None:
+        """Send bytes as they are, in one segment if they are few."""
+        with self._changed:
+            if self._line is not None:
+                self._line.sendall(data)
+
     def fill(
         self, cl_ord_id: str, quantity: int, more: Sequence[Field] = (), exec_id: str = "", **how: bool
     ) -> tuple[str, int]:
