@@ -331,6 +331,8 @@ class Application(fix.Application):
         if message_type == "A" and (why := self.security.refusal(row) or _logon_fault(message)):
             raise fix.RejectLogon(why)
         if message_type not in ("A", "5") and row not in self.logged_on:
+            if message_type == "3" and row in self.lines:
+                self.lines[row].note_reject(text_of(message, 58))
             raise fix.RejectLogon("not logged on")  # QuickFIX takes a SequenceReset before a Logon, and fails on it
         if message_type in ("3", "5"):
             _keep_gap(message, session_id)

@@ -66,6 +66,10 @@ class Line:
         if why:
             self.why = f"Logout: {why}"
 
+    def note_reject(self, text: str) -> None:
+        """The peer refuses our Logon by a Reject(3) with this text."""
+        self.why = f"Reject of the Logon: {text or 'without a reason'}"
+
     def is_stuck(self) -> bool:
         """Whether QuickFIX makes no attempt any more though it should; `note_start` gives it its time again."""
         if self.down_since_ns == 0:

@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 from tools.fix_text import SOH, Fields, body_length_and_checksum, first, split_fields, utc_now
 from tools.raw_client import RawFixClient
 
-TRADES, CLOSES, SAYS_NOTHING, LOGS_OUT = "trades", "closes", "says nothing", "logs out"
+TRADES, CLOSES, SAYS_NOTHING, LOGS_OUT, REJECTS = "trades", "closes", "says nothing", "logs out", "rejects the logon"
 
 Field = tuple[int, str | bytes]
 
@@ -355,6 +355,9 @@ class RawVenue:
         match first(message, 35):
             case "A":
                 self._line = connection
+                if self._behaviour == REJECTS:
+                    self.send("3", [(45, first(message, 34)), (372, "A"), (58, "unknown firm \x1b[31m")])
+                    return
                 if self._behaviour == LOGS_OUT:
                     self.send("5", [(58, "come back later")])
                     self._close(connection)
