@@ -1,9 +1,9 @@
-"""How the connection to a venue stands, by what QuickFIX says in its log of events, and since when.
+"""How the connection to a venue stands, by what QuickFIX says in its log of events.
 
 QuickFIX itself tries again after its peer closed the connection or refused it. It never does where its own session
 closed it (a Logout, a timeout): it then waits for ever for the end of a socket that it has forgotten, and sends Logons
-into nothing. `is_stuck` tells that from a connection that is being made, which must be left alone: stopped in the midst
-of one, QuickFIX would forget it just as well.
+into nothing. `is_stuck` tells that from a connection that is being made, which must be left alone: QuickFIX would never
+close the socket of an initiator that is given up in the midst of it.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ class Line:
         self._changed_s = time.monotonic()
         self.starts = 0
         """Times that something was done about it since it came to its present state."""
-        self.down_since_ns = time.time_ns()
-        """Of the wall clock; 0 while it is logged on."""
+        self._is_up = False
         self.attempts = 0
-        """To connect, since then."""
+        """To connect, since it was last logged on."""
         self.why = "not tried yet"
         """Why the last attempt came to nothing."""
 
@@ -55,12 +54,12 @@ class Line:
     def note_logon(self) -> None:
         """The session is up."""
         self._enter(STANDING)
-        self.down_since_ns = 0
+        self._is_up = True
 
     def note_logout(self, why: str = "") -> None:
         """The session is not, or no longer, up; `why` as the peer has told it."""
-        if not self.down_since_ns:
-            self.down_since_ns = time.time_ns()
+        if self._is_up:
+            self._is_up = False
             self.attempts = 0
             self.why = "the connection was lost"
         if why:
@@ -72,7 +71,7 @@ class Line:
 
     def is_stuck(self) -> bool:
         """Whether QuickFIX makes no attempt any more though it should; `note_start` gives it its time again."""
-        if self.down_since_ns == 0:
+        if self._is_up:
             return False
         waited_s = time.monotonic() - self._changed_s
         if self._state in (NEVER_ATTEMPTED, ENDED):
