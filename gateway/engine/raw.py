@@ -28,13 +28,13 @@ class RawMessages:
         self.expected = 0
         """The number that QuickFIX expected when the latest came."""
         self.is_claimed = True
-        """Whether a callback has claimed the latest."""
+        """Whether a callback has claimed the latest, or whatever had the expected number."""
         self.were_many = False
         """So many have waited that what QuickFIX has freed since is worth giving back to the machine."""
 
     def add(self, text: str) -> bool:
         """A message has come; False when too many wait behind a gap, and this one is not kept."""
-        self.latest, self.number, self.is_claimed = text, field(text, SEQ_NUM), False
+        self.latest, self.number, self.is_claimed = text, _plain(field(text, SEQ_NUM)), False
         if len(self._by_number) >= MAX_AHEAD or self._chars > MAX_AHEAD_CHARS:
             return False
         if self.number:
@@ -60,7 +60,8 @@ class RawMessages:
         """The message with this MsgSeqNum(34), and CheckSum(10) where it is given, as it was written there; None when
         it is not known. Another one may have borne the number since, or one that was changed on the way.
         """
-        self.is_claimed = self.is_claimed or number == self.number
+        number = _plain(number)
+        self.is_claimed = self.is_claimed or number in (self.number, str(self.expected))
         text = self._by_number.pop(number, None)
         if text is None:
             return None
@@ -85,6 +86,11 @@ def field(text: str, start: str) -> str:
         return ""
     end = text.find(SOH, at + 1)
     return text[at + len(start) : end] if end >= 0 else ""
+
+
+def _plain(number: str) -> str:
+    """A number without the zeros in front that FIX allows."""
+    return number.lstrip("0")
 
 
 def is_whole(message: bytes) -> bool:

@@ -106,3 +106,13 @@ def test_a_refused_fill_before_a_logout_reaches_the_core(tmp_path: Path, fault: 
         venue.put_bytes(report(number, "X", **FAULTS[fault]) + logout(number + 1))
         reach(engine, "X")
         engine.wait("LOGON", count=2)
+
+
+def test_a_refused_fill_whose_number_begins_with_a_zero_reaches_the_core(tmp_path: Path) -> None:
+    """QuickFIX names it without. It is not sent again."""
+    with venue_of(tmp_path) as (venue, engine):
+        number = venue.send("8", fields_of("X"), lost=True, once=True)
+        body = report(number, "X", more=b"453=x\x01").partition(b"\x0135=")[2].rpartition(b"10=")[0]
+        venue.put_bytes(framed("FIX.4.4", b"35=" + body.replace(b"\x0134=", b"\x0134=0")))
+        venue.send("8", fields_of("Z"))
+        reach(engine, "X", "Z")
