@@ -42,10 +42,11 @@ class DownWatch:
                 continue
             since_ns = self._down_ns.setdefault(row, time.time_ns())
             self._told.setdefault(row, 0)
-            attempts = lines[row].attempts if row in lines else 0
-            self._pulse.tell_session(row, since_ns, attempts)
             if row in lines:
+                self._pulse.tell_session(row, since_ns, lines[row].attempts, lines[row].why)
                 self._tell_venue(row, since_ns, lines[row])
+            else:
+                self._pulse.tell_session(row, since_ns, 0)
         self._tell_ems(up)
 
     def _tell_venue(self, row: int, since_ns: int, line: Line) -> None:

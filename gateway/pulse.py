@@ -22,6 +22,7 @@ LATENCY_BOUNDS_NS = (
 )
 BUCKETS = len(LATENCY_BOUNDS_NS) + 1
 HEARTBEAT, SWITCHES, PID, WAITING = 0, 1, 2, 3  # words
+WHY_BYTES = 128  # a multiple of 8
 MOST_SESSIONS = max(capacity.sessions for capacity in CAPACITIES.values())
 
 PULSE = np.dtype(
@@ -34,6 +35,7 @@ PULSE = np.dtype(
         ("latency_sum_ns", "i8"),
         ("down_since_ns", "i8", MOST_SESSIONS),  # of the wall clock, by session; 0: it is up
         ("attempts", "i8", MOST_SESSIONS),  # to connect to a venue since then
+        ("why", f"S{WHY_BYTES}", MOST_SESSIONS),  # the last of them came to nothing, in ASCII
     ]
 )
 
@@ -49,6 +51,8 @@ class PulseWriter:
         assert PULSE.fields is not None
         self._first_bucket = PULSE.fields["latency_count"][1] // 8
         self._first_down = PULSE.fields["down_since_ns"][1] // 8
+        self._why = block["why"][0]
+        self._told_why: dict[int, str] = {}
 
     def beat(self, now_ns: int) -> None:
         """The core's thread is about, at this CLOCK_MONOTONIC."""
@@ -62,10 +66,15 @@ class PulseWriter:
         """So many events wait in the inbox."""
         self._words[WAITING] = count
 
-    def tell_session(self, row: int, down_since_ns: int, attempts: int) -> None:
-        """A session is down since then, after so many attempts to connect; or (0, 0) up."""
+    def tell_session(self, row: int, down_since_ns: int, attempts: int, why: str = "") -> None:
+        """A session is down since then, after so many attempts to connect, the last of which failed for this reason, in
+        the peer's words maybe; or (0, 0) up.
+        """
         self._words[self._first_down + row] = down_since_ns
         self._words[self._first_down + MOST_SESSIONS + row] = attempts
+        if why != self._told_why.get(row, ""):
+            self._told_why[row] = why
+            self._why[row] = "".join(c if c.isascii() and c.isprintable() else "?" for c in why[:WHY_BYTES]).encode()
 
     def count(self, took_ns: int) -> None:
         """Count an order message that took so long."""

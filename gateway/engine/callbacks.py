@@ -22,7 +22,7 @@ from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.engine.fields import bytes_of, is_again, number_of, text_of
 from gateway.engine.inbox import Inbox
-from gateway.engine.line import Line
+from gateway.engine.line import CONNECTING, Line
 from gateway.engine.message_types import ADMIN, unsupported
 from gateway.engine.raw import RawMessages, condensed, is_whole
 from gateway.engine.security import Security, session_id
@@ -37,6 +37,8 @@ FENCE_EVERY_S = 1.0  # a TestRequest can be lost under gap fills, so it is sent 
 MAX_HEARTBEAT_S = 3_600  # a peer that asks for a longer HeartBtInt(108) could be gone for that long unnoticed
 # How QuickFIX says that it could not take a message apart.
 UNPARSED = "Invalid message: "
+# How it says that it has counted a message which came behind the end of its session, in the same segment.
+COUNTED_BEHIND = "Tried to send a reject while not logged on"
 REPEATED = (58, 112, 371, 372)  # Text, TestReqID, RefTagID, RefMsgType
 SOH = "\x01"
 
@@ -123,10 +125,13 @@ class Application(fix.Application):
 
     def came(self, row: int, text: str) -> None:
         """A message was logged that QuickFIX has not looked at yet."""
-        raw = self.raw[row]
-        if row in self.cut or raw.add(text):
+        if row in self.cut:
             return
-        session = fix.Session.lookupSession(self.session_ids[row])
+        self._settle(row)
+        raw, session = self.raw[row], fix.Session.lookupSession(self.session_ids[row])
+        raw.expected = session.getExpectedTargetNum()
+        if raw.add(text):
+            return
         raw.drop_seen(session.getExpectedTargetNum())
         if not raw.add(text):
             log.error("alert", session=self.names[row], text="too much comes ahead of a gap, the session is cut")
@@ -140,6 +145,28 @@ class Application(fix.Application):
             self.lines[row].note_event(text)
         if text.startswith(UNPARSED):
             self._take_unparsed(row)
+        elif text == COUNTED_BEHIND or text.startswith(CONNECTING):
+            self._settle(row)
+
+    def _settle(self, row: int) -> None:
+        """QuickFIX has done with the latest message. If it has counted it, but no callback has had it (of another
+        BeginString(8), or behind the end of its session), the core gets it now. If it has counted it for the number
+        that was expected (ahead of a gap, without SenderCompID(49)), nobody has seen that number, and it is asked for.
+        """
+        raw, session = self.raw[row], fix.Session.lookupSession(self.session_ids[row])
+        if raw.is_claimed or session.getExpectedTargetNum() <= raw.expected:
+            return
+        raw.is_claimed = True
+        number, expected = raw.number, raw.expected
+        is_admin = _type_of(raw.latest.encode("utf-8", "surrogateescape")) in ADMIN
+        if number != str(expected):
+            session.setNextTargetMsgSeqNum(expected)
+        elif row not in self.venues or is_admin or self._hand_on(row, number):
+            return
+        what = f"QuickFIX has counted message {number or 'without a number'} where {expected} was expected"
+        log.error("alert", session=self.names[row], text=f"{what}, and has not handed it on")
+        if row in self.venues:
+            self.inbox.put(Event(a.UNREAD, 0, row, data=f"35=3{SOH}45={number}{SOH}58={what}{SOH}".encode()))
 
     def _take_unparsed(self, row: int) -> None:
         """A message that QuickFIX could not take apart, as it does not know where its data fields end: when it came
@@ -235,6 +262,7 @@ class Application(fix.Application):
     def onLogout(self, session_id: fix.SessionID) -> None:
         """The session is down, by Logout or by loss of the connection; also called for a failed logon."""
         row = self.rows[session_id.toString()]
+        self._settle(row)
         self.fences.pop(row, None)
         if row in self.logged_on:
             self.logged_on.discard(row)
@@ -270,18 +298,22 @@ class Application(fix.Application):
         _make_storable(message)
 
     def _has_counted(self, row: int, number: str) -> bool:
-        """Whether QuickFIX has counted the message with this MsgSeqNum(34), which it refuses: else it comes again, and
-        its number, which may be anything, must not be taken for one that was seen.
+        """Whether QuickFIX has counted the message with this MsgSeqNum(34), which it refuses, under its number: else it
+        comes again, and its number, which may be anything, must not be taken for one that was seen.
         """
-        expected = fix.Session.lookupSession(self.session_ids[row]).getExpectedTargetNum()
-        return number in (str(expected - 1), str(expected))
+        return number == str(fix.Session.lookupSession(self.session_ids[row]).getExpectedTargetNum() - 1)
+
+    def _take_refused(self, row: int, reject: fix.Message) -> None:
+        """Give the core a venue's message that QuickFIX refuses, as it may be a fill; else what QuickFIX says of it."""
+        number = text_of(reject, 45)
+        if not self._has_counted(row, number) or not self._hand_on(row, number):
+            self.inbox.put(Event(a.UNREAD, 0, row, data=bytes_of(reject)))
 
     def _on_own_reject(self, row: int, reject: fix.Message) -> None:
-        number, of_type = text_of(reject, 45), text_of(reject, 372)
         if row in self.venues:
-            if not self._hand_on(row, number if self._has_counted(row, number) else ""):
-                self.inbox.put(Event(a.UNREAD, 0, row, data=bytes_of(reject)))
+            self._take_refused(row, reject)
             return
+        number, of_type = text_of(reject, 45), text_of(reject, 372)
         self.raw[row].claim(number)
         if unsupported(self.begin_strings[row], of_type, self.served[self.begin_strings[row]]):
             reject.getHeader().setField(35, "j")
@@ -299,6 +331,8 @@ class Application(fix.Application):
         if message_type == "A" and (why := self.security.refusal(row) or _logon_fault(message)):
             raise fix.RejectLogon(why)
         if message_type not in ("A", "5") and row not in self.logged_on:
+            if message_type == "3" and row in self.lines:
+                self.lines[row].note_reject(text_of(message, 58))
             raise fix.RejectLogon("not logged on")  # QuickFIX takes a SequenceReset before a Logon, and fails on it
         if message_type in ("3", "5"):
             _keep_gap(message, session_id)
@@ -339,8 +373,8 @@ class Application(fix.Application):
             return
         if message_type == "j":
             _make_storable(message)
-        if message_type == "j" and not again and not self._hand_on(row, text_of(message, 45)):
-            self.inbox.put(Event(a.UNREAD, 0, row, data=bytes_of(message)))
+        if message_type == "j" and not again:
+            self._take_refused(row, message)
         if message_type not in NEVER_LATE + NOT_KEPT:
             return
         cl_ord_id = message.getField(11) if message_type in NEVER_LATE else ""

@@ -1,9 +1,9 @@
-"""How the connection to a venue stands, by what QuickFIX says in its log of events, and since when.
+"""How the connection to a venue stands, by what QuickFIX says in its log of events.
 
 QuickFIX itself tries again after its peer closed the connection or refused it. It never does where its own session
 closed it (a Logout, a timeout): it then waits for ever for the end of a socket that it has forgotten, and sends Logons
-into nothing. `is_stuck` tells that from a connection that is being made, which must be left alone: stopped in the midst
-of one, QuickFIX would forget it just as well.
+into nothing. `is_stuck` tells that from a connection that is being made, which must be left alone: QuickFIX would never
+close the socket of an initiator that is given up in the midst of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ CLOSED = "Disconnecting"
 NO_ANSWER = "Timed out waiting for logon response"
 STUCK_AFTER_S = 2.5  # beyond the time between two attempts; QuickFIX looks once a second
 MOST_CONNECTING_S = 10.0
-MOST_HUNG = 2
 MOST_STANDING_S = 10.0  # without a Logon, which QuickFIX waits for half as long
 
 NEVER_ATTEMPTED, ATTEMPTING, STANDING, ENDED = range(4)
@@ -29,12 +28,12 @@ class Line:
         """`reconnect_s`: time between two attempts."""
         self._reconnect_s = reconnect_s
         self._state = NEVER_ATTEMPTED
-        self._hung = 0  # times that something was done about it since it came to this state
         self._changed_s = time.monotonic()
-        self.down_since_ns = time.time_ns()
-        """Of the wall clock; 0 while it is logged on."""
+        self.starts = 0
+        """Times that something was done about it since it came to its present state."""
+        self._is_up = False
         self.attempts = 0
-        """To connect, since then."""
+        """To connect, since it was last logged on."""
         self.why = "not tried yet"
         """Why the last attempt came to nothing."""
 
@@ -55,27 +54,30 @@ class Line:
     def note_logon(self) -> None:
         """The session is up."""
         self._enter(STANDING)
-        self.down_since_ns = 0
+        self._is_up = True
 
     def note_logout(self, why: str = "") -> None:
         """The session is not, or no longer, up; `why` as the peer has told it."""
-        if not self.down_since_ns:
-            self.down_since_ns = time.time_ns()
+        if self._is_up:
+            self._is_up = False
             self.attempts = 0
             self.why = "the connection was lost"
         if why:
             self.why = f"Logout: {why}"
 
+    def note_reject(self, text: str) -> None:
+        """The peer refuses our Logon by a Reject(3) with this text."""
+        self.why = f"Reject of the Logon: {text or 'without a reason'}"
+
     def is_stuck(self) -> bool:
         """Whether QuickFIX makes no attempt any more though it should; `note_start` gives it its time again."""
-        if self.down_since_ns == 0:
+        if self._is_up:
             return False
         waited_s = time.monotonic() - self._changed_s
         if self._state in (NEVER_ATTEMPTED, ENDED):
             return waited_s > self._reconnect_s + STUCK_AFTER_S
-        if self._state == ATTEMPTING:
-            return self._hung >= MOST_HUNG and waited_s > MOST_CONNECTING_S  # there was nothing to end
-        return waited_s > MOST_STANDING_S  # QuickFIX goes by a clock that may be set back
+        # QuickFIX goes by a clock that may be set back.
+        return self._state == STANDING and waited_s > MOST_STANDING_S
 
     @property
     def was_closed(self) -> bool:
@@ -89,7 +91,7 @@ class Line:
     def note_start(self) -> None:
         """Something is done about it."""
         self._changed_s = time.monotonic()
-        self._hung += 1
+        self.starts += 1
 
     def _enter(self, state: int) -> None:
-        self._state, self._changed_s, self._hung = state, time.monotonic(), 0
+        self._state, self._changed_s, self.starts = state, time.monotonic(), 0

@@ -34,9 +34,10 @@ ANSWER_WAIT_S = 1.5  # from then on for what is sent in answer: a Logon is one p
 MOST_WAITING = 64
 WATCH_S = 0.01  # how often those that wait are looked at
 MOST_BEFORE_LOGON = 65_536  # bytes, with what the machine has received and QuickFIX has not read
-# struct tcp_info (linux/tcp.h): tcpi_bytes_acked, tcpi_bytes_received.
-TCP_INFO_BYTES, ACKED, RECEIVED = 192, 120, 128
-SYN_SENT = 2
+# struct tcp_info (linux/tcp.h): tcpi_state, tcpi_retransmits, tcpi_bytes_acked, tcpi_bytes_received.
+TCP_INFO_BYTES, STATE, RETRANSMITS, ACKED, RECEIVED = 192, 0, 2, 120, 128
+SYN_SENT, CLOSED = 2, 7
+MOST_RETRANSMITS = 3  # of a SYN; Linux sends the third 3 to 7 s after the first
 DESCRIPTORS = Path("/proc/self/fd")
 
 log = structlog.get_logger()
@@ -226,28 +227,22 @@ def is_listening(address: str) -> bool:
     return False
 
 
-def cut_connecting(address: str) -> None:
-    """End the attempts to connect that wait for an answer from host:port, for minutes maybe, so that others follow. To
-    be called in a thread of its own, since looking the host up may take as long.
+def cut_connecting() -> bool:
+    """End this process's attempts to connect that have waited for long, for minutes if they were left alone, so that
+    others follow. Returns whether any attempt was found, or cannot be ruled out; a host's name may still be looked up.
+
+    It goes by the sockets alone: the name may by now stand for another address than the one that is tried.
     """
-    host, _, port = address.rpartition(":")
+    found = False
     try:
-        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)}
-        _cut_connecting(found, int(port))
-    except OSError as error:
-        log.warning("attempts to connect cannot be looked at", address=address, why=str(error))
-
-
-def _cut_connecting(found: set[str], port: int) -> None:
-    waiting = set()
-    for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        remote, remote_port = fields[2].split(":")
-        there = socket.inet_ntoa(int(remote, 16).to_bytes(4, sys.byteorder))
-        if int(fields[3], 16) == SYN_SENT and int(remote_port, 16) == port and there in found:
-            waiting.add(int(fields[9]))
-    for inode, connection in _sockets(waiting.__contains__):
-        if connection is not None:
-            with connection:
-                if inode in waiting:
+        for _, connection in _sockets(lambda _: True):
+            assert connection is not None
+            with connection, contextlib.suppress(OSError):  # no TCP, or closed meanwhile
+                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+                found = found or info[STATE] in (SYN_SENT, CLOSED)
+                if info[STATE] == SYN_SENT and info[RETRANSMITS] >= MOST_RETRANSMITS:
                     _cut(connection)
+    except OSError as error:
+        log.warning("attempts to connect cannot be looked at", why=str(error))
+        return True
+    return found

@@ -4,7 +4,8 @@ What QuickFIX would do wrong for a risk gateway, and what stands against it here
 
 - it reads the length of a data field unchecked, and ends the process: its dictionaries have no data fields, and the
   core gets the bytes of a message as they came (`raw`);
-- it refuses what it cannot parse or finds invalid, which may be a fill: that goes to the core all the same;
+- it refuses what it cannot parse or finds invalid, which may be a fill: that goes to the core all the same, as does
+  what it counts in silence; what it counts under the number of another is asked for (`callbacks`);
 - an exception that leaves its own code ends the process: its loops run in threads of ours, which catch it;
 - a message sent while logged off is stored and goes out after the next logon, and orders are sent again on a
   ResendRequest: `toApp` forbids both for everything a venue could trade on, and tells the core;
@@ -37,7 +38,7 @@ from gateway.engine.message_log import Hook, LogFactory, MessageLog
 from gateway.engine.peers import cut_connecting, is_listening
 from gateway.engine.raw import storable
 from gateway.engine.security import Security, session_id
-from gateway.engine.store import StoreError, read_store
+from gateway.engine.store import StoreError, read_store, require_openable
 from gateway.engine.tls import make_strict, tls_keys
 from gateway.engine.waiting import Waiting
 from gateway.fix.dictionary import Dictionary, data_lengths, load_dictionary, widen
@@ -46,7 +47,7 @@ LOGOUT_WAIT_S = 4.0  # more than LogoutTimeout and a turn of QuickFIX's loop, 1 
 LOGON_TIMEOUT_S = 5
 LISTEN_WAIT_S = 10.0
 STACK_BYTES = 128 << 20  # QuickFIX goes deeper with each message of the session layer that it takes behind a gap
-AGAIN_S = 1.0  # between two starts of a venue's loop that failed
+AGAIN_S = 1.0  # between two starts of a venue's loop that failed, or two attempts to make its initiator
 LAST_STORED = 100_000  # messages of a store that are searched for one of the last run
 LAST_REPORTS = 10_000  # and for reports that an EMS has not had
 SESSION_TAGS = (b"8", b"9", b"34", b"43", b"49", b"52", b"56", b"97", b"122", b"10")
@@ -125,7 +126,6 @@ class QuickFixEngine:
         self._movers: dict[int, Any] = {}  # acceptors and initiators by the row of their first session
         # Held while the initiator of a venue is made anew, and by who uses its session in another thread.
         self._swaps = {row: threading.Lock() for row, s in enumerate(sessions) if s.role == "initiator"}
-        self._cutters: dict[int, threading.Thread] = {}  # a name of a host may take a minute to look up
         self._logs: dict[str, MessageLog] = {}  # by the text of the SessionID
         self._unsafe: set[int] = set()  # sessions whose store may lack what was sent
         self._stored: dict[int, set[tuple[bytes, ...]]] = {}  # keys of what their stores held before `start`
@@ -193,23 +193,43 @@ class QuickFixEngine:
 
     def _serve_venue(self, row: int) -> None:
         """QuickFIX's loop for a venue: a new one when it was stopped for that; again when it failed on what came."""
-        name = self._sessions[row].id
         while not self._stopping.is_set():
             try:
                 # Not `block()`: QuickFIX's wrapper never frees an exception that a callback raised, nor the frames that
                 # it came by, and that of `block` holds the initiator.
                 fix._quickfix.Initiator_block(self._movers[row])
-                if not self._stopping.is_set():
-                    with self._swaps[row]:
-                        # No other reference is left: its connections and its session go with it.
-                        del self._movers[row]
-                        self._movers[row] = self._make([self._sessions[row]])
-            except fix.ConfigError as error:
-                self._inbox.put(RuntimeError(f"session {name}: {error}"))
+            except Exception as error:
+                text = f"QuickFIX fails on what the venue sent: {error}"
+                log.error("alert", session=self._sessions[row].id, text=text)
+                self._stopping.wait(AGAIN_S)
+            else:
+                self._replace(row)
+
+    def _replace(self, row: int) -> None:
+        """Make another initiator for a venue as soon as one can be made: the settings have worked before, so what is in
+        the way (no descriptors, a full disk) may pass.
+        """
+        section = self._sessions[row]
+        failing = False
+        while not self._stopping.is_set():
+            try:
+                self._swap(row)
                 return
             except Exception as error:
-                log.error("alert", session=name, text=f"QuickFIX fails on what the venue sent: {error}")
+                why = f"the session cannot be made: {error}"
+                self.lines[row].why = why
+                if not failing:
+                    log.error("alert", session=section.id, text=f"{why}; this is tried again every {AGAIN_S:g} s")
+                failing = True
                 self._stopping.wait(AGAIN_S)
+
+    def _swap(self, row: int) -> None:
+        section = self._sessions[row]
+        require_openable(self._folder / "store", section.begin_string, section.sender_comp_id, section.target_comp_id)
+        with self._swaps[row]:
+            # No other reference is left: its connections and its session go with it.
+            self._movers.pop(row, None)
+            self._movers[row] = self._make([section])
 
     def _expect(self, row: int, last: int | None) -> int:
         """Set the number of the next message of a session that has not started; returns the one before it."""
@@ -241,7 +261,7 @@ class QuickFixEngine:
                 message = fix.Message()
                 message.getHeader().setField(35, "1")
                 message.setField(112, test_req_id)
-                with self._swaps[row]:
+                with self._swaps[row], contextlib.suppress(fix.SessionNotFound):
                     fix.Session.sendToTarget(message, self._ids[row])
 
     def was_stored(self, session: int, message_type: str, body: bytes) -> bool | None:
@@ -306,18 +326,20 @@ class QuickFixEngine:
             if line.is_stuck():
                 line.note_start()
                 self._make_anew(row)
-            elif line.hangs() and (row not in self._cutters or not self._cutters[row].is_alive()):
+            elif line.hangs():
                 line.note_start()
-                address = self._sessions[row].connect or ""
-                self._cutters[row] = threading.Thread(target=cut_connecting, args=(address,), daemon=True)
-                self._cutters[row].start()
+                # While a socket is on its way no initiator is given up: nobody would close it. Where there is none,
+                # QuickFIX could make none, and waits for it for ever.
+                if not cut_connecting() and line.starts > 1:
+                    self._make_anew(row)
 
     def _make_anew(self, row: int) -> None:
         """Have a venue's thread end its loop, and make another initiator."""
         if self._swaps[row].acquire(blocking=False):
             try:
-                fix.Session.lookupSession(self._ids[row]).logout()  # it sends no Logon meanwhile
-                self._movers[row].stop(True)
+                if row in self._movers:
+                    fix.Session.lookupSession(self._ids[row]).logout()  # it sends no Logon meanwhile
+                    self._movers[row].stop(True)
             finally:
                 self._swaps[row].release()
 
@@ -349,8 +371,11 @@ class QuickFixEngine:
             is_order = section.role == "initiator" and message_type in NEVER_LATE
             return undelivered(session, _cl_ord_id(body), "") if is_order else None
         application.declined = ""
-        with self._swaps.get(session, contextlib.nullcontext()):
-            stored = fix.Session.sendToTarget(message, self._ids[session])
+        try:
+            with self._swaps.get(session, contextlib.nullcontext()):
+                stored = fix.Session.sendToTarget(message, self._ids[session])
+        except fix.SessionNotFound:  # its initiator cannot be made at present
+            return self._not_kept(session, message_type, body)
         if not stored and not application.declined:
             raise RuntimeError(f"session {section.id}: a message could not be stored, see {self._folder / 'log'}")
         if application.declined and message_type in NEVER_LATE:
@@ -358,11 +383,13 @@ class QuickFixEngine:
         return None
 
     def _not_kept(self, session: int, message_type: str, body: bytes) -> Event | None:
-        """Nothing can be kept for a peer that is off and forgets its numbers; QuickFIX takes it for a full disk."""
+        """Nothing can be kept for a peer that is off and forgets its numbers (QuickFIX takes it for a full disk), nor
+        for one whose session cannot be made.
+        """
         section = self._sessions[session]
         if section.role == "initiator" and message_type in NEVER_LATE:
             return undelivered(session, _cl_ord_id(body), "")
-        log.warning("not sent, the peer is off and resets its numbers", session=section.id, text=_readable(body))
+        log.warning("not sent and not kept, the peer is off", session=section.id, text=_readable(body))
         return None
 
     def _make(self, group: list[SessionSection]) -> Any:

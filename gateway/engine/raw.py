@@ -23,18 +23,23 @@ class RawMessages:
         self._by_number: dict[str, str] = {}
         self._chars = 0
         self.latest = ""
+        self.number = ""
+        """MsgSeqNum(34) of the latest."""
+        self.expected = 0
+        """The number that QuickFIX expected when the latest came."""
+        self.is_claimed = True
+        """Whether a callback has claimed the latest, or whatever had the expected number."""
         self.were_many = False
         """So many have waited that what QuickFIX has freed since is worth giving back to the machine."""
 
     def add(self, text: str) -> bool:
         """A message has come; False when too many wait behind a gap, and this one is not kept."""
-        self.latest = text
+        self.latest, self.number, self.is_claimed = text, _plain(field(text, SEQ_NUM)), False
         if len(self._by_number) >= MAX_AHEAD or self._chars > MAX_AHEAD_CHARS:
             return False
-        number = field(text, SEQ_NUM)
-        if number:
-            self._chars += len(text) - len(self._by_number.get(number, ""))
-            self._by_number[number] = text
+        if self.number:
+            self._chars += len(text) - len(self._by_number.get(self.number, ""))
+            self._by_number[self.number] = text
             self.were_many = self.were_many or len(self._by_number) > MANY
         return True
 
@@ -55,6 +60,8 @@ class RawMessages:
         """The message with this MsgSeqNum(34), and CheckSum(10) where it is given, as it was written there; None when
         it is not known. Another one may have borne the number since, or one that was changed on the way.
         """
+        number = _plain(number)
+        self.is_claimed = self.is_claimed or number in (self.number, str(self.expected))
         text = self._by_number.pop(number, None)
         if text is None:
             return None
@@ -68,7 +75,8 @@ class RawMessages:
         """The connection has ended: what is missing will be sent again."""
         self._by_number.clear()
         self._chars = 0
-        self.latest = ""
+        self.latest = self.number = ""
+        self.is_claimed = True
 
 
 def field(text: str, start: str) -> str:
@@ -78,6 +86,11 @@ def field(text: str, start: str) -> str:
         return ""
     end = text.find(SOH, at + 1)
     return text[at + len(start) : end] if end >= 0 else ""
+
+
+def _plain(number: str) -> str:
+    """A number without the zeros in front that FIX allows."""
+    return number.lstrip("0")
 
 
 def is_whole(message: bytes) -> bool:

@@ -13,12 +13,15 @@ QuickFIX never syncs the files: after a power cut neither holds, and any of them
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.durable import sync_path
 
+FILES = ("body", "header", "seqnums", "session")
+SPARE_DESCRIPTORS = 32  # more than QuickFIX needs for a session
 MAX_ENTRY_BYTES = 63  # three numbers of 64 bits, each with what ends it
 ENTRY = re.compile(rb"(\d{1,20}),(\d{1,20}),(\d{1,20})")
 SEQNUMS = re.compile(rb"\s*(\d{1,20})\s*:\s*(\d{1,20})\s*")
@@ -54,6 +57,17 @@ def read_store(
     next_sender, next_target = _read_seqnums(seqnums, header)
     entries = {number: at for number, at in _read_entries(header, last).items() if number < next_sender}
     return Store(next_sender, next_target, _read_messages(body, entries))
+
+
+def require_openable(folder: Path, begin_string: str, sender_comp_id: str, target_comp_id: str) -> None:
+    """Raise OSError unless QuickFIX can open every file of a store that it has made. Where it cannot open one it begins
+    its numbers at 1, and where it gets no socket it uses, and closes, a descriptor that is not its own.
+    """
+    with contextlib.ExitStack() as opened:
+        for part in FILES:
+            opened.enter_context((folder / f"{begin_string}-{sender_comp_id}-{target_comp_id}.{part}").open("r+b"))
+        for _ in range(SPARE_DESCRIPTORS):
+            opened.enter_context(open(os.devnull))  # noqa: SIM115
 
 
 def sync_store(folder: Path) -> None:

@@ -47,6 +47,7 @@ class SessionView:
     up: bool
     since: datetime | None  # it is up or down, where that is known
     attempts: int  # to connect to a venue that is down, since then
+    why: str  # the last of them came to nothing
     recovering: bool
     not_sure: int
     open_orders: int
@@ -330,7 +331,8 @@ def _trouble(fault: int, parts: dict[str, Any]) -> list[str]:
 def _down_text(session: SessionView) -> str:
     since = "" if session.since is None else f" since {session.since:%Y-%m-%d %H:%M:%S} UTC"
     attempts = f", {session.attempts:,} attempt{'s' * (session.attempts != 1)}" if session.attempts else ""
-    return f"session {session.name} is down{since}{attempts}"
+    why = f": {session.why}" if session.why else ""
+    return f"session {session.name} is down{since}{attempts}{why}"
 
 
 def _down_since(pulse: np.record | None, row: int) -> datetime | None:
@@ -352,6 +354,7 @@ def _sessions(state: State, clock: Clock, pulse: np.record | None) -> list[Sessi
                 up=bool(own.up),
                 since=clock.time(own.since_ns) if own.up else _down_since(pulse, row),
                 attempts=0 if own.up or pulse is None else int(pulse.attempts[row]),
+                why="" if own.up or pulse is None else bytes(pulse.why[row]).decode("ascii", "replace"),
                 recovering=bool(own.recovering),
                 not_sure=int(own.doubts),
                 open_orders=int(s.entities[entity].open_orders) if 0 <= entity < s.entities.size else 0,

@@ -238,6 +238,20 @@ def test_a_fill_is_booked_whatever_its_sending_time(start, version: str, age_s: 
         assert fills(ems, order) == ["3"]
 
 
+def test_a_fill_of_another_version_is_booked(start) -> None:
+    """QuickFIX counts it, says nothing and logs out."""
+    with RawVenue("XRAW", FIX_44) as venue:
+        topology, ems, order, child = with_order(start, venue)
+        venue.begin_string = FIX_42
+        venue.fill(child, 3, once=True)
+        venue.begin_string = FIX_44
+        booked(topology, ems, order, 3)
+        topology.gateway.wait_log("logout", session="XRAW", text="Incorrect BeginString")
+        venue.wait_for(lambda: len(venue.got("A")) > 1 and venue.is_on, 20, "another logon")
+        venue.fill(child, 2)
+        booked(topology, ems, order, 5)
+
+
 def fills(ems: Ems, order: str) -> list[str]:
     """LastQty(32) of each fill that the EMS was told of."""
     return [first(report, 32) for report in ems.reports(order) if first(report, 32) not in ("", "0")]

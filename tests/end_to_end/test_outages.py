@@ -18,7 +18,7 @@ from gateway.kill_cli import RESIDUE
 from tests.end_to_end.acts import kill, open_at, place, refused, tidegate, wait_canceled
 from tests.end_to_end.conftest import Topology
 from tests.support.proxy import Proxy
-from tests.support.raw_venue import CLOSES, LOGS_OUT, SAYS_NOTHING, TRADES, RawEms, RawVenue
+from tests.support.raw_venue import CLOSES, LOGS_OUT, REJECTS, SAYS_NOTHING, TRADES, RawEms, RawVenue
 from tools.ems import Ems
 from tools.fix_text import first
 from tools.quickfix_peer import SessionConfig
@@ -212,6 +212,23 @@ def status_of_what_is_down(topology: Topology, ports: dict[str, int], longest_s:
     wanted = re.compile(r"down since .*\d\d:\d\d:\d\d.* \d+ attempts?\b")
     away = {name: row for name, row in rows.items() if not name.endswith("1")}
     return [f"status of {name}: {row!r}" for name, row in away.items() if not wanted.search(row)]
+
+
+def test_what_a_venue_says_in_a_reject_of_the_logon_is_told(start) -> None:
+    """In the log and by `status`; it comes back as any other."""
+    with RawVenue("XREJ", behaviour=REJECTS) as venue:
+        topology = start(elsewhere={"XREJ": venue.port})
+        still_down = topology.gateway.wait_log("session is still down", session="XREJ")
+        assert "unknown firm" in still_down["why"]
+        assert re.search(r"session XREJ is down since .*: Reject of the Logon: unknown firm", status_row(topology))
+        assert "\x1b" not in status_row(topology)
+        venue.behave(TRADES)
+        topology.gateway.wait_log("session is up", BACK_S + LOADED_S, session="XREJ")
+
+
+def status_row(topology: Topology) -> str:
+    """What `tidegate status` says of it."""
+    return next(row for row in tidegate(topology, "status").stdout.splitlines() if "session XREJ is down" in row)
 
 
 @pytest.mark.parametrize("seconds", [20, pytest.param(60, marks=pytest.mark.soak)])

@@ -122,6 +122,12 @@ def test_what_needs_a_person_is_told(
     assert len(view.trouble) == 1 and line in view.trouble[0]
 
 
+def test_why_a_venue_is_down_is_told(outside: Outside) -> None:
+    set_session(1, "up", 0)(outside)
+    outside.pulse.attempts[1], outside.pulse.why[1] = 3, b"Reject of the Logon: unknown firm"
+    assert status_of(outside).trouble[0].endswith("XNAS is down, 3 attempts: Reject of the Logon: unknown firm")
+
+
 def test_messages_by_verdict_and_refusals_by_check(outside: Outside) -> None:
     outside.record.sessions[0].counted[:2] = [[1, 20, 3], [0, 5, 1]]
     outside.record.check_fired[[c.KILLED, c.MAX_LONG]] = (2, 9)

@@ -58,7 +58,9 @@ def _serve(sections: list[dict[str, Any]], folder: Path, to: Connection) -> None
             to.send(("LOG", entry["event"], repr(entry).encode()))
         capture.entries.clear()
         while to.poll():
-            engine.send(*to.recv())
+            undelivered = engine.send(*to.recv())
+            if undelivered is not None:
+                inbox.put(undelivered)
         if time.monotonic() > next_tick:
             engine.tick()
             next_tick = time.monotonic() + TICK_S
@@ -82,6 +84,11 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.join(15)
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid or 0
 
     def wait(self, *kinds: str, timeout_s: float = 20.0, count: int = 1) -> tuple[str, Any, bytes]:
         """The first thing of these kinds, or the one of that count; log lines have the event's name as second."""

@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 from tools.fix_text import SOH, Fields, body_length_and_checksum, first, split_fields, utc_now
 from tools.raw_client import RawFixClient
 
-TRADES, CLOSES, SAYS_NOTHING, LOGS_OUT = "trades", "closes", "says nothing", "logs out"
+TRADES, CLOSES, SAYS_NOTHING, LOGS_OUT, REJECTS = "trades", "closes", "says nothing", "logs out", "rejects the logon"
 
 Field = tuple[int, str | bytes]
 
@@ -259,6 +259,12 @@ class RawVenue:
             with contextlib.suppress(OSError):
                 self._line.sendall(compose(self.begin_string, msg_type, (self.name, "GW"), number, fields))
 
+    def put_bytes(self, data: bytes) -> None:
+        """Send bytes as they are, in one segment if they are few."""
+        with self._changed:
+            if self._line is not None:
+                self._line.sendall(data)
+
     def fill(
         self, cl_ord_id: str, quantity: int, more: Sequence[Field] = (), exec_id: str = "", **how: bool
     ) -> tuple[str, int]:
@@ -349,6 +355,9 @@ class RawVenue:
         match first(message, 35):
             case "A":
                 self._line = connection
+                if self._behaviour == REJECTS:
+                    self.send("3", [(45, first(message, 34)), (372, "A"), (58, "unknown firm \x1b[31m")])
+                    return
                 if self._behaviour == LOGS_OUT:
                     self.send("5", [(58, "come back later")])
                     self._close(connection)
