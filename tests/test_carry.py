@@ -110,7 +110,7 @@ CARRIED: dict[str, set[str]] = {
     }
     | {"stop_e8", "ord_type", "time_in_force", "cl_ord_id_size", "cl_ord_id"},
     "executions": {"order", "qty_e8", "run", "number", "exec_id_size", "exec_id", "next"}
-    | {"px_e8", "told_cum_e8", "no_fill", "terms"},
+    | {"px_e8", "told_cum_e8", "no_fill", "terms", "unclear_e8"},
     "sources": set(carrying.OF_SOURCE),
     "parameters": {"limit", "pushed", "effective", "moved_ns", "epoch", "model", "told_ns", "expires_ns", "state"},
 }

@@ -78,6 +78,7 @@ def _keep_executions(s):
             y.told_cum_e8 = x.told_cum_e8
             y.terms = x.terms
             y.leg = x.leg
+            y.unclear_e8 = x.unclear_e8
             y.no_fill = x.no_fill
             y.run = x.run
             y.number = x.number

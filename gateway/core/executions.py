@@ -104,7 +104,22 @@ def was_unknown(s, o, index, buf, quantity):
     x = s.executions[row]
     signed = quantity if o.side == t.BUY else -quantity
     same = x.leg - 1 == o.instrument and x.qty_e8 == signed and x.px_e8 == price_of(index, buf, t.LastPx)
-    return row if same else NONE
+    same_account = x.account == NONE or x.account == o.entities[a.ACCOUNT]
+    return row if same and same_account else NONE
+
+
+@kernel
+def _busts_unknown(s, venue, index, buf):
+    """Row of the booked fill of no order of ours that a bust names and does not contradict; or NONE."""
+    row = find_unknown(s, venue, index, buf, t.ExecRefID)
+    if row == NONE:
+        return NONE
+    x = s.executions[row]
+    quantity = quantity_of(index, buf, t.LastQty)
+    side = direction_of(index, buf)
+    instrument = instrument_named(s, index, buf)
+    other = quantity > 0 and quantity != abs(x.qty_e8) or side != 0 and side * x.qty_e8 < 0
+    return NONE if other or (instrument != NONE and instrument != x.leg - 1) else row
 
 
 @kernel
@@ -140,7 +155,7 @@ def unknown_report(s, out, buf, event, action, execution):
             alert_once(s, out, UNKNOWN_SIZE, NONE, buf, event)
         elif execution != NONE:
             _book_unknown(s, index, buf, execution)
-    busted = find_unknown(s, event.session, index, buf, t.ExecRefID) if action == BUST else NONE
+    busted = _busts_unknown(s, event.session, index, buf) if action == BUST else NONE
     if busted != NONE:
         take_back_unknown(s, busted)
     alert_once(s, out, OLD_REPORT if old else UNKNOWN_REPORT, NONE, buf, event)

@@ -6,11 +6,21 @@ difference. Buys and sells are kept apart; while replaces are pending the larges
 
 from __future__ import annotations
 
-from gateway.core.layout import FAULT_TOO_LARGE, IN_DOUBT, NONE, POSITION_SCOPES, QUERIED, SCOPES, SURE, UNANSWERED
+from gateway.core.layout import (
+    FAULT_TOO_LARGE,
+    IN_DOUBT,
+    NONE,
+    POSITION_SCOPES,
+    QUERIED,
+    SCOPES,
+    SURE,
+    UNANSWERED,
+    UNCONFIRMED,
+)
 from gateway.fix import tags as t
 from gateway.jit import kernel
 
-MOST_COUNTED = 9 * 10**18  # in 10^-8: a sum beyond it would leave 64 bits
+MOST_COUNTED = 4 * 10**18  # in 10^-8: two sums above it could leave 64 bits together
 
 
 @kernel
@@ -33,10 +43,8 @@ def is_over(s, o, status):
 
 
 @kernel
-def worst_leaves(s, o):
-    """The most that can still trade: the largest quantity in force or asked for, less what has traded."""
-    if is_over(s, o, o.status):
-        return 0
+def _most(s, o):
+    """The largest quantity in force or asked for."""
     most = o.qty_e8
     row = o.pending
     while row != NONE:
@@ -44,18 +52,31 @@ def worst_leaves(s, o):
         if r.kind == t.ORDER_CANCEL_REPLACE_REQUEST and r.qty_e8 > most:
             most = r.qty_e8
         row = r.older
-    return max(most - o.cum_e8, 0)
+    return most
+
+
+@kernel
+def worst_leaves(s, o):
+    """The most that can still trade: the largest quantity in force or asked for, less what has traded."""
+    return max(_most(s, o) - o.cum_e8, 0) if not is_over(s, o, o.status) else 0
+
+
+@kernel
+def _may_work(s, o, leaves):
+    """Whether the order can still trade: by its leaves, or as part of what has traded is doubtful."""
+    if leaves > 0 or o.unbooked_e8 == 0:
+        return leaves > 0
+    return not is_over(s, o, o.status) and o.cum_e8 - o.unbooked_e8 < _most(s, o)
 
 
 @kernel
 def plus(s, counted_e8, delta_e8):
-    """The sum of two quantities; one that cannot be counted is a fault, which blocks every order."""
-    if delta_e8 > 0 and counted_e8 > MOST_COUNTED - delta_e8:
+    """The sum of two quantities; one that is too large to be judged by is a fault, which blocks every order.
+
+    A sum beyond 64 bits wraps, so that it is right again when what made it so large is taken back.
+    """
+    if counted_e8 > MOST_COUNTED - delta_e8 or counted_e8 < -MOST_COUNTED - delta_e8:
         s.fault |= FAULT_TOO_LARGE
-        return MOST_COUNTED
-    if delta_e8 < 0 and counted_e8 < -MOST_COUNTED - delta_e8:
-        s.fault |= FAULT_TOO_LARGE
-        return -MOST_COUNTED
     return counted_e8 + delta_e8
 
 
@@ -97,7 +118,9 @@ def raise_doubt(s, o, doubt):
     if o.counted_open == 0 or doubt == SURE:
         return
     own = s.sessions[o.venue]
-    if o.doubt == QUERIED and doubt != QUERIED:
+    if o.doubt == QUERIED:
+        if doubt == UNCONFIRMED or doubt == QUERIED:
+            return  # the question stands
         own.queried -= 1
         o.doubt = IN_DOUBT
         o.asked = 0
@@ -132,7 +155,7 @@ def settle(s, o):
     if reserved != o.reserved_e8:
         _add_open(s, o, reserved - o.reserved_e8)
         o.reserved_e8 = reserved
-    is_open = 1 if leaves > 0 else 0
+    is_open = 1 if _may_work(s, o, leaves) else 0
     if is_open != o.counted_open:
         if s.sessions[o.session].dropped_ns != NONE:
             s.sweeps_on = 1  # an order of an EMS that is gone may be open again

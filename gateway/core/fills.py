@@ -26,6 +26,7 @@ from gateway.core.told import (
     is_restated,
     learn_average,
     learn_cum,
+    learn_more,
     quantity_of,
     reopen,
     says_working,
@@ -48,7 +49,8 @@ PERHAPS_A_BUST = c.phrase("unreadable ExecType(150) with ExecRefID(19), what it 
 KNOWN_NOW = c.phrase("fill that was booked as one of no order of ours, now counted on its order alone: ")
 BUST_NOT_TAKEN = c.phrase("CumQty(14) still counts what was busted, not sellable until the venue explains: ")
 
-ASK_AGAIN_NS = 10_000_000_000  # least time between two questions about an order; doubles with each
+FREE_ASKS = 3  # questions about an order that are asked at once
+ASK_AGAIN_NS = 10_000_000_000  # least time between two later ones; doubles with each
 MOST_DOUBLINGS = 12
 MOST_FILLED = 4 * 10**18  # of an order in 10^-8: its sum stays within 64 bits whatever a venue tells
 
@@ -57,6 +59,10 @@ MOST_FILLED = 4 * 10**18  # of an order in 10^-8: its sum stays within 64 bits w
 def _apply_bust(s, o, x, index, buf, qty_e8):
     """Replace the quantity of an execution: 0 for a bust, another for a correction."""
     told = told_cum(o, index, buf)
+    unclear = min(x.unclear_e8, o.doubtful_e8)  # a CumQty(14) may have cleared it
+    o.doubtful_e8 -= unclear
+    o.venue_cum_e8 += unclear
+    x.unclear_e8 = 0
     without = o.venue_cum_e8 + qty_e8 - x.qty_e8
     o.venue_cum_e8 = max(without, max(told, 0))
     # Somebody may have said that less has traded than the fills seen.
@@ -102,7 +108,7 @@ def ask_now(s, out, row):
     """
     o = s.orders[row]
     own = s.sessions[o.venue]
-    early = o.asks > 0 and s.now_ns - o.asked_ns < ASK_AGAIN_NS << min(o.asks - 1, MOST_DOUBLINGS)
+    early = o.asks >= FREE_ASKS and s.now_ns - o.asked_ns < ASK_AGAIN_NS << min(o.asks - FREE_ASKS, MOST_DOUBLINGS)
     if own.takes_status == 1 and own.up == 1 and o.doubt == a.SURE and not early:
         o.asks += 1
         o.asked_ns = s.now_ns
@@ -172,6 +178,9 @@ def trade_report(s, out, buf, event, row, execution, quantity):
     """A fill: counted once, with what it says of the order beside it, and told to the EMS."""
     o = s.orders[row]
     index = s.work.index
+    unknown = was_unknown(s, o, index, buf, quantity)
+    if unknown != NONE:
+        take_back_unknown(s, unknown)
     counted, copied = is_copy(s, o, index, buf, quantity)
     if counted:
         s.duplicate_messages += 1
@@ -190,9 +199,6 @@ def trade_report(s, out, buf, event, row, execution, quantity):
     if (o.status == t.STATUS_DONE_FOR_DAY or o.status == t.STATUS_CALCULATED) and status != o.status:
         # A fill of the next day, of which nothing else was told.
         o.status = t.STATUS_NEW if says_working(index, buf) else o.status
-    unknown = was_unknown(s, o, index, buf, quantity)
-    if unknown != NONE:
-        take_back_unknown(s, unknown)
     before = o.doubtful_e8
     _add_fill(s, o, index, buf, quantity, execution != NONE)
     s.next_exec += 1
@@ -207,6 +213,7 @@ def trade_report(s, out, buf, event, row, execution, quantity):
         link_fill(s, execution)
     if o.doubtful_e8 > before:
         alert_once(s, out, TOLD_TWICE, row, buf, event)
+        ask_now(s, out, row)
         if is_restated(o, index, buf, False):
             # Its EMS sees what the venue sees; positions and exposures are at their worst.
             take_terms(s, o, index, buf)
@@ -236,19 +243,48 @@ def _corrected_quantity(o, x, index, buf):
 
 
 @kernel
+def _named_execution(s, event, row, index, buf):
+    """Row of the execution of an order that ExecRefID(19) names, where a correction or a copy is named the one that is
+    counted; or NONE.
+    """
+    f = find(index, t.ExecRefID)
+    named = find_execution(s, event.session, row, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    return s.executions[named].corrects if named != NONE and s.executions[named].corrects != NONE else named
+
+
+@kernel
+def _changes_nothing(o, index, buf):
+    """Whether a report gives CumQty(14) and LeavesQty(151) as they are counted."""
+    return told_cum(o, index, buf) == o.cum_e8 and quantity_of(index, buf, t.LeavesQty) == max(o.qty_e8 - o.cum_e8, 0)
+
+
+@kernel
+def _doubt(o, quantity):
+    """So much of what is counted may have been taken back."""
+    o.fills_e8 = o.cum_e8  # what only CumQty(14) told of may be meant
+    quantity = min(quantity, o.cum_e8 - o.doubtful_e8)
+    o.venue_cum_e8 = min(o.venue_cum_e8, o.cum_e8 - o.doubtful_e8) - quantity
+    o.doubtful_e8 += quantity
+    return quantity
+
+
+@kernel
 def unclear_report(s, out, buf, event, row):
     """A report that names an execution, and nobody can read why: taken back or not, it is open for one side and not
-    sellable for the other until a CumQty(14) or a person tells.
+    sellable for the other until a CumQty(14) or a person tells. A leg stays as it is.
     """
     o = s.orders[row]
     index = s.work.index
-    f = find(index, t.ExecRefID)
-    named = find_execution(s, event.session, row, buf, index.start[f], index.length[f])
-    quantity = abs(s.executions[named].qty_e8) if named != NONE else max(quantity_of(index, buf, t.LastQty), 0)
-    told = told_cum(o, index, buf)
-    o.venue_cum_e8 = max(o.venue_cum_e8 - quantity, told if told > o.cum_e8 else 0)
-    o.doubtful_e8 = min(o.doubtful_e8 + quantity, o.fills_e8)
-    refresh_status(s, o)
+    named = _named_execution(s, event, row, index, buf)
+    of_leg = named != NONE and s.executions[named].leg != 0
+    again = named != NONE and s.executions[named].unclear_e8 != 0
+    if not (of_leg or again or _changes_nothing(o, index, buf)):
+        if named == NONE:
+            _doubt(o, max(quantity_of(index, buf, t.LastQty), 0))
+        else:
+            s.executions[named].unclear_e8 = _doubt(o, s.executions[named].qty_e8)
+        learn_more(o, index, buf)
+        refresh_status(s, o)
     alert_once(s, out, PERHAPS_A_BUST, row, buf, event)
     check_leaves(s, out, buf, event, row, False)
     ask_now(s, out, row)
@@ -261,13 +297,11 @@ def bust_report(s, out, buf, event, row, execution, action):
     o = s.orders[row]
     index = s.work.index
     f = find(index, t.ExecRefID)
-    busted = find_execution(s, event.session, row, buf, index.start[f], index.length[f]) if f >= 0 else NONE
-    if busted == NONE or s.executions[busted].number == 0:
+    named = find_execution(s, event.session, row, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    busted = _named_execution(s, event, row, index, buf)
+    if named == NONE or s.executions[named].number == 0:
         alert_once(s, out, UNKNOWN_BUST, row, buf, event)
         return
-    named = busted
-    if s.executions[busted].corrects != NONE:
-        busted = s.executions[busted].corrects
     x = s.executions[busted]
     old = abs(x.qty_e8)
     quantity = _corrected_quantity(o, x, index, buf) if action == CORRECT else old

@@ -333,6 +333,7 @@ EXECUTION = np.dtype(
         # ours; 0: the instrument is the order's
         ("leg", "i8"),
         ("account", "i8"),  # entity that a fill of no order of ours was booked for, NONE: none
+        ("unclear_e8", "i8"),  # what is doubtful of it, since a report that may have taken it back was not readable
         ("no_fill", "i8"),  # 1: of a report that is none, whose row may be used again when they become many
         ("corrects", "i8"),  # row of the execution that this one corrects, where the quantity is kept; NONE: none
         ("run", "i8"),  # in which it came; with `number` the ExecID(17) that the EMS saw

@@ -330,6 +330,7 @@ def add_execution(s, venue, order, buf, start, size, no_fill):
     x.older_fill = NONE
     x.leg = 0
     x.account = NONE
+    x.unclear_e8 = 0
     x.no_fill = no_fill
     x.corrects = NONE
     x.run = s.run

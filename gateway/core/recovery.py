@@ -86,8 +86,9 @@ def on_logon(s, event):
     own.asked = 0
     own.since_ns = s.now_ns
     own.told = 0
+    if own.review != NONE:
+        own.review_due = 1  # it was not finished
     own.review = NONE
-    own.review_due = 0
     own.reviewed_ns = 0
     own.continued = 1 if event.value[0] == a.CONTINUED else 0
     own.dropped_ns = NONE
@@ -180,6 +181,8 @@ def answers_doubt(s, request, index, buf):
     """Whether a venue's status of an order tells what we do not know: of a doubt, or that it never had a request."""
     r = s.requests[request]
     o = s.orders[r.order]
+    if o.doubt == a.QUERIED and o.asked == 0:
+        return False  # it has not been asked yet: the same word again is no answer
     if o.doubt != a.SURE:
         return True
     never = r.state == a.REQUEST_PENDING if r.kind != t.NEW_ORDER_SINGLE else never_acknowledged(o)
@@ -222,7 +225,7 @@ def answer_in_doubt(s, out, buf, event, request):
     if unknown and request == o.accepted and not never:
         alert_once(s, out, UNKNOWN_THERE, r.order, buf, event)
         return 0
-    o.asked = max(o.asked - 1, 0)
+    o.asked = max(o.asked - 1, 0) if o.doubt != a.QUERIED else 0
     exec_type = 0
     if unknown and not never:
         pass  # a request that was refused meanwhile

@@ -106,10 +106,11 @@ def ask_about(s, o):
     """Ask the venue for the state of an open order, where it answers such questions."""
     own = s.sessions[o.venue]
     if own.takes_status == 1 and o.doubt < a.IN_DOUBT:
+        if own.doubts == 0:
+            own.told = 0
+            own.since_ns = s.now_ns
         raise_doubt(s, o, a.QUERIED if o.doubt == a.SURE else a.IN_DOUBT)
         own.asked = 0
-        own.told = 0
-        own.since_ns = s.now_ns
 
 
 @kernel
@@ -208,7 +209,9 @@ def undelivered(s, out, buf, event):
     doubt = s.orders[s.requests[request].order].doubt
     # Cancels go out in doubt too, orders and replaces do not.
     by_number = find(index, t.Text) >= 0 and s.requests[request].kind != t.ORDER_CANCEL_REQUEST
-    if (by_number and doubt == a.IN_DOUBT) or (event.value[0] == a.INFERRED and doubt >= a.UNANSWERED):
+    if (by_number and doubt == a.IN_DOUBT) or (
+        event.value[0] == a.INFERRED and (doubt == a.UNANSWERED or doubt == a.IN_DOUBT)
+    ):
         # What the engine infers from its files says nothing where these can have lost something; and since a venue has
         # begun its numbers anew, an order's may be that of another message.
         alert(s, out, PERHAPS_SENT, buf, event.start, event.length)

@@ -63,6 +63,13 @@ def learn_cum(o, index, buf):
 
 
 @kernel
+def learn_more(o, index, buf):
+    """Take note of a CumQty(14) that may be an older one: it counts where it is higher than what is counted."""
+    if told_cum(o, index, buf) > o.cum_e8:
+        learn_cum(o, index, buf)
+
+
+@kernel
 def learn_average(o, index, buf):
     """Take note of AvgPx(6)."""
     value = price_of(index, buf, t.AvgPx)
@@ -195,7 +202,8 @@ def is_copy(s, o, index, buf, quantity):
     PossResend(97), nothing has changed.
     """
     told = told_cum(o, index, buf)
-    if told == NONE or told > o.cum_e8 or o.fills_e8 + quantity <= o.venue_cum_e8:
+    sure = o.cum_e8 - o.unbooked_e8
+    if told == NONE or told > sure or o.fills_e8 + quantity <= o.venue_cum_e8:
         return False, NONE
     if was_open(o, index, buf, quantity):
         return False, NONE
@@ -206,11 +214,11 @@ def is_copy(s, o, index, buf, quantity):
         if x.terms == o.terms and x.qty_e8 == quantity and x.told_cum_e8 == told:
             return True, row
         row = x.older_fill
-    if told != o.cum_e8:
+    if told != sure:
         return False, NONE
     if leaves == NONE:
         return char_of(index, buf, t.PossResend, 0) == t.YES, NONE
-    return leaves == max(o.qty_e8 - o.cum_e8, 0), NONE
+    return leaves == max(o.qty_e8 - sure, 0), NONE
 
 
 @kernel

@@ -46,6 +46,7 @@ from gateway.core.told import (
     is_too_precise,
     learn_average,
     learn_cum,
+    learn_more,
     quantity_of,
     reopen,
     says_working,
@@ -85,7 +86,10 @@ def _action_of(version, index, buf):
     """What a report does, from ExecTransType(20) in 4.2 and ExecType(150)."""
     exec_type = char_of(index, buf, t.ExecType, 0)
     if version == a.VERSION_42:
-        trans = char_of(index, buf, t.ExecTransType, t.TRANS_NEW)
+        trans = char_of(index, buf, t.ExecTransType, 0)
+        known = t.TRANS_NEW <= trans <= t.TRANS_STATUS
+        if not known and find(index, t.ExecRefID) >= 0:
+            return UNCLEAR
         if trans == t.TRANS_CANCEL:
             return BUST
         if trans == t.TRANS_CORRECT:
@@ -284,7 +288,8 @@ def execution_report(s, out, buf, event):
     row = s.requests[request].order if request != NONE else NONE
     execution = NONE
     if action != STATUS:
-        no_fill = 1 if action == CHANGE or (action == TRADE and quantity <= 0) else 0
+        is_fill = action != CHANGE and action != UNCLEAR and not (action == TRADE and quantity <= 0)
+        no_fill = 0 if is_fill else 1
         execution, seen = remember(s, venue, row, index, buf, no_fill)
         if seen:
             _on_repeated_report(s, out, buf, event, row)
@@ -358,7 +363,7 @@ def _on_repeated_report(s, out, buf, event, row):
     elif s.orders[row].corrected == 0 and s.orders[row].restated_e8 == 0:
         o = s.orders[row]
         before = o.cum_e8
-        learn_cum(o, s.work.index, buf)
+        learn_more(o, s.work.index, buf)
         refresh_status(s, o)
         if o.cum_e8 != before:
             alert_once(s, out, REPEATED_WITH_MORE, row, buf, event)

@@ -171,7 +171,9 @@ class Order:
         return max(D(0), max([self.qty, *(r.qty for r in self.pending(REPLACE))]) - self.cum)
 
     def is_open(self) -> bool:
-        return self.worst() > 0
+        """Whether it can still trade; part of what has traded may be doubtful."""
+        most = max([self.qty, *(r.qty for r in self.pending(REPLACE))])
+        return self.worst() > 0 or (self.unbooked > 0 and not self.is_over() and self.cum - self.unbooked < most)
 
     def reserved(self) -> Decimal:
         """What counts as open."""

@@ -80,7 +80,9 @@ class Recovery(Checks):
 
     @staticmethod
     def raise_doubt(order: Order, doubt: int) -> None:
-        if order.is_open() and doubt > 0 and order.doubt == QUERIED != doubt:
+        if order.doubt == QUERIED and doubt in (1, QUERIED):
+            return  # the question stands
+        if order.is_open() and doubt > 0 and order.doubt == QUERIED:
             order.doubt, order.unanswered = 3, 0
         elif order.is_open() and doubt > order.doubt:
             order.doubt, order.unanswered = doubt, 0
@@ -133,10 +135,11 @@ class Recovery(Checks):
             return []
         if self.takes_status(order.venue) and order.doubt < 3:
             self.settle_one(order)
+            if not self.doubts(order.venue):
+                self.told.discard(order.venue)
+                self.since_ns[order.venue] = self.now_ns
             self.raise_doubt(order, 3 if order.doubt else QUERIED)
             self.asked.discard(order.venue)
-            self.told.discard(order.venue)
-            self.since_ns[order.venue] = self.now_ns
             for other in self.orders:
                 for request in other.requests if other.venue == order.venue else ():
                     request.looked_at = False
@@ -146,7 +149,7 @@ class Recovery(Checks):
         """A question about an order that is not clear, for which nothing waits; ever less often."""
         if order.doubt > 0 or not self.up[order.venue] or not self.takes_status(order.venue):
             return []
-        if order.asks > 0 and self.now_ns - order.asked_ns < ASK_AGAIN_NS * 2 ** min(order.asks - 1, 12):
+        if order.asks >= 3 and self.now_ns - order.asked_ns < ASK_AGAIN_NS * 2 ** min(order.asks - 3, 12):
             return []
         order.asks += 1
         order.asked_ns = self.now_ns
@@ -183,6 +186,8 @@ class Recovery(Checks):
         return order.never_acknowledged() if request.kind == NEW else request.state == "pending"
 
     def tells_of_doubt(self, order: Order, request: Request, fields: Fields) -> bool:
+        if order.doubt == QUERIED and order.unanswered == 0:
+            return False  # not asked yet
         return order.doubt > 0 or (fields[39] == "8" and self.is_unanswered(order, request))
 
     def answered(self, order: Order, request: Request, fields: Fields) -> list[Wanted]:
@@ -190,7 +195,7 @@ class Recovery(Checks):
         is_unknown, is_over = fields[39] == "8", not self.is_unanswered(order, request)
         if is_unknown and is_over and request is order.accepted:
             return [ALERT]
-        order.unanswered = max(0, order.unanswered - 1)
+        order.unanswered = max(0, order.unanswered - 1) if order.doubt != QUERIED else 0
         if is_unknown:
             wanted = [] if is_over else self.undelivered(request.child)
             self.clear_doubt(order)

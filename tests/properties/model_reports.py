@@ -166,7 +166,8 @@ class Reports(Recovery):
         """Only a CumQty that tells of more counts, and none once a bust or the venue's own terms changed the count."""
         if order.corrected or order.restated > 0:
             return []
-        return self.learn(order, fields)
+        told = self.told_cum(order, fields)
+        return self.learn(order, fields) if told is not None and told > order.cum else []
 
     def book_unknown(self, fields: Fields) -> None:
         qty = D(fields[32]) if fields[54] == BUY else -D(fields[32])
@@ -290,7 +291,8 @@ class Reports(Recovery):
     def is_copy(self, order: Order, key: Execution, fields: Fields) -> bool:
         """Whether a fill is one that is counted already, under another ExecID; a bust may then name either."""
         qty, told, leaves = D(fields[32]), self.told_cum(order, fields), claim(fields, 151)
-        if told is None or told > order.cum or order.fills + qty <= order.told:
+        sure = order.cum - order.unbooked
+        if told is None or told > sure or order.fills + qty <= order.told:
             return False  # more has traded, or it is one that was missed and comes late
         left = max(D(0), order.qty - order.cum)
         if leaves is not None and leaves == left - qty:
@@ -299,7 +301,9 @@ class Reports(Recovery):
         same = [k for k, f in fills if (f.qty, f.told, f.terms) == (qty, told, order.terms)]
         if same:
             self.corrects[key] = same[-1]
-        return bool(same) or (told == order.cum and (leaves == left if leaves is not None else fields.get(97) == "Y"))
+        nothing_left = max(D(0), order.qty - sure)
+        unchanged = leaves == nothing_left if leaves is not None else fields.get(97) == "Y"
+        return bool(same) or (told == sure and unchanged)
 
     def fill(self, order: Order, key: Execution, fields: Fields) -> list[Wanted]:
         qty, status = D(fields[32]), fields[39]
@@ -319,11 +323,11 @@ class Reports(Recovery):
         self.executions[key] = Fill(qty, self.told_cum(order, fields), order.terms)
         alerts = []
         if order.doubtful > before:
-            alerts = [ALERT]
+            alerts = [ALERT, *self.ask_now(order)]
             terms = self.new_terms(order, fields, by_venue=False)
             if terms is not None:
                 self.take_new_terms(order, terms)
-                return [ALERT, *self.tell(order, "I", {})]
+                return [*alerts, *self.tell(order, "I", {})]
         if order.is_open() and claim(fields, 151) == 0:
             if status in CLOSING:
                 order.closed = status
