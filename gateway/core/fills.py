@@ -14,7 +14,7 @@ from gateway.core.executions import (
     take_back_unknown,
     was_unknown,
 )
-from gateway.core.exposure import closed, settle, worst_leaves
+from gateway.core.exposure import closed, settle
 from gateway.core.intake import char_of, price_of
 from gateway.core.layout import NONE
 from gateway.core.lookup import find_execution, link_fill
@@ -92,7 +92,7 @@ def _apply_bust(s, o, x, index, buf, qty_e8):
 @kernel
 def _take_end(s, o, status, index, buf):
     """A fill whose report says that it ends the order, by LeavesQty(151) and OrdStatus(39), ends it."""
-    if quantity_of(index, buf, t.LeavesQty) != 0 or worst_leaves(s, o) == 0:
+    if quantity_of(index, buf, t.LeavesQty) != 0 or o.counted_open == 0:
         return
     if closed(status):
         o.status = status
