@@ -72,7 +72,7 @@ class Controls:
         working = len(script.working)
         script.caption(f"The kill switch, with {working} orders open at three venues")
         script.pause(1.0)
-        output = self.command("kill", "--scope", "firm", "--reason", "end of the demonstration")
+        output = self.command("kill", "--scope", "firm", "--timeout", "60s", "--reason", "end of the demonstration")
         self.proven += [line for line in output if line == "no open orders"]
         self.alerts["kill switch set"] += 1
         script.expected["canceled by the kill switch"] += working
