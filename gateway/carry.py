@@ -51,6 +51,8 @@ NEEDED = {
     "requests": ("session", "order", "cl_ord_id_size", "cl_ord_id"),
     "executions": ("venue", "order", "corrects"),
 }
+# Arrays that had less room in older layouts.
+GROWN = {"orders": ("entities", "exposures")}
 # What is taken of each table; of a table that is not here, all.
 TAKEN = {
     "": OF_STATE,
@@ -82,8 +84,13 @@ def layout_faults(old: np.dtype) -> Iterator[str]:
             if had is None or column not in (had.names or ()):
                 if column in needed:
                     yield f"it has no {label}"
-            elif had[column] != want[column]:
+            elif not _fits(had[column], want[column], column in GROWN.get(table, ())):
                 yield f"its {label} is {had[column]}, want {want[column]}"
+
+
+def _fits(had: np.dtype, want: np.dtype, may_grow: bool) -> bool:
+    """Whether a column is as it was, or an array that has become longer where that is allowed for."""
+    return had == want or (may_grow and had.base == want.base and len(had.shape) == 1 and had.shape < want.shape)
 
 
 def _row_dtype(state: np.dtype, table: str) -> np.dtype | None:
@@ -262,13 +269,15 @@ def _carry_orders(
 ) -> None:
     s = new.record
     _require_room(settings, "orders", lost.size, s.orders.size)
-    orders = s["orders"][: lost.size]
-    assign_fields_by_name(orders, old.record["orders"][: lost.size], zero_unassigned=False)
+    orders, before = s["orders"][: lost.size], old.record["orders"][: lost.size]
+    for column in set(_shared(before, orders.dtype.names)) - {*GROWN["orders"]}:
+        orders[column] = before[column]
     orders["session"] = rows.sessions[orders["session"]]
     orders["venue"] = rows.sessions[orders["venue"]]
     orders["instrument"] = rows.instruments[orders["instrument"]]
-    orders["entities"] = rows.entities[orders["entities"]]
-    orders["exposures"] = exposures[orders["exposures"]]
+    for column, mapped in (("entities", rows.entities), ("exposures", exposures)):
+        orders[column] = NONE
+        orders[column][:, : before[column].shape[1]] = mapped[before[column]]
     orders["number"][lost] = NONE
     if "avg_told" not in (old.record["orders"].dtype.names or ()):
         orders["avg_told"] = orders["cum_e8"] > 0  # of fills without their prices no average can be computed

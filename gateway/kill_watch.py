@@ -158,7 +158,7 @@ class Watch:
         exposures = s["exposures"][: max(0, min(int(s.exposure_count), s.exposures.size))]
         for key, row in self._rows.items():
             what = scope_text(*key)
-            if key[0] >= a.POSITION_SCOPES:
+            if key[0] not in a.POSITION_SCOPES:
                 yield f"{what}: positions are not kept by {a.SCOPE_NAMES[key[0]]}"
                 continue
             held = exposures[(exposures["entity"] == row) & (exposures["position_e8"] != 0)]

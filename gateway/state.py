@@ -138,7 +138,7 @@ def build_state(settings: Settings, run: int) -> State:
     _fill_pairs(state, settings)
     _fill_positions(state, settings)
     _fill_sources(s, settings)
-    s.identity_tag[:] = [getattr(settings.config.identity, name, None) or 0 for name in a.SCOPE_NAMES]
+    s.identity_tag[: a.SCOPES] = [getattr(settings.config.identity, name, None) or 0 for name in a.SCOPE_NAMES]
     s.carry_order[[*CARRIED_FROM_ORDERS, *settings.config.carry.orders]] = 1
     identity = [tag for tag in s.identity_tag if 0 < tag < MAX_TAG]
     s.understood[[*OWN_IN_ORDERS, *IGNORED_IN_ORDERS, t.ExDestination, *identity]] = 1

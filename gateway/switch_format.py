@@ -25,9 +25,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.boot import boot_hash
+from gateway.vocabulary import SCOPE_NAMES
 
 FILE = "switches"
-SCOPE_NAMES = ("firm", "desk", "account", "strategy", "trader", "flow", "instrument", "session", "venue")
 FIRM = 0
 NAME_BYTES, USER_BYTES, REASON_BYTES = 32, 32, 128
 

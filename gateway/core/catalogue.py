@@ -36,16 +36,28 @@ class Limit:
     """One key of limits.yaml."""
 
     index: int
-    key: str
-    kind: str  # quantity, money, bps, count or duration
     scopes: tuple[int, ...]
     mandatory_scope: int | None
-    tighter: str  # "lower" or "higher"
     meaning: str
+
+    @property
+    def key(self) -> str:
+        """Its key in limits.yaml."""
+        return a.LIMIT_KEYS[self.index]
+
+    @property
+    def kind(self) -> str:
+        """What it is measured in: quantity, money, bps, count or duration."""
+        return a.LIMIT_KINDS[self.key]
+
+    @property
+    def tighter(self) -> str:
+        """Which value is the tighter one: "lower" or "higher"."""
+        return "higher" if self.index in a.HIGHER_IS_TIGHTER else "lower"
 
 
 ORDER_SCOPES = tuple(range(a.SCOPES))
-PER_INSTRUMENT_SCOPES = tuple(range(a.POSITION_SCOPES))
+PER_INSTRUMENT_SCOPES = a.POSITION_SCOPES
 RATE_SCOPES = (a.FIRM, a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW, a.SESSION)
 
 (
@@ -78,80 +90,31 @@ RATE_SCOPES = (a.FIRM, a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW, a.SESSIO
 ) = range(26)
 
 LIMITS = (
-    Limit(a.MAX_ORDER_QTY, "max_order_qty", "quantity", ORDER_SCOPES, a.ACCOUNT, "lower", "largest OrderQty(38)"),
-    Limit(
-        a.MAX_ORDER_NOTIONAL,
-        "max_order_notional",
-        "money",
-        ORDER_SCOPES,
-        a.ACCOUNT,
-        "lower",
-        "largest notional of one order, in the firm's currency",
-    ),
+    Limit(a.MAX_ORDER_QTY, ORDER_SCOPES, a.ACCOUNT, "largest OrderQty(38)"),
+    Limit(a.MAX_ORDER_NOTIONAL, ORDER_SCOPES, a.ACCOUNT, "largest notional of one order, in the firm's currency"),
     Limit(
         a.COLLAR_BPS,
-        "collar_bps",
-        "bps",
         ORDER_SCOPES,
         a.INSTRUMENT,
-        "lower",
         "how far beyond the reference price an order may be priced, on its aggressive side",
     ),
-    Limit(
-        a.MAX_LONG,
-        "max_long",
-        "quantity",
-        PER_INSTRUMENT_SCOPES,
-        a.ACCOUNT,
-        "lower",
-        "largest long position in an instrument, open buys counted",
-    ),
-    Limit(
-        a.MAX_SHORT,
-        "max_short",
-        "quantity",
-        PER_INSTRUMENT_SCOPES,
-        a.ACCOUNT,
-        "lower",
-        "largest short position in an instrument, open sells counted",
-    ),
-    Limit(a.MAX_OPEN_ORDERS, "max_open_orders", "count", ORDER_SCOPES, None, "lower", "orders open at one time"),
-    Limit(
-        a.MAX_MESSAGES,
-        "max_messages",
-        "count",
-        RATE_SCOPES,
-        a.SESSION,
-        "lower",
-        "messages in any `message_window`, refused ones included",
-    ),
+    Limit(a.MAX_LONG, PER_INSTRUMENT_SCOPES, a.ACCOUNT, "largest long position in an instrument, open buys counted"),
+    Limit(a.MAX_SHORT, PER_INSTRUMENT_SCOPES, a.ACCOUNT, "largest short position in an instrument, open sells counted"),
+    Limit(a.MAX_OPEN_ORDERS, ORDER_SCOPES, None, "orders open at one time"),
+    Limit(a.MAX_MESSAGES, RATE_SCOPES, a.SESSION, "messages in any `message_window`, refused ones included"),
     Limit(
         a.MESSAGE_WINDOW,
-        "message_window",
-        "duration",
         RATE_SCOPES,
         None,
-        "higher",
         "length of the window that `max_messages` of the same entity counts in (1s when not set)",
     ),
     Limit(
         a.DUPLICATE_WINDOW,
-        "duplicate_window",
-        "duration",
         ORDER_SCOPES,
         None,
-        "higher",
         "time in which an order equal to an accepted one is refused; 0s is off",
     ),
-    Limit(
-        a.REFERENCE_MAX_AGE,
-        "reference_max_age",
-        "duration",
-        ORDER_SCOPES,
-        a.INSTRUMENT,
-        "lower",
-        "age up to which a reference price is fresh",
-    ),
+    Limit(a.REFERENCE_MAX_AGE, ORDER_SCOPES, a.INSTRUMENT, "age up to which a reference price is fresh"),
 )
 
 

@@ -38,14 +38,14 @@ def gather_limits(s, x):
         if entity == NONE:
             continue
         _tighten(x, s.entities[entity].limit, entity, 0)
-        if k < a.POSITION_SCOPES and x.exposures[k] != NONE and s.exposures[x.exposures[k]].pair != NONE:
+        if k in a.POSITION_SCOPES and x.exposures[k] != NONE and s.exposures[x.exposures[k]].pair != NONE:
             _tighten(x, s.pairs[s.exposures[x.exposures[k]].pair].limit, entity, 1)
 
 
 @kernel
 def require(s, x, check, limit, scope):
     """Add a breach when a mandatory limit is not set at the scope where it must stand."""
-    value, _ = limit_here(s, x.entities[scope], x.exposures[scope] if scope < a.POSITION_SCOPES else NONE, limit)
+    value, _ = limit_here(s, x.entities[scope], x.exposures[scope] if scope in a.POSITION_SCOPES else NONE, limit)
     if value == UNSET:
         breach(x, check, NONE, NONE, x.entities[scope], 0, 0, UNSET)
 
@@ -212,7 +212,7 @@ def check_positions(s, x):
     limit = a.MAX_LONG if x.side == t.BUY else a.MAX_SHORT
     check = c.MAX_LONG if x.side == t.BUY else c.MAX_SHORT
     require(s, x, check, limit, a.ACCOUNT)
-    for k in range(a.POSITION_SCOPES):
+    for k in a.POSITION_SCOPES:
         if x.entities[k] == NONE:
             continue
         before = 0

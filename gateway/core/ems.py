@@ -236,9 +236,10 @@ def _place(s, x, buf, id_start, id_size):
     o.cancel_tries = 0
     o.cancel_ns = 0
     o.venue_order_id_size = 0
-    for k in range(a.SCOPES):
+    for k in range(a.MAX_SCOPES):
         o.entities[k] = x.entities[k]
-    for k in range(a.POSITION_SCOPES):
+        o.exposures[k] = NONE
+    for k in a.POSITION_SCOPES:
         o.exposures[k] = exposure_row(s, x.entities[k], x.instrument) if x.entities[k] != NONE else NONE
     o.fingerprint = x.fingerprint
     bucket = x.fingerprint & (s.fingerprint_head.size - 1)
@@ -361,7 +362,7 @@ def _prepare_replace(s, x, o, index, buf, message):
     require_up(s, x)
     for k in range(a.SCOPES):
         x.entities[k] = o.entities[k]
-    for k in range(a.POSITION_SCOPES):
+    for k in a.POSITION_SCOPES:
         x.exposures[k] = o.exposures[k]
     check_translation(s, x, index, buf, t.ORDER_CANCEL_REPLACE_REQUEST)
     require_not_killed(s, x)

@@ -173,7 +173,7 @@ def is_leg(index, buf):
 @kernel
 def _add_leg(s, o, instrument, quantity):
     """Add a signed quantity of a leg's instrument to the positions of the order's entities."""
-    for k in range(a.POSITION_SCOPES):
+    for k in a.POSITION_SCOPES:
         entity = s.instruments[instrument].entity if k == a.INSTRUMENT else o.entities[k]
         _add_position(s, entity, instrument, quantity)
 

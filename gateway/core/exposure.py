@@ -83,7 +83,7 @@ def plus(s, counted_e8, delta_e8):
 @kernel
 def add_position(s, o, delta_e8):
     """Add signed quantity to the position of every entity of the order."""
-    for k in range(POSITION_SCOPES):
+    for k in POSITION_SCOPES:
         if o.exposures[k] != NONE:
             x = s.exposures[o.exposures[k]]
             x.position_e8 = plus(s, x.position_e8, delta_e8)
@@ -91,7 +91,7 @@ def add_position(s, o, delta_e8):
 
 @kernel
 def _add_open(s, o, delta_e8):
-    for k in range(POSITION_SCOPES):
+    for k in POSITION_SCOPES:
         if o.exposures[k] != NONE:
             x = s.exposures[o.exposures[k]]
             if o.side == t.BUY:

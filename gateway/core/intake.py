@@ -47,9 +47,8 @@ def clear_candidate(x, session, kind):
     for limit in range(a.LIMITS):
         x.limit[limit] = UNSET
         x.limit_entity[limit] = NONE
-    for k in range(a.SCOPES):
+    for k in range(a.MAX_SCOPES):
         x.entities[k] = NONE
-    for k in range(a.POSITION_SCOPES):
         x.exposures[k] = NONE
 
 
@@ -303,7 +302,7 @@ def find_exposures(s, x):
     CAPACITY when there is no room for those that it would make.
     """
     missing = 0
-    for k in range(a.POSITION_SCOPES):
+    for k in a.POSITION_SCOPES:
         if x.entities[k] != NONE:
             x.exposures[k] = find_exposure(s, x.entities[k], x.instrument)
             missing += 1 if x.exposures[k] == NONE else 0

@@ -8,7 +8,7 @@ monotonic clock. Links between rows are row numbers; NONE is no row. Text is a f
 Row 0 of `entities` is the firm.
 
 Snapshots of older releases are carried over by column name: a column whose meaning, unit or numbering of values changes
-gets another name, and `gateway.carry` makes it of the old one.
+gets another name, and `gateway.carry` makes it of the old one. Scopes and limits are numbered in `gateway.vocabulary`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import numpy as np
 
 from gateway.fix.index import INDEX, MAX_TAG
 from gateway.fix.validate import DICTIONARY_TABLE
+from gateway.vocabulary import *  # noqa: F403
+from gateway.vocabulary import MAX_LIMITS, MAX_SCOPES
 
 NONE = -1
 CHILD_ROWS = 2**24  # more than any capacity has requests
@@ -31,27 +33,7 @@ OUT_BYTES = 65536
 OUT_MESSAGES = 64
 VERSION_42, VERSION_44 = 0, 1
 
-# Scopes: kinds of entity that limits stand at, and the order of an order's `entities`.
-FIRM, DESK, ACCOUNT, STRATEGY, TRADER, FLOW, INSTRUMENT, SESSION, VENUE = range(9)
-SCOPES = 9
-SCOPE_NAMES = ("firm", "desk", "account", "strategy", "trader", "flow", "instrument", "session", "venue")
-POSITION_SCOPES = 7  # exposure by instrument is kept for the scopes before SESSION
-IDENTITY_SCOPES = (DESK, ACCOUNT, STRATEGY, TRADER, FLOW)  # taken from the message by the identity map
-
-# Limits. UNSET takes no part, or blocks where the limit is mandatory; UNLIMITED is always written out by a person.
-(
-    MAX_ORDER_QTY,
-    MAX_ORDER_NOTIONAL,
-    COLLAR_BPS,
-    MAX_LONG,
-    MAX_SHORT,
-    MAX_OPEN_ORDERS,
-    MAX_MESSAGES,
-    MESSAGE_WINDOW,
-    DUPLICATE_WINDOW,
-    REFERENCE_MAX_AGE,
-) = range(10)
-LIMITS = 10
+# Of limits. UNSET takes no part, or blocks where the limit is mandatory; UNLIMITED is always written out by a person.
 UNSET = -1
 UNLIMITED = 2**62
 RATE_SLICES = 17  # 16 slices make up a window, and the one being filled
@@ -171,7 +153,7 @@ ENTITY = np.dtype(
         ("next", "i8"),  # in its hash chain
         ("name_size", "i8"),
         ("name", "u1", NAME_BYTES),
-        ("limit", "i8", LIMITS),  # in force
+        ("limit", "i8", MAX_LIMITS),  # in force
         ("killed", "i8"),  # 1: no order of it passes
         ("open_orders", "i8"),
         ("slice", "i8"),  # number of the slice of time being counted
@@ -180,8 +162,8 @@ ENTITY = np.dtype(
         ("messages", "i8"),
         ("refused", "i8"),
         ("killed_ns", "i8"),  # when its switch was set
-        ("limit_set", "i8", LIMITS),  # by a person: the envelope of what is pushed
-        ("limit_epoch", "i8", LIMITS),  # of the pushed value in force, 0: none
+        ("limit_set", "i8", MAX_LIMITS),  # by a person: the envelope of what is pushed
+        ("limit_epoch", "i8", MAX_LIMITS),  # of the pushed value in force, 0: none
     ]
 )
 
@@ -219,7 +201,7 @@ SESSION_FIELDS = (
     ("version", "i8"),
     ("entity", "i8"),  # scope SESSION for an EMS, VENUE for a venue
     ("up", "i8"),
-    ("default", "i8", SCOPES),  # entity where the message names none; NONE: the message must name one
+    ("default", "i8", MAX_SCOPES),  # entity where the message names none; NONE: the message must name one
     ("market_data", "i8"),  # 1: subscribe after logon
     ("subscribed", "i8"),  # instruments before this one have been subscribed to
     ("last_in", "i8"),  # MsgSeqNum(34) of the last message applied, NONE: not known
@@ -289,8 +271,8 @@ ORDER = np.dtype(
         ("cancel_ns", "i8"),  # when the last of them went
         ("fingerprint", "i8"),
         ("fingerprint_older", "i8"),
-        ("entities", "i8", SCOPES),
-        ("exposures", "i8", POSITION_SCOPES),
+        ("entities", "i8", MAX_SCOPES),
+        ("exposures", "i8", MAX_SCOPES),
         ("venue_order_id_next", "i8"),  # in the hash chain of its OrderID(37) at the venue
         ("venue_order_id_size", "i8"),
         ("venue_order_id", "u1", ID_BYTES),
@@ -355,7 +337,7 @@ EXPOSURE = np.dtype(
     ]
 )
 
-PAIR = np.dtype([("limit", "i8", LIMITS), ("limit_set", "i8", LIMITS), ("limit_epoch", "i8", LIMITS)])
+PAIR = np.dtype([("limit", "i8", MAX_LIMITS), ("limit_set", "i8", MAX_LIMITS), ("limit_epoch", "i8", MAX_LIMITS)])
 
 SOURCE_TABLE = np.dtype(  # publishers of parameters
     [
@@ -422,11 +404,11 @@ CANDIDATE = np.dtype(  # the order under judgement
         ("worst_price_e8", "i8"),
         ("notional_e4", "i8"),  # -1: too large to compute
         ("fingerprint", "i8"),
-        ("entities", "i8", SCOPES),
-        ("exposures", "i8", POSITION_SCOPES),
-        ("limit", "i8", LIMITS),  # the tightest of all scopes
-        ("limit_entity", "i8", LIMITS),
-        ("limit_paired", "i8", LIMITS),  # 1 when it stands at entity and instrument together
+        ("entities", "i8", MAX_SCOPES),
+        ("exposures", "i8", MAX_SCOPES),
+        ("limit", "i8", MAX_LIMITS),  # the tightest of all scopes
+        ("limit_entity", "i8", MAX_LIMITS),
+        ("limit_paired", "i8", MAX_LIMITS),  # 1 when it stands at entity and instrument together
         ("mask", "i8"),  # bit of each check that fired
         ("breach_count", "i8"),
         ("breach", np.dtype((np.record, BREACH)), MAX_BREACHES),
@@ -529,7 +511,11 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("loosen_percent", "i8"),  # of its ceiling that a pushed limit may loosen by in a minute
             ("floor_percent", "i8"),  # of its ceiling below which no limit is pushed
             ("source_count", "i8"),
-            ("identity_tag", "i8", SCOPES),  # tag that names the entity, 0: none; PARTY_ROLE + role: NoPartyIDs(453)
+            (
+                "identity_tag",
+                "i8",
+                MAX_SCOPES,
+            ),  # tag that names the entity, 0: none; PARTY_ROLE + role: NoPartyIDs(453)
             ("understood", "u1", MAX_TAG),  # 1: may stand in the body of an order; others could make it another order
             ("carry_order", "u1", MAX_TAG),  # 1: copied from the order to the child order
             ("carry_cancel", "u1", MAX_TAG),  # 1: copied from a cancel to the child cancel

@@ -65,7 +65,7 @@ def _ceiling(s, entity, instrument, limit):
     of_entity = s.entities[entity].limit_set[limit]
     if instrument == NONE:
         return of_entity
-    if limit == a.MAX_OPEN_ORDERS or limit == a.MAX_MESSAGES or s.entities[entity].scope >= a.POSITION_SCOPES:
+    if limit == a.MAX_OPEN_ORDERS or limit == a.MAX_MESSAGES or s.entities[entity].scope not in a.POSITION_SCOPES:
         return UNSET  # no pair has it
     exposure = find_exposure(s, entity, instrument)
     pair = s.exposures[exposure].pair if exposure != NONE else NONE

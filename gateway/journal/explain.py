@@ -244,7 +244,7 @@ def _exposures(state: State, decision: np.record | None) -> list[Exposure]:
     s, names = state.record, Names(state)
     rows = s.exposures[: s.exposure_count]
     found = []
-    for entity in decision["entities"][: a.POSITION_SCOPES]:
+    for entity in decision["entities"][list(a.POSITION_SCOPES)]:
         if entity != NONE:
             own = rows[(rows["entity"] == entity) & (rows["instrument"] == decision["instrument"])]
             numbers = (int(own[0].position_e8), int(own[0].open_buy_e8), int(own[0].open_sell_e8)) if own.size else ()

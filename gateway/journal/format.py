@@ -84,9 +84,9 @@ DECISION_RECORD = np.dtype(  # then `breach_count` times BREACH_FIELDS, an i8 ea
         ("reference_e8", "i8"),  # 0: none usable
         ("reference_age_ns", "i8"),  # NONE: never told
         ("collar_factor", "i8"),
-        ("entities", "i8", a.SCOPES),
-        ("limit", "i8", a.LIMITS),  # the tightest of all scopes
-        ("limit_entity", "i8", a.LIMITS),  # where it stands: 2 x row of the entity, + 1 with the instrument
+        ("entities", "i8", 9),
+        ("limit", "i8", 10),  # the tightest of all scopes
+        ("limit_entity", "i8", 10),  # where it stands: 2 x row of the entity, + 1 with the instrument
         ("mask", "i8"),  # bit of each check that fired
         ("parameter_epoch", "i8"),  # of the pushed parameters in force; 0: none
         ("model", "i8"),  # that made them; 0: none

@@ -96,7 +96,7 @@ def _find_rows(s, x):
     would have been refused for CAPACITY.
     """
     free = s.exposure_count
-    for k in range(POSITION_SCOPES):
+    for k in POSITION_SCOPES:
         if x.entities[k] != NONE and x.exposures[k] == NONE:
             row = find_exposure(s, x.entities[k], x.instrument)
             if row == NONE:
@@ -128,7 +128,7 @@ def _exchange_limits(s, x, others):
 @kernel
 def _exchange_pairs(s, x, pairs):
     """Exchange the rows of pair limits of the candidate's exposures with those in `pairs`."""
-    for k in range(POSITION_SCOPES):
+    for k in POSITION_SCOPES:
         if x.entities[k] != NONE:
             held = s.exposures[x.exposures[k]]
             held.pair, pairs[k] = pairs[k], held.pair
@@ -137,7 +137,7 @@ def _exchange_pairs(s, x, pairs):
 @kernel
 def _find_pairs(x, keys, rows, pairs):
     """The rows with the other limits of the candidate's pairs, by scope, NONE where there are none."""
-    for k in range(POSITION_SCOPES):
+    for k in POSITION_SCOPES:
         key = x.entities[k] * PAIR_KEY + x.instrument
         at = np.searchsorted(keys, key)
         pairs[k] = rows[at] if at < keys.size and keys[at] == key else NONE
@@ -189,7 +189,7 @@ def _fill_used(s, x, used):
             )
         if k != a.INSTRUMENT and k != a.VENUE:
             used[a.MAX_MESSAGES] = _larger(_share(e.in_window, e.limit[a.MAX_MESSAGES]), used[a.MAX_MESSAGES])
-        if k < POSITION_SCOPES:
+        if k in POSITION_SCOPES:
             held = s.exposures[x.exposures[k]]
             before = held.position_e8 + held.open_buy_e8 if x.side == t.BUY else held.open_sell_e8 - held.position_e8
             bound, _ = limit_here(s, x.entities[k], x.exposures[k], side_limit)
@@ -217,7 +217,7 @@ def judge_again(block, others, pair_keys, pair_rows, pairs, verdict_block):
 
     `others`: as in `follow_message`. `pair_keys` (int64, sorted): entity x PAIR_KEY + instrument of each pair that has
     other limits; `pair_rows` (int64): the row of `pairs` in the state that they were put in. `pairs`: scratch,
-    int64[POSITION_SCOPES]. `verdict_block`: one record of VERDICT, overwritten. The state is left as it was, save for
+    int64[MAX_SCOPES]. `verdict_block`: one record of VERDICT, overwritten. The state is left as it was, save for
     the candidate.
     """
     s = block[0]

@@ -69,7 +69,7 @@ class _Others:
             if before is not None and key in before.state.entities:
                 self._take_window(row, before.entities[before.state.entities[key]])
         self._take_pairs(_pair_limits(built), settings)
-        self.pairs = np.zeros(a.POSITION_SCOPES, np.int64)
+        self.pairs = np.zeros(a.MAX_SCOPES, np.int64)
         self.verdict = np.zeros(1, record_dtype(VERDICT))
         self.verdict_words = self.verdict.view(np.ndarray).view(VERDICT)
         self.currency = settings.config.gateway.currency

@@ -85,7 +85,7 @@ class Utilisation:
                 yield a.MAX_OPEN_ORDERS, entity, 0, int(self._open_orders[entity]), bounds[a.MAX_OPEN_ORDERS]
             if scope not in NO_RATE_SCOPES:
                 yield a.MAX_MESSAGES, entity, 0, int(self._in_window[entity]), bounds[a.MAX_MESSAGES]
-            if scope < a.POSITION_SCOPES and exposures[scope] != NONE:
+            if scope in a.POSITION_SCOPES and exposures[scope] != NONE:
                 yield self._of_position(d["side"], entity, bounds, self._exposures[exposures[scope]])
 
     def _of_position(self, side: int, entity: int, bounds: list[int], x: Any) -> tuple[int, int, int, int, int]:

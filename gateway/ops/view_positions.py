@@ -49,7 +49,7 @@ class PositionView:
 
 def positions(state: State, scope: str = "account") -> list[PositionView]:
     """Positions and open quantities of the entities of a scope, by name and symbol; raises ConfigError."""
-    scopes = a.SCOPE_NAMES[: a.POSITION_SCOPES]
+    scopes = [a.SCOPE_NAMES[scope] for scope in a.POSITION_SCOPES]
     if scope not in scopes:
         raise ConfigError(f"--scope {scope}: want one of {', '.join(scopes)}")
     s = state.record

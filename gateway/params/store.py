@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import re
 
+from gateway.vocabulary import HIGHER_IS_TIGHTER, LIMIT_KINDS, SCOPE_NAMES
+
 VERSION = 1
 PARAMETER_MAGIC = b"TIDEPARM"
 QUOTE_MAGIC = b"TIDEQUOT"
@@ -77,22 +79,10 @@ FIXED_BYTES = 32  # of the header: they never change
 PARAMETER_FORMAT, PARAMETER_BODY = "<9q32s32sq", "<8q32s32s"
 QUOTE_FORMAT, QUOTE_BODY = "<8q32sq", "<7q32s"
 
-SCOPES = {
-    name: number
-    for number, name in enumerate(
-        ("firm", "desk", "account", "strategy", "trader", "flow", "instrument", "session", "venue")
-    )
-}
+SCOPES = {name: number for number, name in enumerate(SCOPE_NAMES)}
 # Number and kind of every limit that may be pushed.
 LIMITS = {
-    "max_order_qty": (0, "quantity"),
-    "max_order_notional": (1, "money"),
-    "collar_bps": (2, "bps"),
-    "max_long": (3, "quantity"),
-    "max_short": (4, "quantity"),
-    "max_open_orders": (5, "count"),
-    "max_messages": (6, "count"),
-    "reference_max_age": (9, "duration"),
+    key: (number, kind) for number, (key, kind) in enumerate(LIMIT_KINDS.items()) if number not in HIGHER_IS_TIGHTER
 }
 DECIMALS = {"quantity": 8, "money": 4, "bps": 0, "count": 0, "duration": 9}  # a duration counts in seconds
 

@@ -310,7 +310,7 @@ def test_fields_of_a_decision(core: JournaledCore, verdict: int, breach_count: i
     words = core.state.block.view("i8")
     start = (core.state.block.dtype.fields["work"][1] + a.WORK.fields["candidate"][1]) // 8
     words[start : start + a.CANDIDATE.itemsize // 8] = 10**6 + np.arange(a.CANDIDATE.itemsize // 8)
-    candidate.limit_paired[:] = np.arange(a.LIMITS) % 2
+    candidate.limit_paired[:] = np.arange(a.MAX_LIMITS) % 2
     candidate.breach_count = breach_count
     s.work.decision = verdict
     s.work.request = 3

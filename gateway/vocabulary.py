@@ -1,0 +1,47 @@
+"""Numbers that files carry: of scopes and of limits, each given once and for ever. Standard library only.
+
+Journals, snapshots, switch files and files of publishers hold these numbers, those of earlier releases too. So none is
+ever given to something else, and what is new gets the next one. Tables have room for MAX_SCOPES and MAX_LIMITS, and so
+stay as they are when one is added; loops run to SCOPES and LIMITS.
+"""
+
+from __future__ import annotations
+
+MAX_SCOPES = 16
+MAX_LIMITS = 64
+
+# Scopes: kinds of entity that limits stand at, and the order of an order's `entities`.
+SCOPE_NAMES = ("firm", "desk", "account", "strategy", "trader", "flow", "instrument", "session", "venue")
+FIRM, DESK, ACCOUNT, STRATEGY, TRADER, FLOW, INSTRUMENT, SESSION, VENUE = range(9)
+SCOPES = len(SCOPE_NAMES)
+POSITION_SCOPES = (FIRM, DESK, ACCOUNT, STRATEGY, TRADER, FLOW, INSTRUMENT)  # those that keep positions by instrument
+IDENTITY_SCOPES = (DESK, ACCOUNT, STRATEGY, TRADER, FLOW)  # taken from the message by the identity map
+
+# Limits: their keys in limits.yaml, and what each is measured in. The number of one is its place.
+LIMIT_KINDS = {
+    "max_order_qty": "quantity",
+    "max_order_notional": "money",
+    "collar_bps": "bps",
+    "max_long": "quantity",
+    "max_short": "quantity",
+    "max_open_orders": "count",
+    "max_messages": "count",
+    "message_window": "duration",
+    "duplicate_window": "duration",
+    "reference_max_age": "duration",
+}
+LIMIT_KEYS = tuple(LIMIT_KINDS)
+(
+    MAX_ORDER_QTY,
+    MAX_ORDER_NOTIONAL,
+    COLLAR_BPS,
+    MAX_LONG,
+    MAX_SHORT,
+    MAX_OPEN_ORDERS,
+    MAX_MESSAGES,
+    MESSAGE_WINDOW,
+    DUPLICATE_WINDOW,
+    REFERENCE_MAX_AGE,
+) = range(10)
+LIMITS = len(LIMIT_KEYS)
+HIGHER_IS_TIGHTER = (MESSAGE_WINDOW, DUPLICATE_WINDOW)  # of every other limit lower is
