@@ -1,9 +1,9 @@
-"""Add breaches to the candidate under judgement. Kernels only."""
+"""What checks find about the candidate under judgement: what they compared, and its breaches. Kernels only."""
 
 from __future__ import annotations
 
 from gateway.core import catalogue as c
-from gateway.core.layout import MAX_BREACHES, NONE
+from gateway.core.layout import MAX_BREACHES, NONE, UNSET
 from gateway.core.lookup import tighter
 from gateway.jit import kernel
 
@@ -45,6 +45,39 @@ def move_breach(target, source):
 def fail(x, check, detail, field):
     """Add a breach that has no numbers."""
     breach(x, check, detail, field, NONE, 0, 0, 0)
+
+
+@kernel
+def measured(x, check, value, bound, entity, paired):
+    """Keep what a check compared with a bound at an entity, where less room is left, in proportion, than anywhere else.
+
+    Audit, explanations, utilisation and what-if read it: nothing is measured a second time.
+    """
+    m = x.measured[check]
+    # As floats: the products may be beyond 64 bits, and nothing is decided by them.
+    if x.compared >> check & 1 == 1 and float(value) * float(m.bound) <= float(m.value) * float(bound):
+        return
+    x.compared |= 1 << check
+    m.entity = entity
+    m.paired = paired
+    m.value = value
+    m.bound = bound
+
+
+@kernel
+def found(x, check, value, bound, entity, paired):
+    """A check compared a value with the limit of an entity: kept, and a breach where it is more. UNSET is no limit."""
+    if bound == UNSET:
+        return
+    measured(x, check, value, bound, entity, paired)
+    if value > bound:
+        breach(x, check, NONE, NONE, entity, paired, value, bound)
+
+
+@kernel
+def found_at_tightest(x, check, limit, value):
+    """As `found`, with the tightest limit that `gather_limits` has found."""
+    found(x, check, value, x.limit[limit], x.limit_entity[limit], x.limit_paired[limit])
 
 
 @kernel

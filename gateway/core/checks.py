@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.breaches import breach, exceeds, fail
+from gateway.core.breaches import breach, exceeds, fail, found, found_at_tightest, measured
 from gateway.core.layout import NONE, SCOPES, UNLIMITED, UNSET
 from gateway.core.lookup import limit_here, tighter
 from gateway.fix import tags as t
@@ -112,11 +112,21 @@ def check_reference_price(s, x):
     live = _current_reference(s, x, i)
     told_ns = i.quote_ns if i.bid_e8 > 0 and i.ask_e8 > 0 else i.last_ns
     age = s.now_ns - told_ns
+    most = x.limit[a.REFERENCE_MAX_AGE]
     if told_ns != NONE:
         x.reference_age_ns = age
+        if most != UNSET:
+            measured(
+                x,
+                c.REFERENCE_PRICE,
+                age,
+                most,
+                x.limit_entity[a.REFERENCE_MAX_AGE],
+                x.limit_paired[a.REFERENCE_MAX_AGE],
+            )
     x.collar_factor = 1
     x.reference_e8 = live
-    if live > 0 and told_ns != NONE and (x.limit[a.REFERENCE_MAX_AGE] == UNSET or age <= x.limit[a.REFERENCE_MAX_AGE]):
+    if live > 0 and told_ns != NONE and (most == UNSET or age <= most):
         return
     last_good = live_reference(i)
     if x.ord_type == t.LIMIT and _reduces(s, x) and (last_good > 0 or i.previous_close_e8 > 0):
@@ -124,7 +134,7 @@ def check_reference_price(s, x):
         x.reference_e8 = last_good if last_good > 0 else i.previous_close_e8
         return
     if live > 0 and told_ns != NONE:
-        exceeds(x, c.REFERENCE_PRICE, a.REFERENCE_MAX_AGE, age, x.limit[a.REFERENCE_MAX_AGE])
+        exceeds(x, c.REFERENCE_PRICE, a.REFERENCE_MAX_AGE, age, most)
     else:
         x.reference_e8 = 0
         fail(x, c.REFERENCE_PRICE, c.DETAIL_NONE_KNOWN, NONE)
@@ -141,10 +151,10 @@ def check_price_collar(s, x):
     if collar != UNSET and collar != UNLIMITED:
         distance = share_of(x.reference_e8, collar) * x.collar_factor
         if has_limit and x.reference_e8 > 0:
-            if x.side == t.BUY and x.price_e8 > x.reference_e8 + distance:
-                exceeds(x, c.PRICE_COLLAR, a.COLLAR_BPS, x.price_e8, x.reference_e8 + distance)
-            elif x.side != t.BUY and x.price_e8 < x.reference_e8 - distance:
-                exceeds(x, c.PRICE_COLLAR, a.COLLAR_BPS, x.price_e8, x.reference_e8 - distance)
+            bound = x.reference_e8 + distance if x.side == t.BUY else x.reference_e8 - distance
+            measured(x, c.PRICE_COLLAR, x.price_e8, bound, x.limit_entity[a.COLLAR_BPS], x.limit_paired[a.COLLAR_BPS])
+            if x.price_e8 > bound if x.side == t.BUY else x.price_e8 < bound:
+                exceeds(x, c.PRICE_COLLAR, a.COLLAR_BPS, x.price_e8, bound)
     if has_limit:
         x.worst_price_e8 = x.price_e8
     elif x.side == t.BUY:
@@ -172,20 +182,17 @@ def check_max_order_notional(s, x):
     money = multiply_up(x.qty_e8, x.worst_price_e8)
     value = s.instruments[x.instrument].value_e8
     x.notional_e4 = scale_up(money, value) if money >= 0 and value > 0 else -1
-    limit = x.limit[a.MAX_ORDER_NOTIONAL]
     if x.notional_e4 < 0:
         fail(x, c.MAX_ORDER_NOTIONAL, c.DETAIL_TOO_LARGE, NONE)
-    elif limit != UNSET and x.notional_e4 > limit:
-        exceeds(x, c.MAX_ORDER_NOTIONAL, a.MAX_ORDER_NOTIONAL, x.notional_e4, limit)
+    else:
+        found_at_tightest(x, c.MAX_ORDER_NOTIONAL, a.MAX_ORDER_NOTIONAL, x.notional_e4)
 
 
 @kernel
 def check_max_order_qty(s, x):
     """MAX_ORDER_QTY: the quantity of the order."""
     require(s, x, c.MAX_ORDER_QTY, a.MAX_ORDER_QTY, a.ACCOUNT)
-    limit = x.limit[a.MAX_ORDER_QTY]
-    if limit != UNSET and x.qty_e8 > limit:
-        exceeds(x, c.MAX_ORDER_QTY, a.MAX_ORDER_QTY, x.qty_e8, limit)
+    found_at_tightest(x, c.MAX_ORDER_QTY, a.MAX_ORDER_QTY, x.qty_e8)
 
 
 @kernel
@@ -221,6 +228,8 @@ def check_positions(s, x):
             before = e.position_e8 + e.open_buy_e8 if x.side == t.BUY else e.open_sell_e8 - e.position_e8
         after = before + x.added_e8
         bound, paired = limit_here(s, x.entities[k], x.exposures[k], limit)
+        if bound != UNSET:
+            measured(x, check, after, bound, x.entities[k], paired)
         if after <= before:
             continue
         if bound != UNSET and after > bound:
@@ -237,9 +246,7 @@ def check_max_open_orders(s, x):
     for k in range(SCOPES):
         if x.entities[k] != NONE:
             e = s.entities[x.entities[k]]
-            limit = e.limit[a.MAX_OPEN_ORDERS]
-            if limit != UNSET and e.open_orders + 1 > limit:
-                breach(x, c.MAX_OPEN_ORDERS, NONE, NONE, x.entities[k], 0, e.open_orders + 1, limit)
+            found(x, c.MAX_OPEN_ORDERS, e.open_orders + 1, e.limit[a.MAX_OPEN_ORDERS], x.entities[k], 0)
 
 
 @kernel
@@ -249,9 +256,7 @@ def check_max_messages(s, x):
     for k in range(SCOPES):
         if x.entities[k] != NONE and k != a.INSTRUMENT and k != a.VENUE:
             e = s.entities[x.entities[k]]
-            limit = e.limit[a.MAX_MESSAGES]
-            if limit != UNSET and e.in_window > limit:
-                breach(x, c.MAX_MESSAGES, NONE, NONE, x.entities[k], 0, e.in_window, limit)
+            found(x, c.MAX_MESSAGES, e.in_window, e.limit[a.MAX_MESSAGES], x.entities[k], 0)
 
 
 @kernel

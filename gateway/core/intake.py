@@ -44,6 +44,7 @@ def clear_candidate(x, session, kind):
     x.fingerprint = 0
     x.mask = 0
     x.breach_count = 0
+    x.compared = 0
     for limit in range(a.LIMITS):
         x.limit[limit] = UNSET
         x.limit_entity[limit] = NONE

@@ -36,6 +36,7 @@ VERSION_42, VERSION_44 = 0, 1
 # Of limits. UNSET takes no part, or blocks where the limit is mandatory; UNLIMITED is always written out by a person.
 UNSET = -1
 UNLIMITED = 2**62
+MAX_CHECKS = 64  # bits of a mask
 RATE_SLICES = 17  # 16 slices make up a window, and the one being filled
 
 # Kinds of event.
@@ -383,6 +384,15 @@ BREACH = np.dtype(
     ]
 )
 
+MEASURED = np.dtype(  # what a check compared, where least room was left in proportion
+    [
+        ("entity", "i8"),  # where the limit stands
+        ("paired", "i8"),  # 1: at the entity and the instrument together
+        ("value", "i8"),  # in the check's unit
+        ("bound", "i8"),
+    ]
+)
+
 CANDIDATE = np.dtype(  # the order under judgement
     [
         ("session", "i8"),
@@ -412,6 +422,8 @@ CANDIDATE = np.dtype(  # the order under judgement
         ("mask", "i8"),  # bit of each check that fired
         ("breach_count", "i8"),
         ("breach", np.dtype((np.record, BREACH)), MAX_BREACHES),
+        ("compared", "i8"),  # bit of each check that has compared something
+        ("measured", np.dtype((np.record, MEASURED)), MAX_CHECKS),  # by check
     ]
 )
 

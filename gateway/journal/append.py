@@ -19,7 +19,6 @@ KIND_WORD = f.VERSION << 32
 IN_WORDS = f.IN_RECORD.itemsize // 8
 OUT_WORDS = f.OUT_RECORD.itemsize // 8
 COMMIT_WORDS = f.COMMIT_RECORD.itemsize // 8
-DECISION_WORDS = f.DECISION_RECORD.itemsize // 8
 
 
 @kernel
@@ -61,6 +60,33 @@ def _append_in(cursor, segment, event, buf):
 
 
 @kernel
+def _put_finding(words, at, what, entity, value, bound):
+    words[at] = what
+    words[at + 1] = entity
+    words[at + 2] = value
+    words[at + 3] = bound
+    return at + f.FINDING_WORDS
+
+
+@kernel
+def _put_findings(words, at, x):
+    """Write what the checks found, from word `at` on; returns the word behind."""
+    for k in range(x.breach_count):
+        b = x.breach[k]
+        what = b.check | (b.detail + 1) << f.DETAIL_BIT | b.paired << f.PAIRED_BIT | 1 << f.FIRED_BIT
+        at = _put_finding(words, at, what, b.entity, b.value, b.limit)
+    others = x.compared & ~x.mask
+    check = 0
+    while others != 0:
+        if others & 1 == 1:
+            m = x.measured[check]
+            at = _put_finding(words, at, check | m.paired << f.PAIRED_BIT, m.entity, m.value, m.bound)
+        others >>= 1
+        check += 1
+    return at
+
+
+@kernel
 def _append_decision(s, cursor, segment):
     x = s.work.candidate
     at = cursor.used // 8 + f.HEAD_WORDS
@@ -82,31 +108,22 @@ def _append_decision(s, cursor, segment):
     words[at + 13] = x.notional_e4
     words[at + 14] = x.reference_e8
     words[at + 15] = x.reference_age_ns
-    words[at + 16] = x.collar_factor
-    at += 17
+    words[at + 16] = x.limit[a.COLLAR_BPS]
+    words[at + 17] = x.collar_factor
+    words[at + 18] = x.mask
+    words[at + 19] = s.parameter_epoch
+    words[at + 20] = s.parameter_model
+    for k in range(21, 25):
+        words[at + k] = 0
+    words[at + 25] = a.SCOPES
+    count_at = at + 26
+    at += 27
     for k in range(a.SCOPES):
         words[at + k] = x.entities[k]
     at += a.SCOPES
-    for k in range(a.LIMITS):
-        words[at + k] = x.limit[k]
-        words[at + a.LIMITS + k] = 2 * x.limit_entity[k] + x.limit_paired[k]
-    at += 2 * a.LIMITS
-    words[at] = x.mask
-    words[at + 1] = s.parameter_epoch
-    words[at + 2] = s.parameter_model
-    for k in range(3, 7):
-        words[at + k] = 0
-    words[at + 7] = x.breach_count
-    at += 8
-    for k in range(x.breach_count):
-        b = x.breach[k]
-        words[at] = b.check
-        words[at + 1] = b.detail
-        words[at + 2] = b.entity
-        words[at + 3] = b.paired
-        words[at + 4] = b.value
-        words[at + 5] = b.limit
-        at += 6
+    end = _put_findings(words, at, x)
+    words[count_at] = (end - at) // f.FINDING_WORDS
+    at = end
     _close(cursor, segment, at - cursor.used // 8, f.DECISION, s.now_ns)
 
 

@@ -14,6 +14,7 @@ from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE
 from gateway.fix import tags as t
 from gateway.journal import format as f
+from gateway.journal.decision import breaches_of
 from gateway.journal.history import History, Part, Watch, unwatched
 from gateway.journal.names import Names, fields_of
 from gateway.journal.read import JournalError
@@ -36,7 +37,7 @@ class Found:
     outputs: list[Output]
     took_ns: int
     decision: np.record | None
-    breaches: np.ndarray
+    findings: np.ndarray
     sections: list[SessionSection]  # sessions by row
     currency: str  # of the firm
     first: int
@@ -49,9 +50,14 @@ class Found:
         config = part.settings_at(first).config
         decision = None if x.decision is None else x.decision.copy()
         return Found(
-            *(x.sequence, int(part.wall_ns[first]), x.event, x.outputs, x.took_ns, decision, x.breaches.copy()),
+            *(x.sequence, int(part.wall_ns[first]), x.event, x.outputs, x.took_ns, decision, x.findings.copy()),
             *(config.sessions, config.gateway.currency, first, last),
         )
+
+    @property
+    def breaches(self) -> np.ndarray:
+        """The findings for which it was refused."""
+        return breaches_of(self.findings)
 
     def own_ids(self) -> set[str]:
         """OrderIDs(37) and child ClOrdIDs(11) of ours in the event: what ties an order's events together."""
@@ -187,13 +193,12 @@ class Explanation:
 
     found: Found
     decision: np.record
-    breaches: np.ndarray
+    findings: np.ndarray
     names: Names
     symbol: str
     venue: str
     exposures: list[Exposure]
     worst_price_e8: int
-    seen: dict[int, int]  # by limit: what was compared with it, where it stands
     same: bool  # replaying the event decided alike
     text: str  # Text(58) that was sent
 
@@ -262,37 +267,15 @@ def _explanation(state: State, x: Found, exposures: list[Exposure]) -> Explanati
     return Explanation(
         found=x,
         decision=decision,
-        breaches=x.breaches,
+        findings=x.findings,
         names=names,
         symbol=names.instrument(int(decision["instrument"])) or "",
         venue=names.session(int(decision["venue"])) or "",
         exposures=exposures,
         worst_price_e8=int(replayed.worst_price_e8),
-        seen=_seen(state, decision, exposures),
         same=bool(s.work.decision == decision["verdict"] and replayed.mask == decision["mask"]),
         text=next((text for text in texts if text), ""),
     )
-
-
-def _seen(state: State, decision: np.record, exposures: list[Exposure]) -> dict[int, int]:
-    """By limit, in its unit: what the order came to at the entity where the tightest stands."""
-    seen = {a.MAX_ORDER_QTY: int(decision["qty_e8"]), a.MAX_ORDER_NOTIONAL: int(decision["notional_e4"])}
-    if decision["reference_age_ns"] != NONE:
-        seen[a.REFERENCE_MAX_AGE] = int(decision["reference_age_ns"])
-    if decision["ord_type"] in (t.LIMIT, t.STOP_LIMIT):
-        seen[a.COLLAR_BPS] = int(decision["price_e8"])
-    places = {limit: int(place) // 2 for limit, place in enumerate(decision["limit_entity"]) if place >= 0}
-    side = a.MAX_LONG if decision["side"] == t.BUY else a.MAX_SHORT
-    for exposure in exposures:
-        if exposure.row == places.get(side):
-            seen[side] = worst_after(exposure, decision)
-    entities = state.record.entities
-    if a.MAX_OPEN_ORDERS in places and decision["message_type"] == t.NEW_ORDER_SINGLE:
-        placed = decision["verdict"] == a.ACCEPTED
-        seen[a.MAX_OPEN_ORDERS] = int(entities[places[a.MAX_OPEN_ORDERS]].open_orders) + (0 if placed else 1)
-    if a.MAX_MESSAGES in places:
-        seen[a.MAX_MESSAGES] = int(entities[places[a.MAX_MESSAGES]].in_window)
-    return seen
 
 
 def worst_after(exposure: Exposure, decision: np.record) -> int:

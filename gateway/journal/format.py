@@ -16,7 +16,7 @@ import numpy as np
 from gateway.core import layout as a
 
 MAGIC = b"TIDEJRNL"
-VERSION = 1  # of segments and records; an older release refuses newer ones
+VERSION = 2  # of segments and records; an older release refuses newer ones. `version_1` reads decisions of the first
 SEGMENT_BYTES = 64 << 20  # mapped; a segment may be told to use less
 SEGMENT_WORDS = SEGMENT_BYTES // 8
 
@@ -63,8 +63,7 @@ OUT_RECORD = np.dtype(  # then the body
         ("size", "i8"),
     ]
 )
-BREACH_FIELDS = ("check", "detail", "entity", "paired", "value", "limit")
-DECISION_RECORD = np.dtype(  # then `breach_count` times BREACH_FIELDS, an i8 each
+DECISION_RECORD = np.dtype(  # then the entities, an i8 each, and `finding_count` times FINDING_WORDS
     [
         ("head", HEAD),
         ("verdict", "i8"),  # layout.ACCEPTED or REFUSED
@@ -83,10 +82,8 @@ DECISION_RECORD = np.dtype(  # then `breach_count` times BREACH_FIELDS, an i8 ea
         ("notional_e4", "i8"),
         ("reference_e8", "i8"),  # 0: none usable
         ("reference_age_ns", "i8"),  # NONE: never told
+        ("collar_bps", "i8"),  # the tightest of all scopes, UNSET or UNLIMITED
         ("collar_factor", "i8"),
-        ("entities", "i8", 9),
-        ("limit", "i8", 10),  # the tightest of all scopes
-        ("limit_entity", "i8", 10),  # where it stands: 2 x row of the entity, + 1 with the instrument
         ("mask", "i8"),  # bit of each check that fired
         ("parameter_epoch", "i8"),  # of the pushed parameters in force; 0: none
         ("model", "i8"),  # that made them; 0: none
@@ -94,9 +91,17 @@ DECISION_RECORD = np.dtype(  # then `breach_count` times BREACH_FIELDS, an i8 ea
         ("candidate_model", "i8"),  # a model on trial beside the live one; 0: none
         ("candidate_score_e8", "i8"),
         ("candidate_verdict", "i8"),
-        ("breach_count", "i8"),
+        ("entity_count", "i8"),  # entities by scope, NONE where there is none
+        ("finding_count", "i8"),
     ]
 )
+# What a check found: those that fired first, in the order of their texts, then of each other check the place where
+# least room was left, in proportion. Its first word holds the check in bits 0 to 7, 1 + the row of `catalogue.DETAILS`
+# in bits 8 to 23 (0: it has numbers), whether the limit stands at the entity with the instrument in bit 24, and whether
+# it fired in bit 25; then the row of the entity, the value, and the bound.
+FINDING_WORDS = 4
+DETAIL_BIT, PAIRED_BIT, FIRED_BIT = 8, 24, 25
+MAX_FINDINGS = a.MAX_BREACHES + a.MAX_CHECKS
 COMMIT_RECORD = np.dtype(
     [
         ("head", HEAD),
@@ -123,7 +128,7 @@ SHORTEST = np.array(
 # The most that one event can take; a segment with less room is left.
 _LARGEST = (
     *(IN_RECORD.itemsize + a.MAX_MESSAGE_BYTES, a.OUT_BYTES + a.OUT_MESSAGES * (OUT_RECORD.itemsize + 8)),
-    *(DECISION_RECORD.itemsize + a.MAX_BREACHES * 8 * len(BREACH_FIELDS), COMMIT_RECORD.itemsize + 64),
+    *(DECISION_RECORD.itemsize + 8 * (a.MAX_SCOPES + MAX_FINDINGS * FINDING_WORDS), COMMIT_RECORD.itemsize + 64),
 )
 MAX_EVENT_BYTES = sum(_LARGEST)
 

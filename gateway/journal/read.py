@@ -12,10 +12,10 @@ import numpy as np
 
 from gateway.core.driver import Event, Output, message_type_name
 from gateway.journal import format as f
+from gateway.journal.decision import NO_FINDINGS, breaches_of, read_decision
 from gateway.journal.scan import BROKEN, NEWER, find_later_record, scan_records, words_crc
 
 SUFFIX, PACKED_SUFFIX = ".journal", ".journal.zst"
-BREACH_DTYPE = np.dtype([(name, "i8") for name in f.BREACH_FIELDS])
 
 
 def is_spare(path: Path) -> bool:
@@ -119,6 +119,10 @@ class Segment:
         """Kind of record k of the segment."""
         return int(self.words[self.starts[k] + 3]) & 0xFFFFFFFF
 
+    def version(self, k: int) -> int:
+        """Version of record k of the segment."""
+        return int(self.words[self.starts[k] + 3]) >> 32
+
     def record(self, k: int, dtype: np.dtype) -> np.record:
         """The fixed part of record k."""
         return np.frombuffer(self.octets, dtype, 1, int(self.starts[k]) * 8)[0]
@@ -175,7 +179,7 @@ def unpack(path: Path, content: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event of the journal with all that it gave. `decision` and `breaches` are of orders and replaces only."""
+    """One event of the journal with all that it gave. `decision` and `findings` are of orders and replaces only."""
 
     sequence: int  # of its COMMIT
     event: Event
@@ -184,10 +188,12 @@ class Entry:
     fault: int
     segment: Segment
     decision: np.record | None
-    breaches: np.ndarray
+    findings: np.ndarray
 
-
-NO_BREACHES = np.zeros(0, BREACH_DTYPE)
+    @property
+    def breaches(self) -> np.ndarray:
+        """The findings for which it was refused."""
+        return breaches_of(self.findings)
 
 
 def entries(segment: Segment, after: int = 0) -> Iterator[Entry | bytes]:
@@ -196,29 +202,27 @@ def entries(segment: Segment, after: int = 0) -> Iterator[Entry | bytes]:
     """
     event: Event | None = None
     outputs: list[Output] = []
-    decision, breaches = None, NO_BREACHES
+    decision, findings = None, NO_FINDINGS
     for k in range(max(after + 1 - segment.first_sequence, 0), segment.committed()):
         kind = segment.kind(k)
         if kind == f.SETTINGS:
             yield segment.data(k, f.SETTINGS_RECORD)
         elif kind == f.IN:
-            event, outputs, decision, breaches = _event(segment, k), [], None, NO_BREACHES
+            event, outputs, decision, findings = _event(segment, k), [], None, NO_FINDINGS
         elif kind == f.OUT:
             record = segment.record(k, f.OUT_RECORD)
             name = message_type_name(int(record["session"]), int(record["message_type"]))
             outputs.append(Output(int(record["session"]), name, segment.data(k, f.OUT_RECORD)))
         elif kind == f.DECISION:
-            decision = segment.record(k, f.DECISION_RECORD)
-            start = int(segment.starts[k]) * 8 + f.DECISION_RECORD.itemsize
-            count = int(decision["breach_count"])
-            if count * BREACH_DTYPE.itemsize + f.DECISION_RECORD.itemsize != int(decision["head"]["length"]):
-                raise JournalError(f"{segment.path}: record {segment.first_sequence + k}: has not {count} breaches")
-            breaches = np.frombuffer(segment.octets, BREACH_DTYPE, count, start)
+            try:
+                decision, findings = read_decision(segment, k)
+            except ValueError as error:
+                raise JournalError(f"{segment.path}: record {segment.first_sequence + k}: {error}") from None
         elif kind == f.COMMIT and event is not None:
             commit = segment.record(k, f.COMMIT_RECORD)
             sequence = segment.first_sequence + k
             took_ns, fault = int(commit["took_ns"]), int(commit["fault"])
-            yield Entry(sequence, event, outputs, took_ns, fault, segment, decision, breaches)
+            yield Entry(sequence, event, outputs, took_ns, fault, segment, decision, findings)
             event = None
 
 

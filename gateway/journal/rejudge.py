@@ -15,7 +15,7 @@ from gateway.core.checks import judge
 from gateway.core.exposure import settle
 from gateway.core.intake import FIRM_ROW
 from gateway.core.layout import BREACH, LIMITS, MAX_BREACHES, NONE, POSITION_SCOPES, SCOPES, UNLIMITED
-from gateway.core.lookup import find_exposure, limit_here
+from gateway.core.lookup import find_exposure
 from gateway.core.rates import count_message
 from gateway.fix import tags as t
 from gateway.jit import entry, kernel
@@ -144,62 +144,35 @@ def _find_pairs(x, keys, rows, pairs):
 
 
 @kernel
-def _share(value, limit):
-    """value / limit; NaN where there is no limit."""
-    if limit < 0 or limit >= UNLIMITED:
+def _share(x, check):
+    """How much of its limit a check has found used: value / bound, of a price collar the way to it; NaN: no limit."""
+    m = x.measured[check]
+    value = m.value
+    bound = m.bound
+    if check == c.PRICE_COLLAR:
+        value = max(value - x.reference_e8 if x.side == t.BUY else x.reference_e8 - value, 0)
+        bound = abs(bound - x.reference_e8)
+    if bound >= UNLIMITED:
         return np.nan
-    if limit == 0:
+    if bound == 0:
         return np.inf if value > 0 else 0.0
-    return value / limit
+    return value / bound
 
 
 @kernel
-def _larger(one, other):
-    return one if np.isnan(other) or one > other else other
-
-
-@kernel
-def _collar_used(x):
-    """How much of the collar a limit price uses, on its aggressive side."""
-    if x.reference_e8 <= 0 or (x.ord_type != t.LIMIT and x.ord_type != t.STOP_LIMIT):
-        return np.nan
-    beyond = x.price_e8 - x.reference_e8 if x.side == t.BUY else x.reference_e8 - x.price_e8
-    bps = max(beyond, 0) / x.reference_e8 * 10_000
-    limit = x.limit[a.COLLAR_BPS]
-    return _share(bps, limit * x.collar_factor if 0 <= limit < UNLIMITED else limit)
-
-
-@kernel
-def _fill_used(s, x, used):
-    """How much of every limit the candidate uses, with the limits now in the state and in `x.limit`."""
+def _fill_used(x, used):
+    """How much of every limit the candidate uses, by what the checks have measured."""
     used[:] = np.nan
-    used[a.MAX_ORDER_QTY] = _share(x.qty_e8, x.limit[a.MAX_ORDER_QTY])
-    used[a.MAX_ORDER_NOTIONAL] = _share(x.notional_e4, x.limit[a.MAX_ORDER_NOTIONAL])
-    used[a.COLLAR_BPS] = _collar_used(x)
-    if x.reference_age_ns != NONE:
-        used[a.REFERENCE_MAX_AGE] = _share(x.reference_age_ns, x.limit[a.REFERENCE_MAX_AGE])
-    side_limit = a.MAX_LONG if x.side == t.BUY else a.MAX_SHORT
-    for k in range(SCOPES):
-        if x.entities[k] == NONE:
-            continue
-        e = s.entities[x.entities[k]]
-        if x.kind == t.NEW_ORDER_SINGLE:
-            used[a.MAX_OPEN_ORDERS] = _larger(
-                _share(e.open_orders + 1, e.limit[a.MAX_OPEN_ORDERS]), used[a.MAX_OPEN_ORDERS]
-            )
-        if k != a.INSTRUMENT and k != a.VENUE:
-            used[a.MAX_MESSAGES] = _larger(_share(e.in_window, e.limit[a.MAX_MESSAGES]), used[a.MAX_MESSAGES])
-        if k in POSITION_SCOPES:
-            held = s.exposures[x.exposures[k]]
-            before = held.position_e8 + held.open_buy_e8 if x.side == t.BUY else held.open_sell_e8 - held.position_e8
-            bound, _ = limit_here(s, x.entities[k], x.exposures[k], side_limit)
-            used[side_limit] = _larger(_share(before + x.added_e8, bound), used[side_limit])
+    for check in range(c.CHECK_LIMIT.size):
+        if x.compared >> check & 1 == 1:
+            used[c.CHECK_LIMIT[check]] = _share(x, check)
 
 
 @kernel
 def _begin_again(x):
     """Make the candidate what it was when `judge` got it."""
     x.mask &= REUSE
+    x.compared = 0
     x.breach_count = 1 if x.mask != 0 else 0  # that of a ClOrdID used before is always the first
     x.reference_e8 = 0
     x.reference_age_ns = NONE
@@ -231,12 +204,12 @@ def judge_again(block, others, pair_keys, pair_rows, pairs, verdict_block):
             _take_back(s, s.work.request)
         _find_rows(s, x)
         _find_pairs(x, pair_keys, pair_rows, pairs)
-        _fill_used(s, x, v.used_then)
+        _fill_used(x, v.used_then)
         _exchange_limits(s, x, others)
         _exchange_pairs(s, x, pairs)
         _begin_again(x)
         judge(s, x)
-        _fill_used(s, x, v.used_now)
+        _fill_used(x, v.used_now)
         _exchange_limits(s, x, others)
         _exchange_pairs(s, x, pairs)
         if accepted:

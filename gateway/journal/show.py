@@ -19,6 +19,7 @@ from gateway.core.layout import NONE
 from gateway.fix.dictionary import load_dictionary
 from gateway.fix.values import E8
 from gateway.journal.compare import Difference
+from gateway.journal.decision import NOT_KEPT, breaches_of, limits_found
 from gateway.journal.explain import Explanation, Found, OrderHistory, worst_after
 from gateway.journal.history import Moment, wall_text
 from gateway.journal.names import DOUBTS, FAULTS, ORDER_TYPES, SIDES, Names
@@ -227,12 +228,12 @@ def explanation(x: Explanation) -> Iterator[RenderableType]:
         yield Text("the replay decides otherwise: what follows is of the replay where the journal does not say", "red")
     yield "for " + ", ".join(filter(None, map(x.names.place, d["entities"].tolist())))
     yield _terms_text(x)
-    if any(value != a.UNSET for value in d["limit"]):
+    if limits_found(x.findings):
         yield _limit_table(x)
     elif d["verdict"] == a.REFUSED:
         yield "a prerequisite failed: limits were not looked at"
     yield _held_table(x)
-    for b in x.breaches:
+    for b in breaches_of(x.findings):
         yield Text(_breach_text(x, b), "red")
     if x.text:
         yield f"text sent: {x.text}"
@@ -262,19 +263,17 @@ def _terms_text(x: Explanation) -> str:
 
 def _limit_table(x: Explanation) -> RenderableType:
     made = table("tightest limits", "limit", "value", "stands at", "this order", right=("value", "this order"))
-    for limit in c.LIMITS:
-        value = int(x.decision["limit"][limit.index])
-        if value == a.UNSET:
-            continue
-        row, paired = divmod(int(x.decision["limit_entity"][limit.index]), 2)
-        where = x.names.place(row, paired, x.decision["instrument"])
-        seen = x.seen.get(limit.index)
+    for finding in limits_found(x.findings):
+        limit = c.LIMITS[c.CHECK_LIMIT[finding["check"]]]
+        is_collar = limit.index == a.COLLAR_BPS
+        bound, seen = int(x.decision["collar_bps"] if is_collar else finding["bound"]), int(finding["value"])
+        where = x.names.place(finding["entity"], finding["paired"], x.decision["instrument"])
         shown = ""
-        if seen is not None and limit.kind == "bps":
+        if is_collar:
             shown = f"price {fixed(seen, E8)}"
-        elif seen is not None:
+        elif seen != NOT_KEPT:
             shown = limit_text(limit.index, seen) if seen >= 0 else "-" + limit_text(limit.index, -seen)
-        made.add_row(limit.key, limit_text(limit.index, value), where, shown)
+        made.add_row(limit.key, limit_text(limit.index, bound), where, shown)
     return made
 
 
@@ -293,8 +292,8 @@ def _breach_text(x: Explanation, breach: np.record) -> str:
         return f"{check.name}: {c.DETAILS[int(breach['detail'])].rstrip(':')}"
     value = in_unit(int(breach["value"]), check.unit)
     if breach["entity"] == NONE:
-        return f"{check.name}: value {value}, want a multiple of {in_unit(int(breach['limit']), check.unit)}"
+        return f"{check.name}: value {value}, want a multiple of {in_unit(int(breach['bound']), check.unit)}"
     where = x.names.place(breach["entity"], breach["paired"], x.decision["instrument"])
-    if breach["limit"] == a.UNSET:
+    if breach["bound"] == a.UNSET:
         return f"{check.name}: no limit is set at {where}"
-    return f"{check.name}: value {value}, limit {in_unit(int(breach['limit']), check.unit)} at {where}"
+    return f"{check.name}: value {value}, limit {in_unit(int(breach['bound']), check.unit)} at {where}"

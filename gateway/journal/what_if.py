@@ -18,16 +18,18 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.layout import NONE, record_dtype
 from gateway.journal import format as f
+from gateway.journal.decision import breaches_of, read_decision
 from gateway.journal.explain import Found
 from gateway.journal.history import History, Part, Watch, unwatched
 from gateway.journal.names import Names
-from gateway.journal.read import BREACH_DTYPE
 from gateway.journal.rejudge import PAIR_KEY, VERDICT, follow_message, judge_again
 from gateway.journal.replayer import Replayer
 from gateway.settings import ConfigError, Settings, restore_settings
 from gateway.state import State, build_state
 
 WINDOW_LIMITS = (a.MESSAGE_WINDOW, a.DUPLICATE_WINDOW)  # periods: nothing is used of them
+
+PLACED = ["check", "entity", "paired"]
 
 Place = tuple[str, str]
 """Name of a check, and where its limit stands; empty for a check without a limit."""
@@ -75,8 +77,8 @@ class _Others:
         self.currency = settings.config.gateway.currency
 
     def place(self, instrument: int, breach: tuple[int, ...]) -> Place:
-        """Name of the check, and where its limit stands, of a breach (`format.BREACH_FIELDS`)."""
-        check, _, entity, paired, _, _ = breach
+        """Name of the check, and where its limit stands, of a breach (PLACED)."""
+        check, entity, paired = breach
         return c.CHECKS[check].name, self.names.place(entity, paired, instrument) or ""
 
     def _take_limits(self, row: int, limits: np.ndarray) -> None:
@@ -253,13 +255,11 @@ def _fresh(replayer: Replayer, limits: Path, others: _Others | None, result: Wha
 
 def _note(result: WhatIf, others: _Others, part: Part, first: int, last: int) -> None:
     """Count the verdict on the event of these records beside the one recorded."""
-    decision = part.segment.record(first + 1, f.DECISION_RECORD)
-    start = int(part.segment.starts[first + 1]) * 8 + f.DECISION_RECORD.itemsize
-    breaches = np.frombuffer(part.segment.octets, BREACH_DTYPE, int(decision["breach_count"]), start)
+    decision, findings = read_decision(part.segment, first + 1)
     verdict = others.verdict_words[0]
-    now = verdict["breach"][: verdict["breach_count"]][list(f.BREACH_FIELDS)]
+    now = verdict["breach"][: verdict["breach_count"]][PLACED]
     instrument = int(decision["instrument"])
-    places_then = {others.place(instrument, breach) for breach in breaches.tolist()}
+    places_then = {others.place(instrument, breach) for breach in breaches_of(findings)[PLACED].tolist()}
     places_now = {others.place(instrument, breach) for breach in now.tolist()}
     notional_e4 = int(decision["notional_e4"] or verdict["notional_e4"])
     result.add(places_then, places_now, max(notional_e4, 0))

@@ -16,6 +16,7 @@ from gateway.core.driver import Output
 from gateway.core.layout import NONE, UNLIMITED, UNSET
 from gateway.fix import tags as t
 from gateway.fix.values import TOO_LARGE
+from gateway.journal.decision import limits_found
 from gateway.journal.history import wall_text
 from gateway.journal.names import FAULTS, ORDER_TYPES, SIDES, Names, fields_of
 from gateway.journal.walk import Change, Step, Walk
@@ -145,7 +146,7 @@ def decision_row(walk: Walk, step: Step) -> Row:
         d["reference_age_ns"] if d["reference_age_ns"] != NONE else None,
         *(d["collar_factor"], VERDICTS[d["verdict"]]),
         [_fired(walk.names, breach, d["instrument"]) for breach in entry.breaches],
-        limits_in_force(names, d),
+        limits_in_force(names, d, entry.findings),
         f"C{d['run']}-{d['child']}" if accepted else None,
         f"O{order.run}-{order.number}" if order is not None else None,
         *(names.session(d["venue"]), None if accepted else _text_sent(entry.outputs, entry.event.session)),
@@ -157,7 +158,7 @@ def decision_row(walk: Walk, step: Step) -> Row:
 
 def _fired(names: Names, breach: np.void, instrument: int) -> Row:
     check = c.CHECKS[int(breach["check"])]
-    detail, entity, paired, value, limit = (int(breach[n]) for n in ("detail", "entity", "paired", "value", "limit"))
+    detail, entity, paired, value, limit = (int(breach[n]) for n in ("detail", "entity", "paired", "value", "bound"))
     where = names.place(entity, paired, instrument)
     if detail != NONE:
         return check.name, c.DETAILS[detail], None, None, None, where
@@ -167,19 +168,25 @@ def _fired(names: Names, breach: np.void, instrument: int) -> Row:
     return check.name, None, scaled(value * factor, 8), scaled(limit * factor, 8), unit, where
 
 
-def limits_in_force(names: Names, d: dict[str, Any]) -> list[Row]:
-    """The tightest of every limit over the scopes of an order, and where it stands; those not set are left out."""
-    return list(_limit_rows(names, tuple(d["limit"].tolist()), tuple(d["limit_entity"].tolist()), d["instrument"]))
+def limits_in_force(names: Names, d: dict[str, Any], findings: np.ndarray) -> list[Row]:
+    """Of every limit that an order was held to the one with least room left, and where it stands."""
+    held = tuple(
+        (int(c.CHECK_LIMIT[x["check"]]), int(x["bound"]), int(x["entity"]), int(x["paired"]))
+        for x in limits_found(findings)
+    )
+    return list(_limit_rows(names, held, d["collar_bps"], d["instrument"]))
 
 
 @lru_cache(maxsize=10_000)  # orders of a flow are mostly held to the same limits
-def _limit_rows(names: Names, values: tuple[int, ...], entities: tuple[int, ...], instrument: int) -> tuple[Row, ...]:
+def _limit_rows(
+    names: Names, held: tuple[tuple[int, int, int, int], ...], collar_bps: int, instrument: int
+) -> tuple[Row, ...]:
     rows = []
-    for limit, value, at in zip(c.LIMITS, values, entities, strict=True):
-        if value != UNSET:
-            unit, factor = KINDS[limit.kind]
-            shown = scaled(value * factor, 8) if value != UNLIMITED else None
-            rows.append((limit.key, shown, unit, names.place(at // 2, at % 2, instrument)))
+    for limit, bound, entity, paired in held:
+        unit, factor = KINDS[c.LIMITS[limit].kind]
+        value = collar_bps if limit == a.COLLAR_BPS else bound
+        shown = scaled(value * factor, 8) if value != UNLIMITED else None
+        rows.append((c.LIMITS[limit].key, shown, unit, names.place(entity, paired, instrument)))
     return tuple(rows)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.core.layout import MAX_MESSAGE_BYTES, NONE
@@ -22,6 +23,7 @@ from gateway.fix.tags import message_type
 from gateway.jit import entry
 from gateway.journal import format as f
 from gateway.journal.append import _append_decision, append_settings
+from gateway.journal.decision import read_decision
 from gateway.journal.read import Entry, JournalError, Segment, entries, read_segment, segment_files, segment_head
 from gateway.journal.recovery import recover
 from tests.properties.test_plain_python import history
@@ -47,9 +49,9 @@ SETTINGS_BODY = struct.Struct("<q")
 IN_BODY = struct.Struct("<5q8q")
 OUT_BODY = struct.Struct("<4q")
 COMMIT_BODY = struct.Struct("<4q")
-DECISION_BODY = struct.Struct("<17q9q10q10q8q")
+DECISION_BODY = struct.Struct("<27q")
 SEGMENT = struct.Struct("<8s5q9qq")
-BREACH = struct.Struct("<6q")
+FINDING = struct.Struct("<4q")
 REJECTED = "8"
 
 
@@ -153,9 +155,11 @@ def check_decision(
 ) -> None:
     words = DECISION_BODY.unpack_from(record.body)
     verdict, kind, _, run, child, instrument, venue, side, ord_type, qty_e8, price_e8 = words[:11]
-    breach_count = words[-1]
+    entity_count, finding_count = words[-2:]
     rest = record.body[DECISION_BODY.size :]
-    assert len(rest) == breach_count * BREACH.size
+    assert len(rest) == entity_count * 8 + finding_count * FINDING.size
+    findings = [FINDING.unpack_from(rest, entity_count * 8 + k * FINDING.size) for k in range(finding_count)]
+    fired = [finding for finding in findings if finding[0] >> 25 & 1]
     assert kind == message_type(order[35])
     assert qty_e8 == int(order[38]) * 10**8
     if 44 in order:
@@ -165,16 +169,18 @@ def check_decision(
     assert (chr(side), chr(ord_type)) == (order[54], order[40])
     if verdict == a.ACCEPTED:
         assert [fields[11] for fields in children] == [f"C{run}-{child}"]
-        assert breach_count == 0
+        assert fired == []
+        assert {what & 0xFF for what, *_ in findings} >= {c.MAX_ORDER_QTY, c.MAX_ORDER_NOTIONAL, c.MAX_MESSAGES}
+        assert all(value <= bound for what, _, value, bound in findings if what & 0xFF != c.PRICE_COLLAR)
     else:
         assert (children, run, child) == ([], 0, 0)
-        assert breach_count > 0
-        breaches = [BREACH.unpack_from(rest, k * BREACH.size) for k in range(breach_count)]
-        mask = words[-8]
-        assert mask == sum({1 << breach[0] for breach in breaches})
-        numbers = [b for b in breaches if b[1] == NONE and b[5] > 0 and b[0] in (12, 16)]
-        for breach in numbers:
-            assert f"{breach[4] // 10**8} > {breach[5] // 10**8}" in refusals[0][58]
+        assert fired == findings[: len(fired)] != []
+        mask = words[18]
+        assert mask == sum({1 << (what & 0xFF) for what, *_ in fired})
+        for what, _, value, bound in fired:
+            has_numbers = what >> 8 & 0xFFFF == 0 and bound > 0
+            if has_numbers and what & 0xFF in (c.MAX_ORDER_QTY, c.MAX_LONG):
+                assert f"{value // 10**8} > {bound // 10**8}" in refusals[0][58]
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 15, MAX_MESSAGE_BYTES - 1, MAX_MESSAGE_BYTES])
@@ -310,7 +316,12 @@ def test_fields_of_a_decision(core: JournaledCore, verdict: int, breach_count: i
     words = core.state.block.view("i8")
     start = (core.state.block.dtype.fields["work"][1] + a.WORK.fields["candidate"][1]) // 8
     words[start : start + a.CANDIDATE.itemsize // 8] = 10**6 + np.arange(a.CANDIDATE.itemsize // 8)
-    candidate.limit_paired[:] = np.arange(a.MAX_LIMITS) % 2
+    for k in range(a.MAX_BREACHES):
+        b = candidate.breach[k]
+        b.check, b.detail, b.paired = k, k - 1, k % 2
+    candidate.measured["paired"] = np.arange(a.MAX_CHECKS) % 2
+    candidate.mask = 0b0110
+    candidate.compared = 1 << 62 | 0b0111  # 1 and 2 have fired: of 0 and 62 is told what was compared
     candidate.breach_count = breach_count
     s.work.decision = verdict
     s.work.request = 3
@@ -318,7 +329,7 @@ def test_fields_of_a_decision(core: JournaledCore, verdict: int, breach_count: i
     request.order, request.run, request.child = 71, 72, 73
     append_decision(core.state.block, bare.cursor, bare.block)
     (record,) = raw_records(bare.content())
-    breaches = record.body[f.DECISION_RECORD.itemsize - HEAD.size :]
+    rest = record.body[f.DECISION_RECORD.itemsize - HEAD.size :]
     accepted = verdict == a.ACCEPTED
     wanted = {name: candidate[name] for name in f.DECISION_RECORD.names if name in candidate.dtype.names} | {
         "verdict": verdict,
@@ -326,16 +337,21 @@ def test_fields_of_a_decision(core: JournaledCore, verdict: int, breach_count: i
         "order": 71 if accepted else candidate.order,
         "run": 72 if accepted else 0,
         "child": 73 if accepted else 0,
-        "limit_entity": 2 * candidate.limit_entity + candidate.limit_paired,
+        "collar_bps": candidate.limit[a.COLLAR_BPS],
+        "entity_count": a.SCOPES,
+        "finding_count": breach_count + 2,
         **dict.fromkeys(("parameter_epoch", "model", "score_e8"), 0),
         **dict.fromkeys(("candidate_model", "candidate_score_e8", "candidate_verdict"), 0),
     }
     assert fields_by_name(f.DECISION_RECORD, record) == expected(**wanted)
     assert (record.sequence, record.time_ns) == (41, s.now_ns)
-    for k in range(breach_count):
-        told = BREACH.unpack_from(breaches, k * BREACH.size)
-        assert told == tuple(candidate.breach[k][name] for name in f.BREACH_FIELDS)
-    assert len(breaches) == breach_count * BREACH.size
+    segment = Segment.of(Path("s"), segment_head(1, 41, 1, 0) + bare.content()[f.SEGMENT_HEAD.itemsize :])
+    decision, findings = read_decision(segment, 0)
+    assert decision["entities"].tolist() == candidate.entities[: a.SCOPES].tolist() + [NONE] * (a.MAX_SCOPES - a.SCOPES)
+    breaches = [(b.check, b.detail, b.entity, b.paired, b.value, b.limit, 1) for b in candidate.breach]
+    others = [(k, NONE, *candidate.measured[k].item(), 0) for k in (0, 62)]
+    assert findings.tolist() == breaches[:breach_count] + others
+    assert len(rest) == a.SCOPES * 8 + (breach_count + 2) * FINDING.size
 
 
 def test_fields_of_the_other_records(core: JournaledCore) -> None:
@@ -440,7 +456,7 @@ def test_a_segment_leaves_room_for_the_largest_event() -> None:
     """MAX_EVENT_BYTES is at least what the largest message with a full output buffer takes."""
     largest = (
         HEAD.size + IN_BODY.size + MAX_MESSAGE_BYTES,
-        HEAD.size + DECISION_BODY.size + a.MAX_BREACHES * BREACH.size,
+        HEAD.size + DECISION_BODY.size + a.MAX_SCOPES * 8 + (a.MAX_BREACHES + a.MAX_CHECKS) * FINDING.size,
         a.OUT_MESSAGES * (HEAD.size + OUT_BODY.size + 7) + a.OUT_BYTES,
         HEAD.size + COMMIT_BODY.size,
     )

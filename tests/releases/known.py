@@ -39,7 +39,11 @@ def known_of(state: State) -> dict[str, Any]:
         "counts": {name: int(s[name]) for name in ("accepted_orders", "refused_orders", "days", "next_exec", "fault")},
         "killed": sorted(names[row] for row in names if s.entities[row].killed),
         "limits": {
-            names[row]: [int(value) for value in s.entities[row].limit[: len(c.LIMITS)]]
+            names[row]: {
+                limit.key: int(s.entities[row].limit[limit.index])
+                for limit in c.LIMITS
+                if s.entities[row].limit[limit.index] != a.UNSET
+            }
             for row in names
             if s.entities[row].limit_epoch.any()
         },
@@ -55,7 +59,7 @@ def decisions_of(segment: Path) -> list[list[Any]]:
         [
             int(x.decision["verdict"]),
             *(int(x.decision[name]) for name in ("qty_e8", "price_e8", "notional_e4", "reference_e8")),
-            [[c.CHECKS[int(b["check"])].name, int(b["value"]), int(b["limit"])] for b in x.breaches],
+            [[c.CHECKS[int(b["check"])].name, int(b["value"]), int(b["bound"])] for b in x.breaches],
         ]
         for x in decided
     ]
