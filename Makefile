@@ -45,7 +45,7 @@ clean: ## remove build products and tool caches; .venv and compiled kernels stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find gateway tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock requirements-uv.lock pyproject.toml
 	@python=; if ! $(BIN)/python -c '$(USABLE)' 2>/dev/null; then \
 	    for candidate in python3.11 python3.12 python3.13 python3.14 python3; do \
 	        if $$candidate -c '$(USABLE)' 2>/dev/null; then python=$$candidate; break; fi; \
@@ -56,7 +56,11 @@ $(STAMP): requirements.lock pyproject.toml
 	    echo "Making $(VENV) with $$($$python --version)"; \
 	    $$python -m venv --clear $(VENV) || exit 1; \
 	fi
-	@echo "Installing the pinned packages into $(VENV): once for each change of the lock file, a minute or two"
-	$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
+	@echo "Installing the pinned packages into $(VENV): once for each change of the lock file"
+	$(PIP) install -q --require-hashes --only-binary :all: -r requirements-uv.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes --only-binary :all: -r requirements.lock || { \
+	    echo "uv could not install them: it does not read pip's configuration. With pip, a minute or two:"; \
+	    $(PIP) install --require-hashes --only-binary :all: -r requirements.lock; \
+	}
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
