@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.checks import share_of
+from gateway.core.checks import BPS
 from gateway.core.layout import NONE, UNLIMITED, UNSET
 from gateway.fix import tags as t
 from gateway.journal import format as f
@@ -121,6 +121,6 @@ def _tightest(record: np.record, check: int) -> tuple[int, ...] | None:
         if bound == UNLIMITED or record["price_e8"] <= 0 or record["reference_e8"] <= 0:
             return None
         value, reference = int(record["price_e8"]), int(record["reference_e8"])
-        distance = share_of(reference, bound) * int(record["collar_factor"])
+        distance = reference * bound // BPS * int(record["collar_factor"])
         bound = reference + distance if record["side"] == t.BUY else reference - distance
     return check, NONE, entity, paired, value, bound, 0

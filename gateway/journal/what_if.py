@@ -113,7 +113,7 @@ class _Others:
         for row, (_, own) in zip(self.pair_rows, keyed, strict=True):
             s.pairs[row].limit[:] = own
         then = _pair_limits(self.state)
-        unset = (a.UNSET,) * a.LIMITS
+        unset = (a.UNSET,) * a.MAX_LIMITS
         for pair in {*then, *now}:
             differs = np.not_equal(then.get(pair, unset), now.get(pair, unset))
             self.changed.update(np.flatnonzero(differs).tolist())

@@ -84,7 +84,7 @@ def put_together(record: Raw) -> bytes:
 def test_the_head_of_a_segment(core: JournaledCore) -> None:
     head = core.journal_writer.block[0].bytes[: SEGMENT.size].tobytes()
     magic, version, number, first, run, wall_ns, *spare, crc = SEGMENT.unpack(head)
-    assert (magic, version, number, first, run) == (b"TIDEJRNL", 1, 1, 1, 1)
+    assert (magic, version, number, first, run) == (b"TIDEJRNL", 2, 1, 1, 1)
     assert wall_ns > 0
     assert spare == [0] * 9
     assert crc == crc_32c(head[:-8])
@@ -95,7 +95,7 @@ def test_every_record_has_its_number_version_time_and_crc(core: JournaledCore) -
     records = read(core)
     assert len(records) > 80
     assert [r.sequence for r in records] == list(range(1, len(records) + 1))
-    assert {r.version for r in records} == {1}
+    assert {r.version for r in records} == {2}
     assert all(r.length % 8 == 0 for r in records)
     assert all(r.crc == crc_32c(put_together(r)) for r in records)
     assert {r.kind for r in records} == {SETTINGS, IN, DECISION, OUT, COMMIT}
@@ -422,7 +422,7 @@ def test_plain_python_writes_and_reads_the_same(tmp_path: Path) -> None:
 # What cannot be read
 
 
-@pytest.mark.parametrize("version", [2, 7])
+@pytest.mark.parametrize("version", [3, 7])
 def test_a_newer_version_is_refused_with_a_sentence(tmp_path: Path, version: int) -> None:
     head = bytearray(segment_head(1, 1, 1, 0))
     head[8:16] = version.to_bytes(8, "little")
@@ -436,9 +436,9 @@ def test_a_newer_version_is_refused_with_a_sentence(tmp_path: Path, version: int
 def test_a_record_of_a_newer_version_is_refused_too(core: JournaledCore) -> None:
     content = bytearray(core.journal_writer.block[0].bytes[: int(core.journal_writer.cursor[0].used)].tobytes())
     last = raw_records(bytes(content))[-1]
-    newer = replace(last, version=2)
+    newer = replace(last, version=3)
     content[last.at + 8 : last.at + 16] = crc_32c(put_together(newer)).to_bytes(8, "little")
-    content[last.at + 28 : last.at + 32] = (2).to_bytes(4, "little")
+    content[last.at + 28 : last.at + 32] = (3).to_bytes(4, "little")
     with pytest.raises(JournalError, match="newer release"):
         Segment.of(core.folder / "00000001.journal", bytes(content))
 

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
+from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.driver import Driver, Event
 from gateway.journal.explain import explain, find_order
@@ -327,7 +328,8 @@ def test_explain_gives_the_numbers_that_were_seen(make: Make) -> None:
     assert int(x.decision["reference_age_ns"]) == 2_500_000_000
     account = next(e for e in x.exposures if e.entity == "account ACC1")
     assert (account.position_e8, account.open_buy_e8, account.open_sell_e8) == (2 * 10**8, 10**8, 0)
-    assert x.seen[a.MAX_LONG] == 43 * 10**8
+    [value] = [int(found["value"]) for found in x.findings if found["check"] == c.MAX_LONG]
+    assert value == 43 * 10**8
     text = replay(core.folder, "--explain", "A2").stdout
     for part in ("accepted as C1-1", "reference price 4,500.75 (2,500 ms old)", f"worst price {worst:,f}".rstrip("0")):
         assert part in text
