@@ -104,8 +104,10 @@ def warmup(
 ) -> None:
     """Compile the kernels for a capacity, so that the first start is quick."""
     from gateway.core.layout import CAPACITIES
+    from gateway.ops.log import configure_log
     from gateway.warmup import warm_up
 
+    configure_log()
     if capacity not in CAPACITIES:
         typer.echo(f"--capacity: want one of {', '.join(CAPACITIES)}, got {capacity}", err=True)
         raise typer.Exit(CONFIG_FAULT)

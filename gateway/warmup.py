@@ -6,6 +6,7 @@ import sys
 import time
 
 import numpy as np
+import structlog
 from numba.core import event as numba_event
 from numba.core.dispatcher import Dispatcher
 from rich.console import Console
@@ -24,6 +25,10 @@ from gateway.params.seqlock import changed_records
 from gateway.params.store import HEADER_BYTES
 from gateway.state import EMPTY, new_block
 
+TELL_EVERY_S = 10.0
+
+log = structlog.get_logger()
+
 
 def _kernels() -> int:
     """How many kernels there are."""
@@ -32,15 +37,21 @@ def _kernels() -> int:
 
 
 class _Listener(numba_event.Listener):
-    """Advances a progress bar by each kernel that is compiled."""
+    """Advances a progress bar by each kernel that is compiled; without a terminal it tells the log every 10 s."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self.progress = progress
+        self.total = total
         self.task = progress.add_task("compiling kernels", total=total, start=True)
         self.compiled: set[object] = set()
+        self._told_s = -TELL_EVERY_S
 
     def on_start(self, event: numba_event.Event) -> None:
         """A kernel is about to be compiled."""
+        now_s = time.monotonic()
+        if not self.progress.console.is_terminal and now_s - self._told_s >= TELL_EVERY_S:
+            self._told_s = now_s
+            log.info("compiling kernels", compiled=len(self.compiled), kernels=self.total)
 
     def on_end(self, event: numba_event.Event) -> None:
         """A kernel has been compiled."""
@@ -91,8 +102,11 @@ def warm_up(capacity: str, console: Console | None = None) -> float:
             _warm_journal(block)
             _warm_feeds()
     seconds = time.monotonic() - started
-    if listener.compiled:
+    if listener.compiled and console.is_terminal:
         console.print(
             f"compiled {len(listener.compiled)} kernels for capacity {capacity} in {seconds:.0f} s ({cache_root()})"
         )
+    elif listener.compiled:
+        compiled, folder = len(listener.compiled), str(cache_root())
+        log.info("compiled kernels", compiled=compiled, capacity=capacity, seconds=round(seconds), folder=folder)
     return seconds
