@@ -14,7 +14,7 @@ import typer
 
 from gateway import __version__
 from gateway.audit_cli import audit_app
-from gateway.console import one_line_errors, refuse
+from gateway.console import DEFAULT_CONFIG, ConfigOption, one_line_errors, refuse
 from gateway.kill_cli import kill, rearm
 from gateway.ops_cli import ops_app, tell_unproven, unproven_of
 from gateway.params_cli import params_app
@@ -34,13 +34,13 @@ app.command()(kill)
 app.command()(rearm)
 app.command("hash-password")(hash_password)
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="main config file (YAML)")]
 CONFIG_FAULT = 2
 
 
 @app.command()
 def run(
-    config: ConfigOption,
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
     forget: Annotated[
         int | None,
         typer.Option(
@@ -116,7 +116,7 @@ def warmup(
 
 
 @limits_app.command()
-def check(config: ConfigOption) -> None:
+def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """List who could not trade for want of a mandatory limit, and the key to set."""
     from gateway.console import folded, tables
     from gateway.limits import missing_limits
@@ -139,7 +139,8 @@ def check(config: ConfigOption) -> None:
 
 @app.command()
 def resolve(
-    config: ConfigOption,
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
     order: Annotated[
         str | None, typer.Argument(help="OrderID(37) of an order that is not sure; without one they are listed")
     ] = None,

@@ -6,7 +6,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -44,6 +45,20 @@ def refuse(line: str) -> NoReturn:
     """End the command with one line and status UNUSABLE."""
     typer.echo(line, err=True)
     raise typer.Exit(UNUSABLE)
+
+
+def _config_there(path: Path) -> Path:
+    if path == DEFAULT_CONFIG and not path.exists():
+        refuse(f"--config: there is no {path} in this folder: name the config file, or set TIDEGATE_CONFIG")
+    return path
+
+
+DEFAULT_CONFIG = Path("gateway.yaml")
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="TIDEGATE_CONFIG", callback=_config_there, help="main config file (YAML)"),
+]
+"""Of every command about a gateway; without it TIDEGATE_CONFIG, or else DEFAULT_CONFIG in the current folder."""
 
 
 @contextmanager

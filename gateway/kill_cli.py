@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
-from gateway.console import folded, tables
+from gateway.console import DEFAULT_CONFIG, ConfigOption, folded, tables
 from gateway.shared_memory import owner
 from gateway.switch_format import SCOPE_NAMES, SwitchFault, parse_scope, scope_text
 from gateway.switches import CannotKill, Kill, read_switches, set_switch, sync_switches
@@ -45,11 +45,10 @@ UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 STATE_DIR = re.compile(r"\bstate_dir['\"]?[ \t]*:[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|([^\s,}#'\"]+))")
 COMMENT = re.compile(r"(?m)^[ \t]*#.*$")
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="main config file (YAML)")]
-
 
 def kill(
-    config: ConfigOption,
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
     scope: Annotated[
         list[str], typer.Option(metavar="SCOPE", help="firm, or strategy=MOMO, account=ACC1 ...; may be repeated")
     ],
@@ -102,7 +101,8 @@ def kill(
 
 
 def rearm(
-    config: ConfigOption,
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
     scope: Annotated[str, typer.Option(metavar="SCOPE", help="firm, or strategy=MOMO, account=ACC1 ...")],
     reason: Annotated[str, typer.Option(help="why; goes to the journal with your name")],
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.console import one_line_errors, refuse, tables
+from gateway.console import DEFAULT_CONFIG, ConfigOption, one_line_errors, refuse, tables
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -20,12 +20,11 @@ SHOWN_ORDERS = 1_000
 
 ops_app = typer.Typer()
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="main config file (YAML)")]
 JsonOption = Annotated[bool, typer.Option("--json", help="for machines: all fields, decimals as text, times in UTC")]
 
 
 @ops_app.command()
-def status(config: ConfigOption, as_json: JsonOption = False) -> None:
+def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Say how a running gateway is. Exit status: 0 all is well, 1 something needs a person, 2 it cannot be told: none
     runs, or its core is not about.
     """
@@ -53,7 +52,8 @@ def status(config: ConfigOption, as_json: JsonOption = False) -> None:
 
 @ops_app.command()
 def orders(
-    config: ConfigOption,
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
     account: Annotated[str | None, typer.Option(help="only of this account")] = None,
     strategy: Annotated[str | None, typer.Option(help="only of this strategy")] = None,
     symbol: Annotated[str | None, typer.Option(help="only in this instrument")] = None,
@@ -91,7 +91,8 @@ def orders(
 
 @ops_app.command()
 def positions(
-    config: ConfigOption,
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
     scope: Annotated[
         str, typer.Option(help="whose: firm, desk, account, strategy, trader, flow or instrument")
     ] = "account",
@@ -122,7 +123,8 @@ def positions(
 
 @ops_app.command()
 def cancel(
-    config: ConfigOption,
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
     order: Annotated[str, typer.Argument(metavar="ORDER", help="its OrderID(37), such as O1-3")],
     reason: Annotated[str, typer.Option(help="why; goes to the journal with your name")],
 ) -> None:
@@ -135,7 +137,7 @@ def cancel(
 
 
 @ops_app.command()
-def top(config: ConfigOption) -> None:
+def top(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Watch a running gateway; q or Ctrl-C ends it."""
     from gateway.ops.attach import NoGateway
     from gateway.ops.top import watch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.console import folded, one_line_errors, refuse, tables
+from gateway.console import DEFAULT_CONFIG, ConfigOption, folded, one_line_errors, refuse, tables
 from gateway.ops_cli import tell_unproven, unproven_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ REFRESH_S = 0.5
 
 params_app = typer.Typer(no_args_is_help=True, help="Push limits, look at what is pushed, give one back.")
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="main config file (YAML)")]
 SourceOption = Annotated[str, typer.Option("--source", help="id of one of `parameters.sources`")]
 ScopeOption = Annotated[str, typer.Option("--scope", help="firm, or a scope and a name as in strategy=MOMO")]
 LimitOption = Annotated[str, typer.Option("--limit", help="the limit's key, as in limits.yaml")]
@@ -31,7 +30,8 @@ SymbolOption = Annotated[str, typer.Option("--symbol", help="the limit of the en
 
 @params_app.command()
 def push(
-    config: ConfigOption,
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
     source: SourceOption,
     scope: ScopeOption,
     limit: LimitOption,
@@ -73,7 +73,7 @@ def push(
 
 
 @params_app.command()
-def show(config: ConfigOption) -> None:
+def show(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Show what publishers push and what is in force, and which of them are heard. Exit status 2: what is shown is not
     proven, or nothing can be.
     """
@@ -83,7 +83,7 @@ def show(config: ConfigOption) -> None:
 
 
 @params_app.command()
-def watch(config: ConfigOption) -> None:
+def watch(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """The same, live, until Ctrl-C."""
     from rich.console import Group
     from rich.live import Live
@@ -103,7 +103,8 @@ def watch(config: ConfigOption) -> None:
 
 @params_app.command()
 def release(
-    config: ConfigOption,
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
     source: SourceOption,
     scope: ScopeOption,
     limit: LimitOption,
