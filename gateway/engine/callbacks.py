@@ -145,6 +145,11 @@ class Application(fix.Application):
             self.lines[row].note_event(text)
         if text.startswith(UNPARSED):
             self._take_unparsed(row)
+            session = fix.Session.lookupSession(self.session_ids[row])
+            if row in self.venues and not session.isLoggedOn():
+                # QuickFIX closes the socket now, but goes on with what came behind: a Logon would be taken, and orders
+                # written to a number that may by then be another connection's.
+                session.disconnect()
         elif text == COUNTED_BEHIND or text.startswith(CONNECTING):
             self._settle(row)
 

@@ -4,6 +4,7 @@ among them must reach the core.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from tests.support.engines import Engine, initiator
 from tests.support.raw_venue import Field, RawVenue, framed
 from tools.fix_text import utc_now
+
+AGAIN_S = 20.0  # in which a venue is connected to again
 
 FAULTS: dict[str, dict[str, Any]] = {
     "no sender": {"sender": b""},
@@ -116,3 +119,21 @@ def test_a_refused_fill_whose_number_begins_with_a_zero_reaches_the_core(tmp_pat
         venue.put_bytes(framed("FIX.4.4", b"35=" + body.replace(b"\x0134=", b"\x0134=0")))
         venue.send("8", fields_of("Z"))
         reach(engine, "X", "Z")
+
+
+def test_a_logon_behind_what_cannot_be_parsed_is_none(tmp_path: Path) -> None:
+    """QuickFIX has closed the connection by then, and would take the session for one that is up."""
+    head = b"35=A\x0149=XRAW\x0156=GW\x0134=1\x0152=%s\x0198=0\x01108=30\x01" % utc_now().encode()
+    logon = framed("FIX.4.4", head)
+    broken = framed("FIX.4.4", b"35=8\x0149=XRAW\x0156=GW\x0134=1\x01" + b"9" * 11 + b"=0\x01")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(AGAIN_S)
+        section = initiator(server.getsockname()[1], sender_comp_id="GW", target_comp_id="XRAW")
+        with Engine(tmp_path, section) as engine:
+            for answer in (broken + logon, logon):
+                connection, _ = server.accept()
+                with connection:
+                    assert connection.recv(4096)
+                    connection.sendall(answer)
+                    if answer == logon:
+                        engine.wait("LOGON")
