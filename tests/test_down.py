@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from gateway import down
 from gateway.core.layout import record_dtype
 from gateway.down import DownWatch
-from gateway.engine.line import Line
+from gateway.engine.line import CLOSED, CONNECTING, OPEN, Line
 from gateway.pulse import PULSE, PulseWriter
 from gateway.settings import load_settings
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
@@ -49,3 +49,13 @@ def test_a_session_that_was_up_between_two_looks_is_down_since_then(
     assert pulse.down_since_ns[venue] == 0
     assert told_at(12.1, 17, 17.2, 22, 22.2) == [17.2, 22.2]
     assert pulse.down_since_ns[venue] == start_ns + round(12.1 * SECOND_NS)
+
+
+def test_why_a_venue_is_down_may_be_our_own_logout() -> None:
+    """Its MsgSeqNum(34) is too low, say: that is no fault of the network."""
+    line = Line(1.0)
+    for text in (CONNECTING + "127.0.0.1", OPEN):
+        line.note_event(text)
+    line.note_own_logout("MsgSeqNum too low, expecting 21 but received 1")
+    line.note_event(CLOSED)
+    assert line.why == "our Logout: MsgSeqNum too low, expecting 21 but received 1"

@@ -294,6 +294,8 @@ class Application(fix.Application):
             self._note_sent(row, number, "")
         if message_type == "5" and message.isSetField(58):
             self._tell_logout(row, "us", message.getField(58))
+            if row in self.lines:
+                self.lines[row].note_own_logout(message.getField(58))
         if message_type == "A":
             self.security.complete_logon(row, message)
             self.logon_seq[row] = number

@@ -69,6 +69,10 @@ class Line:
         """The peer refuses our Logon by a Reject(3) with this text."""
         self.why = f"Reject of the Logon: {text or 'without a reason'}"
 
+    def note_own_logout(self, text: str) -> None:
+        """We end the session, with this text."""
+        self.why = f"our Logout: {text}"
+
     def is_stuck(self) -> bool:
         """Whether QuickFIX makes no attempt any more though it should; `note_start` gives it its time again."""
         if self._is_up:

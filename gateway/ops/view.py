@@ -141,6 +141,7 @@ class Status:
     refused_orders: int
     open_orders: int
     never_canceled: int  # orders that the gateway has given up to cancel
+    contradicted: int  # orders of which part may not have been executed
     unknown_executions: int
     duplicate_messages: int
     latency: Latency
@@ -243,6 +244,7 @@ def status(state: State, pulse: np.record | None, config: Config, since_ns: int,
         "pushed_limits": _pushed_limits(state, clock),
         "not_taken": _not_taken(state, config, monotonic_ns),
         "never_canceled": _never_canceled(state),
+        "contradicted": _contradicted(state),
     }
     return Status(
         name=config.gateway.name,
@@ -322,6 +324,9 @@ def _trouble(fault: int, parts: dict[str, Any]) -> list[str]:
             lines.append(f"{session.name} takes no new order until the orders of before are confirmed")
     if parts["never_canceled"]:
         lines.append(f"{parts['never_canceled']} orders are open though the gateway has asked often to cancel them")
+    if parts["contradicted"]:
+        count = f"of {parts['contradicted']} orders it is not known how much was executed"
+        lines.append(f"{count}: ask the venue, then `tidegate resolve`, which lists them")
     lines += [f"source {x.name} is silent" for x in parts["sources"] if not x.up and not x.by_hand]
     lines += [f"held, not as pushed: {x.key} of {x.where} by {x.source}" for x in parts["pushed_limits"] if x.held]
     lines += [f"not taken: {x.key} {plain(x.pushed)}{x.unit} of {x.where} by {x.source}" for x in parts["not_taken"]]
@@ -388,6 +393,11 @@ def _never_canceled(state: State) -> int:
     orders = state.record["orders"][: state.record.order_count]
     wanted = (orders["counted_open"] == 1) & (orders["canceled_by"] != 0)
     return int(np.count_nonzero(wanted & (orders["cancel_tries"] >= MAX_CANCEL_TRIES)))
+
+
+def _contradicted(state: State) -> int:
+    orders = state.record["orders"][: state.record.order_count]
+    return int(np.count_nonzero((orders["number"] != a.NONE) & (orders["unbooked_e8"] > 0)))
 
 
 def _sources(state: State, clock: Clock, config: Config) -> list[Source]:

@@ -87,6 +87,10 @@ def give_up_cancel(outside: Outside) -> None:
     order.canceled_by, order.cancel_tries = a.BY_KILL, MAX_CANCEL_TRIES
 
 
+def doubt_a_fill(outside: Outside) -> None:
+    outside.add_order("C1").unbooked_e8 = 40 * 10**8
+
+
 def set_field(name: str, value: int) -> Callable[[Outside], None]:
     return lambda outside: setattr(outside.record, name, value)
 
@@ -110,6 +114,7 @@ def set_session(row: int, name: str, value: int) -> Callable[[Outside], None]:
         (set_session(1, "recovering", 1), "LIVE", "XNAS takes no new order"),
         (lambda outside: setattr(outside.record.sources[2], "up", 0), "LIVE", "source feed is silent"),
         (hold_limit, "LIVE", "held, not as pushed: max_long of account ACC1*AAPL by model"),
+        (doubt_a_fill, "LIVE", "of 1 orders it is not known how much was executed"),
         (give_up_cancel, "LIVE", "1 orders are open though the gateway has asked often to cancel them"),
     ],
 )
