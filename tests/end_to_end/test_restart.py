@@ -20,6 +20,8 @@ from tools.fix_text import first
 from tools.venue import Liquidity, Venue
 
 E8 = 10**8
+AT_ONCE = 500  # messages that a venue sends in one go
+
 STOPS = pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 
 
@@ -287,11 +289,12 @@ def test_a_fault_stands_until_a_person_clears_it(start) -> None:
     order = venue.orders[children(venue)[0]]
     body = [(37, order.order_id), (11, order.cl_ord_id), (150, "F"), (39, "1"), (55, "AAPL"), (54, "1"), (31, "99")]
 
-    def fill_the_table() -> None:
-        for k in range(topology.state.record.executions.size + 1):
+    def fill(begin: int) -> None:
+        for k in range(begin, begin + AT_ONCE):
             venue._send(order.session, "8", [*body, (17, f"MANY-{k}"), (32, "0.001"), (151, "1"), (14, "0"), (6, "0")])
 
-    venue._call(fill_the_table)
+    for begin in range(0, topology.state.record.executions.size + 1, AT_ONCE):
+        venue._call(lambda begin=begin: fill(begin))
     topology.gateway.wait_log("fault: every order is blocked", 60)
     assert refused(ems).startswith("FAULT")
     for how in (signal.SIGTERM, signal.SIGKILL):
