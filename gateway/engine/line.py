@@ -14,6 +14,7 @@ CONNECTING = "Connecting to "  # an attempt begins
 OPEN = "Initiated logon request"  # the connection stands, or was refused: QuickFIX takes both for the same
 CLOSED = "Disconnecting"
 NO_ANSWER = "Timed out waiting for logon response"
+REJECTED, LOGOUT = "Reject of the Logon: ", "Logout: "  # and what the peer said
 STUCK_AFTER_S = 2.5  # beyond the time between two attempts; QuickFIX looks once a second
 MOST_CONNECTING_S = 10.0
 MOST_STANDING_S = 10.0  # without a Logon, which QuickFIX waits for half as long
@@ -63,15 +64,16 @@ class Line:
             self.attempts = 0
             self.why = "the connection was lost"
         if why:
-            self.why = f"Logout: {why}"
+            self.why = f"{LOGOUT}{why}"
 
     def note_reject(self, text: str) -> None:
         """The peer refuses our Logon by a Reject(3) with this text."""
-        self.why = f"Reject of the Logon: {text or 'without a reason'}"
+        self.why = f"{REJECTED}{text or 'without a reason'}"
 
     def note_own_logout(self, text: str) -> None:
-        """We end the session, with this text."""
-        self.why = f"our Logout: {text}"
+        """We end the session, with this text; what the peer has said of this attempt tells more."""
+        if not self.why.startswith((REJECTED, LOGOUT)):
+            self.why = f"our Logout: {text}"
 
     def is_stuck(self) -> bool:
         """Whether QuickFIX makes no attempt any more though it should; `note_start` gives it its time again."""
