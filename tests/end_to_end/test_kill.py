@@ -71,7 +71,7 @@ class Burst(threading.Thread):
         left = AFTER_KILL
         while left and len(self.orders) < BURST:
             self.orders.append(self.ems.new_order(symbol="AAPL", quantity=1, price="99"))
-            left -= self.killed.wait(0.004)
+            left -= self.killed.wait(0.01)
 
 
 def test_no_order_is_accepted_at_a_time_after_the_switch_was_set(start) -> None:
