@@ -205,7 +205,7 @@ def _end(_: int, frame: FrameType | None) -> None:
 
 
 def _run(folder: Path, console: Console, serve: bool, fast: bool) -> int:
-    console.print("Starting venues and gateway; the first start compiles the kernels, about a minute.")
+    console.print("Starting venues and gateway; the first start compiles the kernels, two to four minutes.")
     warm_up(CAPACITY, console)
     with ExitStack() as stack:
         venues = {name: stack.enter_context(_venue(name, begin)) for name, begin in VENUES.items()}
