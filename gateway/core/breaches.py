@@ -51,8 +51,10 @@ def fail(x, check, detail, field):
 def measured(x, check, value, bound, entity, paired):
     """Keep what a check compared with a bound at an entity, where less room is left, in proportion, than anywhere else.
 
-    Audit, explanations, utilisation and what-if read it: nothing is measured a second time.
+    Audit, explanations, utilisation and what-if read it: nothing is measured a second time. UNSET is no bound.
     """
+    if bound == UNSET:
+        return
     m = x.measured[check]
     # As floats: the products may be beyond 64 bits, and nothing is decided by them.
     if x.compared >> check & 1 == 1 and float(value) * float(m.bound) <= float(m.value) * float(bound):
@@ -67,11 +69,15 @@ def measured(x, check, value, bound, entity, paired):
 @kernel
 def found(x, check, value, bound, entity, paired):
     """A check compared a value with the limit of an entity: kept, and a breach where it is more. UNSET is no limit."""
-    if bound == UNSET:
-        return
     measured(x, check, value, bound, entity, paired)
-    if value > bound:
+    if bound != UNSET and value > bound:
         breach(x, check, NONE, NONE, entity, paired, value, bound)
+
+
+@kernel
+def measured_at_tightest(x, check, limit, value, bound):
+    """As `measured`, where the tightest limit stands that `gather_limits` has found."""
+    measured(x, check, value, bound, x.limit_entity[limit], x.limit_paired[limit])
 
 
 @kernel

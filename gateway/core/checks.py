@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.breaches import breach, exceeds, fail, found, found_at_tightest, measured
+from gateway.core.breaches import breach, exceeds, fail, found, found_at_tightest, measured, measured_at_tightest
 from gateway.core.layout import NONE, SCOPES, UNLIMITED, UNSET
 from gateway.core.lookup import limit_here, tighter
 from gateway.fix import tags as t
@@ -115,15 +115,7 @@ def check_reference_price(s, x):
     most = x.limit[a.REFERENCE_MAX_AGE]
     if told_ns != NONE:
         x.reference_age_ns = age
-        if most != UNSET:
-            measured(
-                x,
-                c.REFERENCE_PRICE,
-                age,
-                most,
-                x.limit_entity[a.REFERENCE_MAX_AGE],
-                x.limit_paired[a.REFERENCE_MAX_AGE],
-            )
+        measured_at_tightest(x, c.REFERENCE_PRICE, a.REFERENCE_MAX_AGE, age, most)
     x.collar_factor = 1
     x.reference_e8 = live
     if live > 0 and told_ns != NONE and (most == UNSET or age <= most):
@@ -152,7 +144,7 @@ def check_price_collar(s, x):
         distance = share_of(x.reference_e8, collar) * x.collar_factor
         if has_limit and x.reference_e8 > 0:
             bound = x.reference_e8 + distance if x.side == t.BUY else x.reference_e8 - distance
-            measured(x, c.PRICE_COLLAR, x.price_e8, bound, x.limit_entity[a.COLLAR_BPS], x.limit_paired[a.COLLAR_BPS])
+            measured_at_tightest(x, c.PRICE_COLLAR, a.COLLAR_BPS, x.price_e8, bound)
             if x.price_e8 > bound if x.side == t.BUY else x.price_e8 < bound:
                 exceeds(x, c.PRICE_COLLAR, a.COLLAR_BPS, x.price_e8, bound)
     if has_limit:
@@ -228,8 +220,7 @@ def check_positions(s, x):
             before = e.position_e8 + e.open_buy_e8 if x.side == t.BUY else e.open_sell_e8 - e.position_e8
         after = before + x.added_e8
         bound, paired = limit_here(s, x.entities[k], x.exposures[k], limit)
-        if bound != UNSET:
-            measured(x, check, after, bound, x.entities[k], paired)
+        measured(x, check, after, bound, x.entities[k], paired)
         if after <= before:
             continue
         if bound != UNSET and after > bound:

@@ -244,12 +244,13 @@ def _corrected_quantity(o, x, index, buf):
 
 @kernel
 def _named_execution(s, event, row, index, buf):
-    """Row of the execution of an order that ExecRefID(19) names, where a correction or a copy is named the one that is
-    counted; or NONE.
+    """Rows of the execution of an order that ExecRefID(19) names, and, where that is a correction or a copy, of the one
+    that is counted; NONE: not known.
     """
     f = find(index, t.ExecRefID)
     named = find_execution(s, event.session, row, buf, index.start[f], index.length[f]) if f >= 0 else NONE
-    return s.executions[named].corrects if named != NONE and s.executions[named].corrects != NONE else named
+    is_counted = named == NONE or s.executions[named].corrects == NONE
+    return named, named if is_counted else s.executions[named].corrects
 
 
 @kernel
@@ -275,7 +276,7 @@ def unclear_report(s, out, buf, event, row):
     """
     o = s.orders[row]
     index = s.work.index
-    named = _named_execution(s, event, row, index, buf)
+    _, named = _named_execution(s, event, row, index, buf)
     of_leg = named != NONE and s.executions[named].leg != 0
     again = named != NONE and s.executions[named].unclear_e8 != 0
     if not (of_leg or again or _changes_nothing(o, index, buf)):
@@ -296,9 +297,7 @@ def bust_report(s, out, buf, event, row, execution, action):
     """Bust or correction of the execution that ExecRefID(19) names."""
     o = s.orders[row]
     index = s.work.index
-    f = find(index, t.ExecRefID)
-    named = find_execution(s, event.session, row, buf, index.start[f], index.length[f]) if f >= 0 else NONE
-    busted = _named_execution(s, event, row, index, buf)
+    named, busted = _named_execution(s, event, row, index, buf)
     if named == NONE or s.executions[named].number == 0:
         alert_once(s, out, UNKNOWN_BUST, row, buf, event)
         return

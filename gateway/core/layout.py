@@ -523,11 +523,8 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("loosen_percent", "i8"),  # of its ceiling that a pushed limit may loosen by in a minute
             ("floor_percent", "i8"),  # of its ceiling below which no limit is pushed
             ("source_count", "i8"),
-            (
-                "identity_tag",
-                "i8",
-                MAX_SCOPES,
-            ),  # tag that names the entity, 0: none; PARTY_ROLE + role: NoPartyIDs(453)
+            # Tag that names the entity, 0: none; PARTY_ROLE + role: NoPartyIDs(453).
+            ("identity_tag", "i8", MAX_SCOPES),
             ("understood", "u1", MAX_TAG),  # 1: may stand in the body of an order; others could make it another order
             ("carry_order", "u1", MAX_TAG),  # 1: copied from the order to the child order
             ("carry_cancel", "u1", MAX_TAG),  # 1: copied from a cancel to the child cancel

@@ -158,8 +158,11 @@ class Application(fix.Application):
         BeginString(8), or behind the end of its session), the core gets it now. If it has counted it for the number
         that was expected (ahead of a gap, without SenderCompID(49)), nobody has seen that number, and it is asked for.
         """
-        raw, session = self.raw[row], fix.Session.lookupSession(self.session_ids[row])
-        if raw.is_claimed or session.getExpectedTargetNum() <= raw.expected:
+        raw = self.raw[row]
+        if raw.is_claimed:
+            return
+        session = fix.Session.lookupSession(self.session_ids[row])
+        if session.getExpectedTargetNum() <= raw.expected:
             return
         raw.is_claimed = True
         number, expected = raw.number, raw.expected
