@@ -33,7 +33,7 @@ soak: $(STAMP) ## send broken messages to a running gateway for an hour (FUZZ_SE
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy gateway tools
+	$(BIN)/mypy gateway tidegate_tools tools
 
 bench: $(STAMP) ## run the benchmarks (ARGS go to tools.bench)
 	$(BIN)/python -m tools.bench $(ARGS)
@@ -43,7 +43,7 @@ warmup: $(STAMP) ## compile the kernels into the cache (ARGS go to tidegate warm
 
 clean: ## remove build products and tool caches; .venv and compiled kernels stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find gateway tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find gateway tidegate_tools tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements.lock requirements-uv.lock pyproject.toml
 	@python=; if ! $(BIN)/python -c '$(USABLE)' 2>/dev/null; then \

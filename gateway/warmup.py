@@ -12,10 +12,12 @@ from numba.core.dispatcher import Dispatcher
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Driver, Event
-from gateway.core.layout import BUFFER, EVENT, NONE, OUT, record_dtype
-from gateway.core.parameters import restore_parameters
+from gateway.core.events import BUFFER, EVENT, OUT
+from gateway.core.handlers.pushed import restore_parameters
+from gateway.core.layout import NONE, record_dtype
 from gateway.core.setup import add_entity, add_exposure, add_instrument
 from gateway.jit import cache_root
 from gateway.journal import format as f
@@ -23,7 +25,8 @@ from gateway.journal import scan
 from gateway.journal.append import append_settings, step
 from gateway.params.seqlock import changed_records
 from gateway.params.store import HEADER_BYTES
-from gateway.state import EMPTY, new_block
+from gateway.state.build import EMPTY
+from gateway.state.memory import new_block
 
 TELL_EVERY_S = 10.0
 
@@ -65,7 +68,7 @@ def _warm_journal(block: np.ndarray) -> None:
     segment = np.zeros(1, record_dtype(f.SEGMENT))
     cursor["used"] = f.SEGMENT_HEAD.itemsize
     buffers = [np.zeros(1, record_dtype(dtype)) for dtype in (EVENT, BUFFER, OUT)]
-    buffers[0]["kind"] = a.CLOCK
+    buffers[0]["kind"] = ev.CLOCK
     append_settings(cursor, segment, np.zeros(1, np.uint8), 0)
     step(block, cursor, segment, *buffers)
     octets = np.zeros(1024, np.uint8)
@@ -98,7 +101,7 @@ def warm_up(capacity: str, console: Console | None = None) -> float:
             add_instrument(block, EMPTY, 0, EMPTY, 0)
             add_exposure(block, 0, 0, 0, NONE)
             restore_parameters(block)
-            Driver(block).handle(Event(a.TICK, 0))
+            Driver(block).handle(Event(ev.TICK, 0))
             _warm_journal(block)
             _warm_feeds()
     seconds = time.monotonic() - started

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.core import layout as a
+from gateway.core import events as ev
+from gateway.core.events import BUFFER, EVENT, OUT
 from gateway.core.handle import handle
-from gateway.core.layout import BUFFER, EVENT, MAX_MESSAGE_BYTES, NONE, OUT, OUT_BYTES, record_dtype
+from gateway.core.layout import MAX_MESSAGE_BYTES, NONE, OUT_BYTES, record_dtype
 
-NO_VALUES = (0,) * a.VALUES
+NO_VALUES = (0,) * ev.VALUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +78,4 @@ def message_type_name(session: int, message_type: int) -> str:
 
 def clock_event(time_ns: int, wall_ns: int) -> Event:
     """The event that tells the core what wall-clock time (ns since 1970) a monotonic time is."""
-    return Event(a.CLOCK, time_ns, value=(wall_ns - time_ns, 0, 0, 0))
+    return Event(ev.CLOCK, time_ns, value=(wall_ns - time_ns, 0, 0, 0))

@@ -6,39 +6,51 @@ Pure: no I/O, clock, randomness or allocation. The same state and event always g
 from __future__ import annotations
 
 from gateway.core import catalogue as c
+from gateway.core import events as ev
 from gateway.core import layout as a
-from gateway.core.compose import (
-    SUBSCRIBE_AT_ONCE,
-    alert,
-    alert_once,
-    business_reject,
-    market_data_request,
-    session_reject,
+from gateway.core.checks.windows import count_message
+from gateway.core.handlers.doubts import (
+    MOST_OUTPUTS,
+    ask_status,
+    on_logon,
+    on_resolve,
+    on_start,
+    on_synced,
+    watch_doubts,
 )
-from gateway.core.day import end_day
-from gateway.core.ems import (
+from gateway.core.handlers.end_of_day import end_day
+from gateway.core.handlers.from_ems import (
     new_order_single,
     order_cancel_replace_request,
     order_cancel_request,
     order_status_request,
 )
-from gateway.core.intake import FIRM_ROW, char_of
-from gateway.core.layout import MAX_MESSAGE_BYTES, NONE
-from gateway.core.parameters import move_parameters, on_parameter, on_release, on_source
-from gateway.core.quotes import market_data_incremental, market_data_snapshot, on_quote
-from gateway.core.rates import count_message
-from gateway.core.recovery import MOST_OUTPUTS, ask_status, on_logon, on_resolve, on_start, on_synced, watch_doubts
-from gateway.core.refusals import (
+from gateway.core.handlers.from_venue import execution_report
+from gateway.core.handlers.market_data import market_data_incremental, market_data_snapshot, on_quote
+from gateway.core.handlers.pushed import move_parameters, on_parameter, on_release, on_source
+from gateway.core.handlers.refusals import (
     ask_about_all,
     business_reject_of_child,
     order_cancel_reject,
     review_orders,
     undelivered,
 )
-from gateway.core.sweep import begin_sweep, on_cancel, on_drop, on_kill, order_mass_cancel_report, sweep, sweep_is_due
-from gateway.core.text import add_bytes
-from gateway.core.venue import execution_report
+from gateway.core.handlers.sweep import (
+    begin_sweep,
+    on_cancel,
+    on_drop,
+    on_kill,
+    order_mass_cancel_report,
+    sweep,
+    sweep_is_due,
+)
+from gateway.core.layout import FIRM_ROW, MAX_MESSAGE_BYTES, NONE
+from gateway.core.messages.alerts import alert, alert_once
+from gateway.core.messages.text import add_bytes
+from gateway.core.messages.to_ems import business_reject, session_reject
+from gateway.core.messages.to_venue import SUBSCRIBE_AT_ONCE, market_data_request
 from gateway.fix import tags as t
+from gateway.fix.fields import char_of
 from gateway.fix.index import (
     BAD_DATA_LENGTH,
     BAD_TAG,
@@ -280,9 +292,9 @@ def handle_event(s, event, buf, out):
     s.work.alerted = 0
     s.work.decision = a.NOT_DECIDED
     kind = event.kind
-    if kind != a.MESSAGE and kind != a.TICK:
+    if kind != ev.MESSAGE and kind != ev.TICK:
         forget_message(s.work.index)
-    if kind == a.MESSAGE:
+    if kind == ev.MESSAGE:
         own = s.sessions[event.session]
         # What is sent again came before.
         own.last_in = max(event.msg_seq_num, own.last_in) if event.poss_dup == 1 else event.msg_seq_num
@@ -292,52 +304,52 @@ def handle_event(s, event, buf, out):
             _count_ems_message(s, out, event, message_type, s.duplicate_messages > copies)
         else:
             _from_venue(s, out, buf, event)
-    elif kind == a.QUOTE:
+    elif kind == ev.QUOTE:
         on_quote(s, out, event)
-    elif kind == a.TICK:
+    elif kind == ev.TICK:
         _on_tick(s, out, buf)
-    elif kind == a.LOGON:
+    elif kind == ev.LOGON:
         on_logon(s, event)
-    elif kind == a.LOGOUT:
+    elif kind == ev.LOGOUT:
         own = s.sessions[event.session]
         on_drop(s, event.session)
         own.up = 0
         if own.last_in == a.NONE:
             own.last_in = event.msg_seq_num
-    elif kind == a.UNDELIVERED:
+    elif kind == ev.UNDELIVERED:
         _index_lenient(s, buf, event)
         undelivered(s, out, buf, event)
-    elif kind == a.CLOCK:
+    elif kind == ev.CLOCK:
         s.wall_offset_ns = event.value[0]
         if s.started_wall_ns == 0:
             s.started_wall_ns = event.time_ns + event.value[0]
-    elif kind == a.UNREAD:
+    elif kind == ev.UNREAD:
         _on_unread(s, out, buf, event)
-    elif kind == a.START:
+    elif kind == ev.START:
         on_start(s, event)
-    elif kind == a.STOP:
+    elif kind == ev.STOP:
         s.ended = 1
-    elif kind == a.SYNCED:
+    elif kind == ev.SYNCED:
         on_synced(s, out, buf, event)
-    elif kind == a.JOURNAL:
+    elif kind == ev.JOURNAL:
         s.journal_blocked = event.value[0]
-    elif kind == a.RESOLVE:
+    elif kind == ev.RESOLVE:
         on_resolve(s, out, buf, event)
-    elif kind == a.DAY:
+    elif kind == ev.DAY:
         end_day(s, out, buf, event)
-    elif kind == a.HOURS:
+    elif kind == ev.HOURS:
         s.market_closed = 1 - event.value[0]
-    elif kind == a.KILL:
+    elif kind == ev.KILL:
         on_kill(s, out, buf, event)
-    elif kind == a.CANCEL:
+    elif kind == ev.CANCEL:
         on_cancel(s, out, buf, event)
-    elif kind == a.SWEEP:
+    elif kind == ev.SWEEP:
         sweep(s, out, buf)
-    elif kind == a.PARAMETER:
+    elif kind == ev.PARAMETER:
         on_parameter(s, out, event)
-    elif kind == a.RELEASE:
+    elif kind == ev.RELEASE:
         on_release(s, out, buf, event)
-    elif kind == a.SOURCE:
+    elif kind == ev.SOURCE:
         on_source(s, out, buf, event)
 
 

@@ -8,7 +8,8 @@ monotonic clock. Links between rows are row numbers; NONE is no row. Text is a f
 Row 0 of `entities` is the firm.
 
 Snapshots of older releases are carried over by column name: a column whose meaning, unit or numbering of values changes
-gets another name, and `gateway.carry` makes it of the old one. Scopes and limits are numbered in `gateway.vocabulary`.
+gets another name, and `gateway.state.carry_over` makes it of the old one. Scopes and limits are numbered in
+`gateway.vocabulary`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from gateway.fix.index import INDEX, MAX_TAG
 from gateway.fix.validate import DICTIONARY_TABLE
 from gateway.vocabulary import *  # noqa: F403
 from gateway.vocabulary import MAX_LIMITS, MAX_SCOPES
+
+FIRM_ROW = 0
 
 NONE = -1
 CHILD_ROWS = 2**24  # more than any capacity has requests
@@ -39,56 +42,10 @@ UNLIMITED = 2**62
 MAX_CHECKS = 64  # bits of a mask
 RATE_SLICES = 17  # 16 slices make up a window, and the one being filled
 
-# Kinds of event.
-# UNDELIVERED: a child that its venue never had or refused; UNREAD: a venue's message that the engine had to refuse.
-# LOGOUT: its MsgSeqNum is the last that the engine has counted, taken where no message has been applied yet.
-# START, STOP: of the process; SYNCED: a venue has answered a TestRequest sent after logon; JOURNAL: it can or cannot
-# take orders; RESOLVE: a person says what became of an order in doubt; DAY: end of the trading day; HOURS: it has
-# begun, or orders must wait for the next; KILL: a switch was set or released; CANCEL: a person cancels one order;
-# SWEEP: send the next cancels of what is to be canceled; PARAMETER: a publisher pushed a limit; RELEASE: a person gives
-# a pushed limit back; SOURCE: a publisher went silent or came back.
-MESSAGE, LOGON, LOGOUT, UNDELIVERED, TICK, QUOTE, CLOCK, UNREAD = 1, 2, 3, 4, 5, 6, 7, 8
-START, STOP, SYNCED, JOURNAL, RESOLVE, DAY = 9, 10, 11, 12, 13, 14
-HOURS, KILL, CANCEL, SWEEP, PARAMETER, RELEASE, SOURCE = 15, 16, 17, 18, 19, 20, 21
-LAST_KIND = SOURCE
-# Values of a QUOTE event; its time is of the gateway's clock, 0: now.
-QUOTE_INSTRUMENT, QUOTE_BID, QUOTE_ASK, QUOTE_LAST, QUOTE_BID_QTY, QUOTE_ASK_QTY, QUOTE_LAST_QTY, QUOTE_TIME = range(8)
-# Values of a KILL event: row of the entity, 1 to kill and 0 to release, when the switch was set; its bytes name the
-# switch, who set it and why. Of a CANCEL event: row of the order; its bytes name who and why.
-KILL_ENTITY, KILL_ON, KILL_SET = 0, 1, 2
-# Values of a PARAMETER event; of RELEASE the first four. INSTRUMENT is NONE unless it is a limit of a pair. EXPIRES is
-# of the gateway's clock. A value below zero or above UNLIMITED is none: what was in force holds.
-(
-    PARAMETER_SOURCE,
-    PARAMETER_ENTITY,
-    PARAMETER_INSTRUMENT,
-    PARAMETER_LIMIT,
-    PARAMETER_VALUE,
-    PARAMETER_EPOCH,
-    PARAMETER_MODEL,
-    PARAMETER_EXPIRES,
-) = range(8)
-# Values of a SOURCE event: row of the source, 1 when it is heard and 0 when it has gone silent.
-SOURCE_ROW, SOURCE_UP = 0, 1
-# Values of a START event, and how the last run ended: stopped, its process died, or the machine went down with it.
-START_RUN, START_ENDED, START_BASE, START_WALL_OFFSET, START_BOOT, START_CLEARS_FAULT = 0, 1, 2, 3, 4, 5
-STOPPED, CRASHED, REBOOTED = 0, 1, 2
-# Value 0 of a LOGON event: whether sequence numbers go on from the last session, so that nothing was missed unnoticed.
-CONTINUED, RESET = 0, 1
-# Values of a RESOLVE event; its bytes name who resolved it and why.
-RESOLVE_ORDER, RESOLVE_VERDICT, RESOLVE_CUM = 0, 1, 2
-GONE, WORKING = 1, 2
-# Value 0 of a DAY event: what becomes of positions.
-POSITIONS_KEPT, POSITIONS_RESET = 0, 1
-VALUES = 8
-
 # How sure we are of an order. UNCONFIRMED: the venue may have said more that we have not read; UNANSWERED: it has said
 # all, but nothing of a message of ours; IN_DOUBT: its sequence numbers prove nothing, only itself or a person can say;
 # QUERIED: the venue said in passing that it has ended, and is asked; other orders go there meanwhile.
 SURE, UNCONFIRMED, UNANSWERED, IN_DOUBT, QUERIED = 0, 1, 2, 3, 4
-
-# Value 0 of an UNDELIVERED event: the venue says so, by a Reject or a ResendRequest, or the engine infers it.
-SAID, INFERRED = 0, 1
 
 # Why the gateway itself cancels an order: its switch is set, its EMS is gone, a person said so.
 BY_KILL, BY_DROP, BY_PERSON = 1, 2, 3
@@ -113,40 +70,6 @@ FAULT_OUTPUT_FULL, FAULT_EXECUTIONS_FULL, FAULT_UNREADABLE_FILL, FAULT_UNREADABL
 
 EMS, VENUE_ROLE = 1, 2
 MAX_BREACHES = 16
-
-EVENT = np.dtype(
-    [
-        ("kind", "i8"),
-        ("time_ns", "i8"),  # of the gateway's clock: monotonic, and going on across restarts
-        ("session", "i8"),
-        ("msg_seq_num", "i8"),
-        ("poss_dup", "i8"),
-        ("start", "i8"),  # of the message in the buffer
-        ("length", "i8"),  # of the message; above MAX_MESSAGE_BYTES it was cut
-        ("value", "i8", VALUES),  # by kind, see above
-    ]
-)
-
-# A nested array has no reference count, which an array of its own would have touched in every kernel.
-BUFFER = np.dtype([("bytes", "u1", MAX_MESSAGE_BYTES)])
-
-OUTPUT = np.dtype(
-    [
-        ("session", "i8"),  # NONE: an alert for the log
-        ("message_type", "i8"),  # as `gateway.fix.tags.message_type`
-        ("start", "i8"),
-        ("length", "i8"),
-    ]
-)
-
-OUT = np.dtype(
-    [
-        ("count", "i8"),
-        ("used", "i8"),
-        ("message", np.dtype((np.record, OUTPUT)), OUT_MESSAGES),
-        ("bytes", "u1", OUT_BYTES),
-    ]
-)
 
 ENTITY = np.dtype(
     [

@@ -1,20 +1,17 @@
 """Fill the tables before the first event, from settings and from an older state. Kernels only.
 
-For `gateway.state` and `gateway.carry`.
+For `gateway.state.build` and `gateway.state.carry_over`.
 """
 
 from __future__ import annotations
 
-from gateway.core.checks import fingerprint_of
+from gateway.core.checks.rate import fingerprint_of
 from gateway.core.layout import ACCOUNT, NAME_BYTES, NONE
-from gateway.core.lookup import (
-    entity_bucket,
-    execution_bucket,
-    exposure_row,
-    link_fill,
-    link_venue_order_id,
-    request_bucket,
-)
+from gateway.core.tables.entities import entity_bucket
+from gateway.core.tables.executions import execution_bucket, link_fill
+from gateway.core.tables.exposures import exposure_row
+from gateway.core.tables.orders import link_venue_order_id
+from gateway.core.tables.requests import request_bucket
 from gateway.fix.values import copy_bytes, hash_bytes
 from gateway.jit import entry, kernel
 

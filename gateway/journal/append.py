@@ -6,6 +6,7 @@ most one that never happened.
 
 from __future__ import annotations
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.handle import handle_event
 from gateway.core.layout import MAX_MESSAGE_BYTES
@@ -53,9 +54,9 @@ def _append_in(cursor, segment, event, buf):
     words[at + 2] = event.msg_seq_num
     words[at + 3] = event.poss_dup
     words[at + 4] = event.length
-    for k in range(a.VALUES):
+    for k in range(ev.VALUES):
         words[at + 5 + k] = event.value[k]
-    data = _put_data(segment, at + 5 + a.VALUES, buf, event.start, min(event.length, MAX_MESSAGE_BYTES))
+    data = _put_data(segment, at + 5 + ev.VALUES, buf, event.start, min(event.length, MAX_MESSAGE_BYTES))
     _close(cursor, segment, IN_WORDS + data, f.IN, event.time_ns)
 
 

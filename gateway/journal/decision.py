@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.checks import BPS
+from gateway.core.checks.price import BPS
 from gateway.core.layout import NONE, UNLIMITED, UNSET
 from gateway.fix import tags as t
 from gateway.journal import format as f

@@ -20,7 +20,6 @@ import numpy as np
 import structlog
 import zstandard
 
-from gateway.durable import sync_path
 from gateway.journal import format as f
 from gateway.journal.read import (
     PACKED_SUFFIX,
@@ -42,6 +41,7 @@ from gateway.journal.snapshot import (
     snapshot_files,
     snapshot_segment,
 )
+from gateway.machine import sync_path
 
 POLL_S = 0.2
 LOCK_FILE = "follower.lock"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 
 MAGIC = b"TIDEJRNL"
@@ -51,7 +52,7 @@ IN_RECORD = np.dtype(  # then the message
         ("msg_seq_num", "i8"),
         ("poss_dup", "i8"),
         ("size", "i8"),  # of the message; above MAX_MESSAGE_BYTES only so many were kept
-        ("value", "i8", a.VALUES),
+        ("value", "i8", ev.VALUES),
     ]
 )
 OUT_RECORD = np.dtype(  # then the body

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.core.layout import REBOOTED, START, START_ENDED
+from gateway.config.settings import Settings
+from gateway.core.events import REBOOTED, START, START_ENDED
 from gateway.journal import format as f
 from gateway.journal.read import (
     Entry,
@@ -25,7 +26,6 @@ from gateway.journal.read import (
 from gateway.journal.replayer import Replayer
 from gateway.journal.seal import previous_digest, seal
 from gateway.journal.snapshot import newest_snapshot
-from gateway.settings import Settings
 
 LATE_NS = 60_000_000_000  # longer than a kernel keeps what was written to itself
 MOST_LATE = 100_000  # records

@@ -6,13 +6,15 @@ import zlib
 
 import numpy as np
 
-from gateway.carry import carry
-from gateway.core.layout import BUFFER, EVENT, OUT, record_dtype
+from gateway.config.settings import Settings, restore_settings
+from gateway.core.events import BUFFER, EVENT, OUT
+from gateway.core.layout import record_dtype
 from gateway.journal import format as f
 from gateway.journal import scan
 from gateway.journal.read import JournalError, Segment
-from gateway.settings import Settings, restore_settings
-from gateway.state import State, build_state
+from gateway.state.build import build_state
+from gateway.state.carry_over import carry
+from gateway.state.memory import State
 
 
 class Replayer:

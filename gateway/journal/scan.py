@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.core.handle import handle_event
 from gateway.core.layout import MAX_MESSAGE_BYTES
 from gateway.fix.values import copy_bytes, same_bytes
@@ -100,11 +100,11 @@ def _is_sound(s, words, at):
     kind = words[head]
     session = words[head + 1]
     size = words[head + 4]
-    if kind < a.MESSAGE or kind > a.LAST_KIND or session < 0 or session >= s.session_count or size < 0:
+    if kind < ev.MESSAGE or kind > ev.LAST_KIND or session < 0 or session >= s.session_count or size < 0:
         return False
     if (IN_WORDS * 8 + min(size, MAX_MESSAGE_BYTES) + 7) // 8 * 8 != words[at]:
         return False
-    return kind != a.QUOTE or 0 <= words[head + 5] < s.instrument_count
+    return kind != ev.QUOTE or 0 <= words[head + 5] < s.instrument_count
 
 
 @kernel
@@ -117,7 +117,7 @@ def _load_event(event, buf, words, octets, at):
     event.poss_dup = words[head + 3]
     event.start = 0
     event.length = words[head + 4]
-    for k in range(a.VALUES):
+    for k in range(ev.VALUES):
         event.value[k] = words[head + 5 + k]
     copy_bytes(buf, 0, octets, (at + IN_WORDS) * 8, min(event.length, MAX_MESSAGE_BYTES))
 

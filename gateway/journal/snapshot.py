@@ -20,15 +20,16 @@ import numpy as np
 import zstandard
 
 from gateway import __version__
-from gateway.carry import carry, layout_faults
+from gateway.config.files import ConfigError
+from gateway.config.settings import Settings, restore_settings
 from gateway.core.layout import CAPACITIES, record_dtype, state_dtype
-from gateway.durable import sync_path
 from gateway.journal.read import JournalError, NewerReleaseError
 from gateway.journal.replayer import Replayer
 from gateway.journal.scan import words_crc
 from gateway.journal.seal import previous_digest
-from gateway.settings import ConfigError, Settings, restore_settings
-from gateway.state import State
+from gateway.machine import sync_path
+from gateway.state.carry_over import carry, layout_faults
+from gateway.state.memory import State
 
 MAGIC = b"TIDESNAP"
 VERSION = 1

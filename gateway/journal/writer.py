@@ -18,11 +18,11 @@ import numpy as np
 
 from gateway.core.driver import Driver
 from gateway.core.layout import record_dtype
-from gateway.durable import sync_path
 from gateway.journal import format as f
 from gateway.journal.append import append_settings, step
 from gateway.journal.read import is_spare, segment_head, segment_path
 from gateway.journal.seal import NO_DIGEST, previous_digest, seal
+from gateway.machine import sync_path
 
 SPARE_SEGMENTS = 2
 IDLE_S = 0.05  # the thread looks this often whether there is something to do, with sync `none`

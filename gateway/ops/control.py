@@ -25,7 +25,7 @@ from typing import Any
 
 import structlog
 
-from gateway.shared_memory import owner
+from gateway.machine import owner
 
 log = structlog.get_logger()
 MAX_COMMAND_BYTES = 4096
@@ -176,7 +176,7 @@ def _silence(folder: Path) -> str:
     try:
         owner(folder / "pulse")
         with open(folder / "pulse", "rb") as pulse:
-            heartbeat_ns = int.from_bytes(pulse.read(8), sys.byteorder)  # its first word, see gateway.pulse
+            heartbeat_ns = int.from_bytes(pulse.read(8), sys.byteorder)  # its first word, see gateway.state.pulse
     except (OSError, ValueError):
         return ""
     age_ns = time.monotonic_ns() - heartbeat_ns

@@ -1,9 +1,9 @@
 """The decision log: a line for each message of an EMS, and what it came to.
 
 The lines are made in a process of their own, from the bytes that came in and the messages that went out, since the
-state has moved on by then. `gateway.decision_log` feeds it: blobs of `marshal`, their size before them; the first is
-what `Lines` is made with, the others are lists of what `Lines.line` takes. The process needs nothing of the core, so it
-starts in a moment.
+state has moved on by then. `gateway.ops.decision_log` feeds it: blobs of `marshal`, their size before them; the first
+is what `Lines` is made with, the others are lists of what `Lines.line` takes. The process needs nothing of the core, so
+it starts in a moment.
 """
 
 from __future__ import annotations

@@ -22,12 +22,12 @@ from prometheus_client.core import (
 from gateway import __version__
 from gateway.core import layout as a
 from gateway.core.catalogue import CHECKS, LIMITS
+from gateway.core.handlers.sweep import MAX_CANCEL_TRIES
 from gateway.core.layout import NONE, UNLIMITED, UNSET
-from gateway.core.sweep import MAX_CANCEL_TRIES
 from gateway.fix.values import E8
-from gateway.journal.names import Names
-from gateway.pulse import LATENCY_BOUNDS_NS
-from gateway.state import State
+from gateway.state.memory import State
+from gateway.state.names import Names
+from gateway.state.pulse import LATENCY_BOUNDS_NS
 
 SERIES = 1_000
 MESSAGES = ("new_order", "cancel", "replace", "status", "other")  # as layout.COUNTED_TYPES

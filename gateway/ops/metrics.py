@@ -24,16 +24,17 @@ import numpy as np
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from gateway.config import GatewaySection
+from gateway.config.files import ConfigError
+from gateway.config.sections import GatewaySection
+from gateway.config.settings import Settings, load_settings
 from gateway.core import layout as a
-from gateway.journal.names import FAULTS, Names
-from gateway.ops.attach import Attached, NoGateway, attach
+from gateway.kill.file import read_switches
+from gateway.kill.format import SwitchFault
 from gateway.ops.families import Families
 from gateway.ops.log import configure_log
-from gateway.settings import ConfigError, Settings, load_settings
-from gateway.state import State
-from gateway.switch_format import SwitchFault
-from gateway.switches import read_switches
+from gateway.state.attach import Attached, NoGateway, attach
+from gateway.state.memory import State
+from gateway.state.names import FAULTS, Names
 
 POLL_S = 0.2
 BIND_WAIT_S = 5.0  # the process of the gateway before ours may have the address for a moment

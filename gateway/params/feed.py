@@ -18,16 +18,17 @@ from typing import Any
 import numpy as np
 import structlog
 
-from gateway.boot import boot_hash
-from gateway.config import SourceSection
+from gateway.config.sections import SourceSection
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS, PER_INSTRUMENT_SCOPES, PUSHABLE
 from gateway.core.driver import Event
 from gateway.core.layout import NONE, UNLIMITED
+from gateway.machine import boot_hash
 from gateway.params import store
 from gateway.params.seqlock import DAMAGED, TORN, changed_records
 from gateway.params.store import EPOCH_WORD, padded_text
-from gateway.state import State
+from gateway.state.memory import State
 
 SETTLE_NS = 50_000_000  # a record that has been half written for so long was left so
 NOT_OF_PAIRS = (a.MAX_OPEN_ORDERS, a.MAX_MESSAGES)
@@ -80,7 +81,7 @@ class _Feed:
         else:
             self._seen[:] = 0
             self._torn.clear()
-        return [Event(a.SOURCE, 0, data=fault.encode("utf-8", "replace"), value=(self.row, int(self._up)))]
+        return [Event(ev.SOURCE, 0, data=fault.encode("utf-8", "replace"), value=(self.row, int(self._up)))]
 
     def observe(self, now_ns: int, base_ns: int) -> list[Event]:
         """Events of what was published since; `now_ns` is CLOCK_MONOTONIC, `base_ns` the state's `time_base_ns`."""
@@ -227,11 +228,11 @@ class ParameterFeed(_Feed):
                     "why": fault,
                 },
             )
-            return Event(a.PARAMETER, 0, value=(self.row, *place, HOLD, 0, 0, 0))
+            return Event(ev.PARAMETER, 0, value=(self.row, *place, HOLD, 0, 0, 0))
         if time_ns + base_ns <= self._released_ns(place):
             return None  # it was given back since
         expires_ns = expires_ns + base_ns if expires_ns else 0
-        return Event(a.PARAMETER, 0, value=(self.row, *place, value, epoch, model, expires_ns))
+        return Event(ev.PARAMETER, 0, value=(self.row, *place, value, epoch, model, expires_ns))
 
     def _released_ns(self, place: tuple[int, int, int]) -> int:
         """When a person gave this limit back, on the gateway's clock; 0 where it is not given back."""
@@ -273,7 +274,7 @@ class QuoteFeed(_Feed):
         if fault:
             log.error("quote is left aside", source=self._section.id, symbol=symbol, record=row, why=fault)
             return None
-        return Event(a.QUOTE, 0, value=(self._state.instruments[symbol], *amounts, max(time_ns + base_ns, 1)))
+        return Event(ev.QUOTE, 0, value=(self._state.instruments[symbol], *amounts, max(time_ns + base_ns, 1)))
 
 
 def place_fault(scope: int, limit: int, paired: bool) -> str:

@@ -21,7 +21,7 @@ import zlib
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Self
 
-from gateway.boot import boot_hash
+from gateway.machine import boot_hash
 from gateway.params import store
 
 Number = Decimal | int | str

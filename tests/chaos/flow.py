@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Sequence
 
-from tools.ems import Ems
+from tidegate_tools.sim.ems import Ems
 
 ACCOUNTS = ("ACC1", "ACC2")
 MIDDLES = {"AAPL": 100, "MSFT": 200}

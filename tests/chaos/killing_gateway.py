@@ -12,12 +12,12 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from gateway import cli, service
+from gateway.cli import main as cli
 from gateway.core.driver import Event
-from gateway.engine import callbacks
-from gateway.engine import quickfix as engine
 from gateway.engine.inbox import Inbox
+from gateway.engine.quickfix import callbacks, engine
 from gateway.journal.writer import JournalingDriver
+from gateway.service import core_thread as service
 
 ORDER_FLOW = re.compile(rb"(^|\x01)35=[89DFG]\x01")
 RUNNING = ("called", "queued", "unjournaled", "journaled", "sending", "storing", "sent")

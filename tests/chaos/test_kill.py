@@ -16,7 +16,7 @@ from tests.chaos.flow import Trader
 from tests.chaos.killing_gateway import RUNNING, STARTING
 from tests.chaos.truth import check_counted, check_dead, check_quiet, check_told
 from tests.end_to_end.conftest import Topology
-from tools.venue import Liquidity
+from tidegate_tools.sim.venue import Liquidity
 
 FAST, SLOW = 300, 20  # messages a second of each EMS, while the gateway lives and while it is down
 MODULE = "tests.chaos.killing_gateway"

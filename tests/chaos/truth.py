@@ -11,16 +11,17 @@ from typing import TypeVar
 
 import numpy as np
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.journal.read import Entry, entries, is_spare, read_segment, segment_files
 from gateway.journal.recovery import recover
 from gateway.journal.replayer import Replayer
-from gateway.state import State
+from gateway.state.memory import State
 from tests.end_to_end.conftest import Topology
 from tests.support.journal import state_digest
-from tools.exchange import VenueOrder
-from tools.fix_text import Fields, first, split_fields
-from tools.venue import Venue
+from tidegate_tools.fix.text import Fields, first, split_fields
+from tidegate_tools.sim.exchange import VenueOrder
+from tidegate_tools.sim.venue import Venue
 
 T = TypeVar("T")
 E8 = 10**8
@@ -123,7 +124,7 @@ def read_journal(folder: Path) -> Journaled:
         for entry in entries(segment):
             if not isinstance(entry, Entry):
                 continue
-            if entry.event.kind == a.MESSAGE:
+            if entry.event.kind == ev.MESSAGE:
                 result.taken.setdefault(entry.event.session, []).append(_fields(entry.event.data))
             for output in entry.outputs:
                 if output.session == a.NONE:

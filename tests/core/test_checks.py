@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from tests.support.checks import (
     NAMED,
@@ -285,7 +286,7 @@ def test_journal_blocks_everything_but_cancels(make: Make) -> None:
 def test_recovery_of_a_venue(make: Make) -> None:
     core = make()
     order = core.working("A")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     for session in ("EMS1", "XNAS", "XNYS"):
         core.logon(session)
     core.synced("XNYS")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from tests.support.checks import Reply, fired, passed, refused
 from tests.support.core import LIMITS, Core, Fields, of_version
@@ -88,7 +89,7 @@ def test_yesterday_s_fills_are_counted_once_and_can_be_busted(core: Core) -> Non
     core.report(order, "X3", "G", "1", t19="X1", t32="15", t31="100", t14="35")
     finished(core, "OLD4", qty="70")
     core.day()
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     assert core.report(order, "X1", "F", "1", t32="10", t14="10", **FILL) == []
     assert core.report(order, "X2", "F", "1", t32="20", t14="30", **FILL) == []
@@ -176,7 +177,7 @@ def filled(core: Core) -> tuple[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("row_used_again", [False, True])
-@pytest.mark.parametrize("ended", [None, a.STOPPED, a.CRASHED, a.REBOOTED])
+@pytest.mark.parametrize("ended", [None, ev.STOPPED, ev.CRASHED, ev.REBOOTED])
 def test_a_fill_resent_after_the_day_is_booked_once(core: Core, ended: int | None, row_used_again: bool) -> None:
     """A venue that is asked for yesterday's messages marks them PossDupFlag(43)=Y."""
     child, fill = filled(core)
@@ -208,7 +209,7 @@ def test_a_resent_fill_of_an_order_that_the_journal_lost_is_booked(core: Core, r
     filled(core)
     if row == "used by another run":
         core.day()
-    core.start(a.REBOOTED)
+    core.start(ev.REBOOTED)
     core.come_back()
     lost = "C1-1"
     if row == "used by another run":
@@ -290,9 +291,9 @@ def test_positions_are_kept_or_begin_anew(tmp_path: Path) -> None:
     core = Core(tmp_path, positions="account,symbol,quantity\nACC1,AAPL,500\n")
     order = core.working("A", t59="1")
     core.report(order, "X1", "F", "1", t32="10", t14="10", **FILL)
-    core.day(a.POSITIONS_KEPT)
+    core.day(ev.POSITIONS_KEPT)
     assert core.shares() == core.shares(a.FIRM, "") == (510, 90, 0)
-    core.day(a.POSITIONS_RESET)
+    core.day(ev.POSITIONS_RESET)
     assert core.shares() == core.shares(a.FIRM, "") == core.shares(a.INSTRUMENT, "AAPL") == (0, 90, 0)
     core.report(order, "X2", "F", "1", t32="20", t14="30", **FILL)
     assert core.shares() == (20, 70, 0)
@@ -450,7 +451,7 @@ class Days:
         """A crash, after which the venue says how it stands with all that it has not answered."""
         by_child = {placed.child: placed for placed in self.orders}
         by_child |= {placed.asked[1]: placed for placed in self.orders if placed.asked}
-        self.core.start(a.CRASHED)
+        self.core.start(ev.CRASHED)
         self.core.come_back()
         for child in asked(self.core):
             placed = by_child[child]
@@ -465,7 +466,7 @@ class Days:
         self.kept = {cl_ord_id for placed in self.orders for cl_ord_id in placed.ids}
         self.day += 1
         self.numbers = 0
-        if positions == a.POSITIONS_RESET:
+        if positions == ev.POSITIONS_RESET:
             self.positions = {}
         assert self.core.day(positions) == []
 
@@ -489,5 +490,5 @@ def test_many_days_over_the_same_rows(tmp_path: Path, version: str) -> None:
         days.agree()
         if day == 2:
             days.crash()
-        days.end(a.POSITIONS_RESET if day == 3 else a.POSITIONS_KEPT)
+        days.end(ev.POSITIONS_RESET if day == 3 else ev.POSITIONS_KEPT)
         days.agree()

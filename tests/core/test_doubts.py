@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core import layout as a
-from gateway.ops.doubts import resolve_event
-from gateway.settings import ConfigError
+from gateway.config.files import ConfigError
+from gateway.core import events as ev
+from gateway.ops.commands import resolve_event
 from tests.support.checks import Reply, passed
 from tests.support.core import Core, of_version
 from tests.support.doubts import alerts, asked, is_open_for_orders, told
@@ -246,7 +246,7 @@ def test_a_venue_that_is_not_asked(tmp_path: Path) -> None:
 def test_a_venue_that_is_not_asked_and_missed_nothing(tmp_path: Path) -> None:
     core = Core(tmp_path, of_version("FIX.4.4", order_status=False))
     core.working("A")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.logon("XNAS")
     assert core.synced() == []
     assert is_open_for_orders(core)
@@ -256,7 +256,7 @@ def test_a_venue_that_is_not_asked_and_has_not_answered(tmp_path: Path) -> None:
     """A person is told; its answer is as good as ever."""
     core = Core(tmp_path, of_version("FIX.4.4", order_status=False))
     order = passed(core.new("A"))[11]
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.logon("XNAS")
     [alert] = alerts(core.synced())
     assert "tidegate resolve" in alert and alert.endswith("XNAS")
@@ -270,7 +270,7 @@ def test_a_venue_that_is_not_asked_and_has_not_answered(tmp_path: Path) -> None:
 def test_a_venue_that_leaves_something_open_for_a_minute(core: Core, how: str) -> None:
     """A person is told once for each logon, and what was asked is asked again."""
     order = core.working("A") if how == "in doubt" else passed(core.new("A"))[11]
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.logon("XNAS", reset=how == "in doubt")
     if how != "not synced":
         core.synced()
@@ -295,13 +295,13 @@ def test_a_venue_that_leaves_something_open_for_a_minute(core: Core, how: str) -
     assert is_open_for_orders(core)
 
 
-@pytest.mark.parametrize("verdict", [a.GONE, a.WORKING])
+@pytest.mark.parametrize("verdict", [ev.GONE, ev.WORKING])
 def test_a_person_says_what_became_of_what_was_not_answered(core: Core, verdict: int) -> None:
     passed(core.new("A"))
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
-    told(core.resolve(0, verdict), t39="8" if verdict == a.GONE else "0")
-    assert core.shares() == (0, 0 if verdict == a.GONE else 100, 0)
+    told(core.resolve(0, verdict), t39="8" if verdict == ev.GONE else "0")
+    assert core.shares() == (0, 0 if verdict == ev.GONE else 100, 0)
     assert is_open_for_orders(core)
 
 
@@ -314,7 +314,7 @@ def test_a_venue_that_knows_no_status_request(of_both: Core) -> None:
     assert core.shares() == (0, 100, 0)
     assert core.doubts() == 1
     assert not is_open_for_orders(core)
-    core.resolve(0, a.WORKING)
+    core.resolve(0, ev.WORKING)
     assert is_open_for_orders(core, "P2")
 
 
@@ -322,7 +322,7 @@ def test_a_venue_that_knows_no_status_request(of_both: Core) -> None:
 def test_a_person_says_that_it_works(of_both: Core, cum: str) -> None:
     core = of_both
     in_doubt(core)
-    reply = core.resolve(0, a.WORKING, cum)
+    reply = core.resolve(0, ev.WORKING, cum)
     is_status(core, reply, t11="A", t39="1" if cum == "30" else "0", t14=cum, t151=str(100 - int(cum)))
     assert "TOM: by phone" in alerts(reply)[0]
     assert core.shares() == (float(cum), 100 - float(cum), 0)
@@ -334,7 +334,7 @@ def test_a_person_says_that_it_works(of_both: Core, cum: str) -> None:
 def test_a_person_says_that_it_is_gone(of_both: Core, acknowledged: bool, cum: str) -> None:
     core = of_both
     order = in_doubt(core, acknowledged)
-    reply = core.resolve(0, a.GONE, cum)
+    reply = core.resolve(0, ev.GONE, cum)
     status = "4" if acknowledged or cum == "30" else "8"
     told(reply, t11="A", t150=status, t39=status, t14=cum, t151="0")
     assert "TOM: by phone" in alerts(reply)[0]
@@ -350,7 +350,7 @@ def test_requests_of_an_order_that_is_gone_are_refused(core: Core) -> None:
     passed(core.replace("G", "A", qty="300"))
     core.cancel("F", "A")
     core.logon("XNAS", reset=True)
-    reply = [message for message in core.resolve(0, a.GONE) if message[1]]
+    reply = [message for message in core.resolve(0, ev.GONE) if message[1]]
     assert [(m, f[11]) for _, m, f in reply] == [("9", "F"), ("9", "G"), ("8", "A")]
     assert reply[-1][2][39] == "4"
     assert core.shares() == (0, 0, 0)
@@ -364,7 +364,7 @@ def test_a_person_may_say_that_as_much_was_executed_as_a_pending_replace_asked_f
     """Whether the venue had accepted it is just what is not known."""
     core.working("A")
     [(_, _, sent)] = core.replace("B", "A", qty="200")
-    core.start(a.REBOOTED)
+    core.start(ev.REBOOTED)
     core.come_back()
     if known != "0":
         core.report(sent[11], "E1", "F", "1", t38="200", t32=known, t31="100", t14=known, t151="50")
@@ -380,7 +380,7 @@ def test_a_person_may_say_that_as_much_was_executed_as_a_pending_replace_asked_f
 @pytest.mark.parametrize("row", [-1, 1, 2047, 10**9])
 def test_a_person_names_no_order(core: Core, row: int) -> None:
     in_doubt(core)
-    assert core.resolve(row, a.GONE) == []
+    assert core.resolve(row, ev.GONE) == []
     assert core.doubts() == 1
 
 
@@ -389,7 +389,7 @@ def test_a_person_says_that_an_open_order_in_no_doubt_is_gone(of_both: Core, cum
     """Its venue said so in passing and cannot be asked: nothing else would ever end it here."""
     core = of_both
     order = core.working("A")
-    reply = core.resolve(0, a.GONE, cum)
+    reply = core.resolve(0, ev.GONE, cum)
     told(reply, t11="A", t150="4", t39="4", t14=cum, t151="0")
     assert "TOM: by phone" in alerts(reply)[0]
     assert core.shares() == (float(cum), 0, 0)
@@ -402,11 +402,11 @@ def test_a_person_says_that_an_open_order_in_no_doubt_is_gone(of_both: Core, cum
 
 def test_a_person_cannot_say_that_an_order_in_no_doubt_works(core: Core) -> None:
     core.working("A")
-    assert core.resolve(0, a.WORKING, "30") == []
+    assert core.resolve(0, ev.WORKING, "30") == []
     assert core.shares() == (0, 100, 0)
 
 
-@pytest.mark.parametrize("verdict", [a.GONE, a.WORKING])
+@pytest.mark.parametrize("verdict", [ev.GONE, ev.WORKING])
 def test_a_person_has_no_word_on_an_order_that_is_over(core: Core, verdict: int) -> None:
     order = core.working("A")
     core.report(order, "X1", "4", "4")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from tests.support.checks import Reply, passed
 from tests.support.core import Core, Fields
@@ -110,7 +111,7 @@ def test_a_venue_that_is_lost_takes_nothing_along(of: Of) -> None:
     assert cancels(core.later(60)) == []
 
 
-@pytest.mark.parametrize("ended", [a.STOPPED, a.CRASHED, a.REBOOTED])
+@pytest.mark.parametrize("ended", [ev.STOPPED, ev.CRASHED, ev.REBOOTED])
 def test_after_a_start_an_ems_has_thirty_seconds_to_be_back(of: Of, ended: int) -> None:
     core = of()
     child = core.working("A")
@@ -130,7 +131,7 @@ def test_after_a_start_an_ems_has_thirty_seconds_to_be_back(of: Of, ended: int) 
 def test_one_that_is_back_in_time_keeps_them(of: Of, after: int) -> None:
     core = of()
     core.working("A")
-    core.start(a.STOPPED)
+    core.start(ev.STOPPED)
     core.logon("XNAS")
     core.synced("XNAS")
     core.later(after)
@@ -142,7 +143,7 @@ def test_a_gateway_that_was_gone_itself_cancels_nothing(of: Of) -> None:
     """Nor one that crashes: what it left works on when its EMSs are back."""
     core = of()
     core.working("A")
-    core.start(a.STOPPED)
+    core.start(ev.STOPPED)
     core.come_back()
     assert [m for _, m, _ in core.later(60) if m == "F"] == []
     core.quote("AAPL", 99.99, 100.01)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from gateway.core import layout as a
-from gateway.ops.doubts import orders_in_doubt, resolve_event
-from gateway.ops.orders import order_id
-from gateway.settings import ConfigError
+from gateway.config.files import ConfigError
+from gateway.core import events as ev
+from gateway.ops.commands import resolve_event
+from gateway.view.orders import order_id, orders_in_doubt
 from tests.support.checks import Reply, passed
 from tests.support.core import Core
 from tests.support.doubts import alerts, told
@@ -106,7 +106,7 @@ def test_positions_that_start_anew_leave_no_doubt_of_yesterday(core: Core, close
     core.fill(child, "X1", "30", "30", t151="70")
     if closed:
         core.report(child, "C1", "4", "4", t14="30", t151="0")
-    core.day(a.POSITIONS_RESET)
+    core.day(ev.POSITIONS_RESET)
     assert held(core, "1") == 0
     assert open_on(core, "1") == 0 if closed else open_on(core, "1") >= 70
     if not closed:
@@ -170,7 +170,7 @@ def test_an_end_whose_order_status_says_that_it_works(core: Core, exec_type: str
 
 def test_a_cancel_with_leaves_of_an_order_in_doubt_does_not_end_it(core: Core) -> None:
     child = core.working("A")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     core.status(child, "4", t14="40", t151="60")
     assert open_on(core, "1") == 60

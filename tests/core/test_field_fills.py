@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.core.driver import Event
 from tests.support.checks import Reply, passed
 from tests.support.core import Core
@@ -311,13 +311,13 @@ def refusal(core: Core, number: int, msg_type: str | None = "8", venue: str = "X
     fields = [(8, core.begin_strings[venue]), (35, "3"), (45, str(number)), (58, "Required tag missing")]
     fields += [(371, "122")] + ([(372, msg_type)] if msg_type else []) + [(373, "1")]
     data = b"".join(b"%d=%s\x01" % (tag, value.encode()) for tag, value in fields)
-    return core.apply(Event(a.UNREAD, core.time_ns, core.sessions[venue], data=data))
+    return core.apply(Event(ev.UNREAD, core.time_ns, core.sessions[venue], data=data))
 
 
 def last_in(core: Core, venue: str = "XNAS") -> int:
     """MsgSeqNum(34) of the message that came last from a venue."""
     row = core.sessions[venue]
-    return next(e.msg_seq_num for e, _ in reversed(core.log) if e.kind == a.MESSAGE and e.session == row)
+    return next(e.msg_seq_num for e, _ in reversed(core.log) if e.kind == ev.MESSAGE and e.session == row)
 
 
 @pytest.mark.parametrize("msg_type", ["8", None])
@@ -343,7 +343,7 @@ def test_a_refusal_of_what_was_applied_long_ago_hides_no_fill(core: Core) -> Non
     for k in range(20):
         core.report(child, f"R{k}", "D", "1", t38="100", t14="40", t151="60")
     core.day()
-    core.start(a.STOPPED)
+    core.start(ev.STOPPED)
     core.come_back()
     refusal(core, number)
     assert core.shares() == (40, 60, 0)

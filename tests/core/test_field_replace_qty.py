@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.settings import ConfigError
+from gateway.config.files import ConfigError
 from tests.support.checks import OPEN, Reply, config_with_everyone, fired, limits_with, passed, refused
 from tests.support.core import Core
 from tests.support.doubts import alerts, told

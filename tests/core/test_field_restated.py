@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from tests.support.checks import Reply, passed
 from tests.support.core import Core
 from tests.support.doubts import alerts, told
@@ -152,7 +152,7 @@ def test_a_split_order_stays_open_over(core: Core, what: str) -> None:
     if what == "another day ends":
         core.day()
     elif what == "a crash":
-        core.start(a.CRASHED)
+        core.start(ev.CRASHED)
         core.come_back()
     else:
         core.fill(child, "E1", "200", "200", t31="187", t6="187", t38="1000", t151="800", poss_dup=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.core.driver import Event
 from tests.support.checks import OPEN, Reply, config_with_everyone, limits_with
 from tests.support.core import Core, fields_of
@@ -55,7 +55,7 @@ def data_of(length: str, text: bytes, tags: tuple[int, int] = (354, 355)) -> byt
 def bodies(core: Core, data: bytes) -> list[bytes]:
     """What an EMS is sent for a message of the venue, as bytes."""
     core._next_seq += 1
-    event = Event(a.MESSAGE, core.time_ns, core.sessions["XNAS"], core._next_seq - 1, False, data)
+    event = Event(ev.MESSAGE, core.time_ns, core.sessions["XNAS"], core._next_seq - 1, False, data)
     return [o.body for o in core.driver.handle(event) if o.message_type == "8"]
 
 

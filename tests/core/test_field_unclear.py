@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from tests.support.checks import Reply, refused
 from tests.support.core import Core
@@ -281,7 +282,7 @@ def test_the_same_word_again_is_no_answer_to_a_question_not_asked_yet(core: Core
 
 def test_an_order_asked_about_stops_nobody_after_a_crash(core: Core) -> None:
     core.status(core.working("A"), "4", t14="0", t151="0")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     assert is_open_for_orders(core, "P1")
     assert core.doubts() == 1

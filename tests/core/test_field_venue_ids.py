@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from tests.support.checks import Reply, passed
 from tests.support.core import Core
@@ -134,7 +135,7 @@ def test_on_the_next_day_and_after_a_crash(core: Core) -> None:
     child = order(core, t59="1")
     by_desk(core, "5", "1", 1, child, "200", "800")
     core.day()
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     told(desk_fill(core, 2, "300", "500", "500"), t11="A", t14="500", t151="500")
     assert core.shares() == (500, 500, 0)

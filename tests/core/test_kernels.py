@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from numba import config
 
-from gateway.core import catalogue, checks
+from gateway.core import catalogue
+from gateway.core.checks import judge as checks
 
 
 def run_python(script: str, **environment: str) -> str:

@@ -9,6 +9,7 @@ import itertools
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from tests.support.checks import NAMED, OTHER, fired, passed
@@ -352,7 +353,7 @@ def test_a_person_cancels_what_is_not_open(of: Of, row: int) -> None:
 def test_a_switch_of_a_row_that_is_none(of: Of, row: int) -> None:
     core = of()
     core.working("A")
-    reply = core.apply(Event(a.KILL, core.time_ns, data=b"alice: why", value=(row, 1, core.time_ns)))
+    reply = core.apply(Event(ev.KILL, core.time_ns, data=b"alice: why", value=(row, 1, core.time_ns)))
     assert [message[:2] for message in reply] == [("", "")]
     assert core.sweep() == [] and core.record.killed_count == 0
     passed(core.new("B", qty="50"))

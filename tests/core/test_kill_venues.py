@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from tests.support.checks import Reply, passed
 from tests.support.core import Core, Fields
@@ -194,7 +195,7 @@ def test_an_order_not_yet_acknowledged_is_canceled_too(of: Of) -> None:
 # Crashes, days
 
 
-@pytest.mark.parametrize("ended", [a.STOPPED, a.CRASHED, a.REBOOTED])
+@pytest.mark.parametrize("ended", [ev.STOPPED, ev.CRASHED, ev.REBOOTED])
 @pytest.mark.parametrize("answer", ["canceled", "unknown", "working"])
 def test_a_switch_outlives_the_process(of: Of, ended: int, answer: str) -> None:
     core = of()
@@ -225,7 +226,7 @@ def test_a_crash_while_our_cancel_is_pending_leaves_no_doubt_behind(of: Of) -> N
     core = of()
     child = core.working("A")
     [first] = cancels(core.killed(a.FIRM))
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     assert core.doubts() == 1, "our cancel has no answer"
     is_told_by_us(canceled(core, first, "X1"), t11="A")
@@ -440,7 +441,7 @@ def test_a_mass_cancel_without_effect_goes_one_by_one_after_a_second(of: Of) -> 
     assert sorted(fields[41] for fields in cancels(core.later(0.1))) == sorted(children[1:])
 
 
-@pytest.mark.parametrize("ended", [a.CRASHED, a.REBOOTED])
+@pytest.mark.parametrize("ended", [ev.CRASHED, ev.REBOOTED])
 @pytest.mark.parametrize(
     ("scope", "name", "at_once"),
     [(a.STRATEGY, "MOMO", False), (a.ACCOUNT, "ACC1", False), (a.FIRM, "", True), (a.VENUE, "XNAS", True)],
@@ -464,7 +465,7 @@ def test_another_venue_s_recovery_holds_no_mass_cancel_up(of: Of) -> None:
     core = of(mass_cancel=True)
     for k in range(2):
         core.working(f"A{k}", px=f"{90 - k}", **EVERYONE)
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     for venue in ("XNAS", "XNYS"):
         core.logon(venue)
     core.synced("XNAS")

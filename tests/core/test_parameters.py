@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS
 from gateway.core.driver import Event
@@ -103,7 +104,7 @@ def test_rows_that_are_none_change_nothing(core: Core, place: int, row: int) -> 
         return
     value = [0, core.state.entities[ACC1], a.NONE, a.MAX_ORDER_QTY, 5 * SHARES, 1, 0, 0]
     value[place] = row
-    assert core.apply(Event(a.PARAMETER, core.time_ns, value=tuple(value))) == []
+    assert core.apply(Event(ev.PARAMETER, core.time_ns, value=tuple(value))) == []
     assert qty_in_force(core) == 1_000 and core.record.parameter_count == 0
 
 
@@ -281,7 +282,7 @@ def test_what_expires_is_held(core: Core) -> None:
 def test_what_has_expired_when_it_comes_does_not_loosen(core: Core) -> None:
     core.push(a.MAX_ORDER_QTY, 500 * SHARES)
     value = (0, core.state.entities[ACC1], a.NONE, a.MAX_ORDER_QTY, 900 * SHARES, 9, 0, core.time_ns)
-    [text] = alerts(core.apply(Event(a.PARAMETER, core.time_ns, value=value)))
+    [text] = alerts(core.apply(Event(ev.PARAMETER, core.time_ns, value=value)))
     assert "time has run out" in text
     for _ in range(60):
         core.later(1)
@@ -417,7 +418,7 @@ def test_what_is_pushed_after_it_was_given_back_counts_whatever_its_epoch(core: 
         core.source(0, up=False)
         core.source(0, up=True)
     elif between == "start":
-        core.start(a.CRASHED)
+        core.start(ev.CRASHED)
         core.come_back()
     assert in_force(core, a.MAX_ORDER_QTY) == (1_000 * SHARES, 0)
     core.push(a.MAX_ORDER_QTY, 200 * SHARES, epoch=epoch)
@@ -446,7 +447,7 @@ def test_one_that_is_given_back_leaves_the_others(core: Core) -> None:
 def test_orders_and_days_leave_pushed_limits_alone(core: Core) -> None:
     core.push(a.MAX_ORDER_QTY, 200 * SHARES, epoch=3)
     core.day()
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     assert in_force(core, a.MAX_ORDER_QTY) == (200 * SHARES, 3)
     assert fired(core.new("A", qty="201", **WHO)) == {"MAX_ORDER_QTY"}

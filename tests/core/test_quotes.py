@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.core.driver import Event
 from gateway.fix.values import E8
 from tests.support.checks import fired, passed
@@ -140,14 +140,14 @@ def test_a_quote_of_the_future_is_of_now(core: Core) -> None:
 
 def test_sizes_are_kept(core: Core) -> None:
     value = (core.state.instruments["AAPL"], 100 * E8, 101 * E8, 100 * E8, 3 * E8, 4 * E8, 5 * E8, 0)
-    core.apply(Event(a.QUOTE, core.time_ns, value=value))
+    core.apply(Event(ev.QUOTE, core.time_ns, value=value))
     i = core.record.instruments[core.state.instruments["AAPL"]]
     assert (i.bid_qty_e8, i.ask_qty_e8, i.last_qty_e8) == (3 * E8, 4 * E8, 5 * E8)
 
 
 @pytest.mark.parametrize("row", [-1, 3, 255, 256, 2**40])
 def test_a_quote_of_no_instrument(core: Core, row: int) -> None:
-    assert core.apply(Event(a.QUOTE, core.time_ns, value=(row, E8, E8, E8))) == []
+    assert core.apply(Event(ev.QUOTE, core.time_ns, value=(row, E8, E8, E8))) == []
     assert prices(core)[0] == 99.99
 
 

@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from tests.support.checks import fired, passed, refused
 from tests.support.core import BASE, LIMITS, Core, of_version
 from tests.support.doubts import asked, is_open_for_orders, told
 
-EVERY_END = pytest.mark.parametrize("ended", [a.STOPPED, a.CRASHED, a.REBOOTED], ids=["stopped", "crashed", "rebooted"])
-UNEXPECTED = pytest.mark.parametrize("ended", [a.CRASHED, a.REBOOTED], ids=["crashed", "rebooted"])
+EVERY_END = pytest.mark.parametrize(
+    "ended", [ev.STOPPED, ev.CRASHED, ev.REBOOTED], ids=["stopped", "crashed", "rebooted"]
+)
+UNEXPECTED = pytest.mark.parametrize("ended", [ev.CRASHED, ev.REBOOTED], ids=["crashed", "rebooted"])
 FILL = {"t31": "100", "t151": "0"}
 
 
@@ -121,8 +124,8 @@ def test_sessions_are_down_when_a_run_begins(core: Core, ended: int) -> None:
 def test_after_a_stop_nothing_is_in_doubt(core: Core) -> None:
     core.working("A")
     passed(core.new("B", qty="50"))
-    core.apply(Event(a.STOP, core.time_ns))
-    core.start(a.STOPPED)
+    core.apply(Event(ev.STOP, core.time_ns))
+    core.start(ev.STOPPED)
     core.logon("XNAS")
     assert core.doubts() == 0
     assert is_open_for_orders(core)
@@ -169,11 +172,11 @@ def test_each_venue_for_itself(tmp_path: Path) -> None:
     core.working("A")
     core.working("B", t100="XNYS")
     core.working("C", t100="XNYS", qty="50")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     assert (core.doubts("XNAS"), core.doubts("XNYS")) == (1, 2)
     core.come_back()
     assert (core.doubts("XNAS"), core.doubts("XNYS")) == (0, 0)
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.logon("XNAS")
     core.logon("XNYS")
     core.synced("XNAS")
@@ -185,7 +188,7 @@ def test_each_venue_for_itself(tmp_path: Path) -> None:
 def test_an_order_that_ends_while_we_recover_is_in_doubt_no_more(core: Core) -> None:
     order = core.working("A")
     core.working("B", qty="50")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.logon("XNAS")
     told(core.report(order, "X1", "4", "4"), t39="4")
     assert core.doubts() == 1
@@ -196,10 +199,10 @@ def test_an_order_that_ends_while_we_recover_is_in_doubt_no_more(core: Core) -> 
 def test_a_crash_in_the_middle_of_recovery(core: Core) -> None:
     """Doubts are counted once, and a stop does not end what a crash began."""
     order = core.working("A")
-    core.start(a.CRASHED)
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
+    core.start(ev.CRASHED)
     core.logon("XNAS")
-    core.start(a.STOPPED)
+    core.start(ev.STOPPED)
     core.logon("XNAS")
     assert core.doubts() == 1
     assert not is_open_for_orders(core, "P1")
@@ -212,7 +215,7 @@ def test_a_crash_in_the_middle_of_recovery(core: Core) -> None:
 
 def test_after_a_crash_an_order_sent_again_is_one_that_we_know(core: Core) -> None:
     core.working("A")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     assert core.new("A", poss_dup=True) == []
     assert core.cancel("F", "A")[0][:2] == ("XNAS", "F")
@@ -223,7 +226,7 @@ def test_after_a_reboot_an_order_sent_again_may_have_been_lost(core: Core) -> No
     """What was first sent before is refused; what we know is ignored as ever; what was first sent since is new."""
     core.working("A")
     core.wait(1)
-    core.start(a.REBOOTED)
+    core.start(ev.REBOOTED)
     core.come_back()
     assert core.new("A", poss_dup=True) == []
     assert "before this run" in refused(core.new("B", qty="50", poss_dup=True), "STALE_ORDER")[58]
@@ -241,7 +244,7 @@ def test_no_price_of_before_the_machine_went_down_is_fresh(core: Core, ended: in
     for session in ("EMS1", "XNAS"):
         core.logon(session)
     core.synced()
-    assert fired(core.new("B", qty="50")) == ({"REFERENCE_PRICE"} if ended == a.REBOOTED else set())
+    assert fired(core.new("B", qty="50")) == ({"REFERENCE_PRICE"} if ended == ev.REBOOTED else set())
     passed(core.new("C", side="2", qty="50"))
     core.quote("AAPL", 99.99, 100.01, 100)
     passed(core.new("D", qty="50"))
@@ -249,7 +252,7 @@ def test_no_price_of_before_the_machine_went_down_is_fresh(core: Core, ended: in
 
 def test_a_fault_outlives_a_restart(core: Core) -> None:
     core.record.fault = a.FAULT_UNREADABLE
-    core.start(a.STOPPED)
+    core.start(ev.STOPPED)
     core.come_back()
     refused(core.new("A"), "FAULT")
 
@@ -288,7 +291,7 @@ def test_in_doubt_until_it_is_settled_whatever_comes_after(core: Core) -> None:
     core.logon("XNAS")
     core.synced()
     assert core.doubts() == 1
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     assert core.doubts() == 1
     assert not is_open_for_orders(core, "P1")
@@ -380,7 +383,7 @@ def test_a_tick_that_is_not_journaled_changes_nothing_but_the_time(core: Core) -
 def test_a_venue_that_takes_it_is_asked_for_all_orders_that_it_has(tmp_path: Path) -> None:
     """What it has and we do not know is an alert: nobody else would ever say it."""
     core = Core(tmp_path, two_venues(mass_status=True))
-    core.start(a.REBOOTED)
+    core.start(ev.REBOOTED)
     for name in core.sessions:
         core.logon(name)
     (request,) = [fields for session, kind, fields in core.synced("XNAS") if (session, kind) == ("XNAS", "AF")]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from tests.support.checks import Reply, passed
 from tests.support.core import Core
@@ -213,7 +214,7 @@ def test_a_venue_that_is_not_asked_is_told_of_alone(of: Of, status: str) -> None
     assert len(alerts(reply)) == 1
     assert core.shares() == (0, 100, 0)
     assert is_open_for_orders(core), "the other orders of that venue need not suffer"
-    told(core.resolve(0, a.GONE), t11="A", t39="4", t151="0")
+    told(core.resolve(0, ev.GONE), t11="A", t39="4", t151="0")
     assert open_orders(core) == 0, "by a person"
 
 
@@ -255,7 +256,7 @@ def test_an_answer_to_a_mass_status_request_after_a_crash(of: Of, version: str) 
     """All is sure when the venue has resent what it had, and then comes what it says of each order."""
     core = of(version, version, mass_status=version == "FIX.4.4")
     child = core.working("A")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     assert core.doubts() == 0
     reply = core.status(child, "1", t14="50", t38="100", t151="50")

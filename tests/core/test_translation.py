@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway import shipped
-from gateway.state import CARRIED_FROM_ORDERS
+from gateway.state.build import CARRIED_FROM_ORDERS
 from tests.support.checks import Reply, fired
 from tests.support.core import Core, Fields
 from tests.support.kill import canceled, cancels, core_of, is_told_by_us, to_ems

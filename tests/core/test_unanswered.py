@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from tests.support.checks import Reply, fired, passed
 from tests.support.core import Core, of_version
 from tests.support.doubts import alerts, asked, is_open_for_orders, told
 
-UNEXPECTED = pytest.mark.parametrize("ended", [a.CRASHED, a.REBOOTED], ids=["crashed", "rebooted"])
+UNEXPECTED = pytest.mark.parametrize("ended", [ev.CRASHED, ev.REBOOTED], ids=["crashed", "rebooted"])
 FILL = {"t31": "100", "t151": "0"}
 
 
@@ -136,7 +137,7 @@ def test_a_fill_is_an_answer(of_both: Core, ended: int, venue_order_id: str) -> 
 def test_a_report_that_changes_nothing_is_an_answer(core: Core) -> None:
     """The venue has the order, else it would not bust an execution of it."""
     order = passed(core.new("A"))[11]
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     assert len(alerts(core.report(order, "X1", "H", "0", t19="X0", t32="10"))) == 1
     assert core.doubts() == 0
@@ -159,7 +160,7 @@ def test_every_message_must_be_answered(core: Core, ended: int) -> None:
 
 def test_what_is_not_answered_is_asked_again_after_each_logon(core: Core) -> None:
     children = unanswered(core, "replace")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     for _ in range(2):
         assert asked(core) == children
@@ -179,7 +180,7 @@ def test_in_a_run_a_message_may_wait_for_its_answer(core: Core) -> None:
     assert core.doubts() == 0
     assert asked(core) == []
     assert is_open_for_orders(core, "P1")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     core.cancel("F2", "B")
     for _ in range(2):
@@ -202,13 +203,13 @@ def test_an_answer_settles_nothing_where_numbers_began_anew(core: Core, ended: i
     answer(core, "refused" if what != "order" else "accepted", children)
     assert core.doubts() == 1
     assert not is_open_for_orders(core)
-    core.resolve(0, a.WORKING)
+    core.resolve(0, ev.WORKING)
     assert core.doubts() == 0
 
 
 def test_numbers_that_begin_anew_cast_doubt_on_what_was_only_not_answered(core: Core) -> None:
     children = unanswered(core, "cancel")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     core.logon("XNAS", reset=True)
     core.synced()
@@ -221,13 +222,13 @@ def test_numbers_that_begin_anew_cast_doubt_on_what_was_only_not_answered(core: 
 
 
 @UNANSWERED
-@pytest.mark.parametrize("evidence", [a.SAID, a.INFERRED], ids=["said", "inferred"])
+@pytest.mark.parametrize("evidence", [ev.SAID, ev.INFERRED], ids=["said", "inferred"])
 @pytest.mark.parametrize("how", ["sure", "crashed"])
 def test_what_was_never_sent_is_refused(core: Core, how: str, evidence: int, what: str) -> None:
     """The files of the engine outlive its process."""
     children = unanswered(core, what)
     if how == "crashed":
-        core.start(a.CRASHED)
+        core.start(ev.CRASHED)
     reply = core.undelivered({35: "D", 11: children[-1]}, evidence=evidence)
     told(reply, "8" if what == "order" else "9", t39="8" if what == "order" else "0")
     assert alerts(reply) == []
@@ -244,15 +245,15 @@ def cast_doubt(core: Core, how: str) -> None:
     if how == "reset":
         core.logon("XNAS", reset=True)
     elif how == "synced":
-        core.start(a.CRASHED)
+        core.start(ev.CRASHED)
         core.come_back()
     else:
-        core.start(a.REBOOTED)
+        core.start(ev.REBOOTED)
     if how.endswith("crashed"):
-        core.start(a.CRASHED)
+        core.start(ev.CRASHED)
     elif how.endswith("stopped"):
-        core.apply(Event(a.STOP, core.time_ns))
-        core.start(a.STOPPED)
+        core.apply(Event(ev.STOP, core.time_ns))
+        core.start(ev.STOPPED)
 
 
 @UNANSWERED
@@ -262,7 +263,7 @@ def test_what_only_the_engine_s_files_say_is_believed_of_no_order_in_doubt(core:
     children = unanswered(core, what)
     cast_doubt(core, how)
     before = core.shares()
-    reply = core.undelivered({35: "D", 11: children[-1]}, evidence=a.INFERRED)
+    reply = core.undelivered({35: "D", 11: children[-1]}, evidence=ev.INFERRED)
     assert [kind for _, kind, _ in reply] == [""]
     assert "not known whether this was sent" in alerts(reply)[0] and children[-1] in alerts(reply)[0]
     assert core.shares() == before

@@ -15,9 +15,9 @@ from gateway.journal.read import Entry, entries, is_spare, read_segment, segment
 from gateway.ops.control import give_command
 from tests.end_to_end.conftest import Topology
 from tests.support.gateway_process import CHECKOUT
-from tools.ems import Ems
-from tools.fix_text import Fields, first
-from tools.venue import Venue
+from tidegate_tools.fix.text import Fields, first
+from tidegate_tools.sim.ems import Ems
+from tidegate_tools.sim.venue import Venue
 
 COMMAND_TIMEOUT_S = 60
 

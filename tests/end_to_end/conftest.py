@@ -12,13 +12,13 @@ from typing import Self
 import numpy as np
 import pytest
 
-from gateway.state import State, map_state
+from gateway.state.memory import State, map_state
 from tests.support.core import write_config
 from tests.support.gateway_process import GatewayProcess
 from tests.support.proxy import Proxy
-from tools.ems import Ems, EmsConfig
-from tools.quickfix_peer import SessionConfig, free_port
-from tools.venue import Liquidity, Venue, VenueConfig
+from tidegate_tools.sim.ems import Ems, EmsConfig
+from tidegate_tools.sim.quickfix_peer import SessionConfig, free_port
+from tidegate_tools.sim.venue import Liquidity, Venue, VenueConfig
 
 INSTRUMENTS = """symbol,security_id,tick,lot,previous_close
 AAPL,US0378331005,0.01,1,100

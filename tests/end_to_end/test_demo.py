@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from gateway.core.catalogue import CHECKS
-from tools.demo import Row, summarize
+from tidegate_tools.demo.run import Row, summarize
 
 DEMO = [sys.executable, "-m", "gateway.cli", "demo", "--fast"]
 NOT_PROVOKED = {"FAULT", "STALE_ORDER", "CAPACITY", "JOURNAL", "RECOVERY", "TRADING_DAY"}

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.end_to_end.acts import kill, place, refused, wait_canceled
-from tools.quickfix_peer import free_port
+from tidegate_tools.sim.quickfix_peer import free_port
 
 
 def test_who_killed_what_when_and_why_and_what_was_open(start) -> None:

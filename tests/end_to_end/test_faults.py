@@ -14,7 +14,7 @@ from tests.end_to_end.acts import exposure, open_at, place, requests, wait_cance
 from tests.end_to_end.conftest import FIX_42, FIX_44
 from tests.support.gateway_process import GatewayProcess
 from tests.support.proxy import DOWN, UP
-from tools.fix_text import first
+from tidegate_tools.fix.text import first
 
 
 def children(venue) -> list[str]:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.engine.credentials import hash_password
+from gateway.engine.quickfix.credentials import hash_password
 from tests.end_to_end.conftest import FIX_42, FIX_44, Topology, wait_settled
 from tests.support.raw_venue import Field, RawEms, RawVenue, compose, framed
-from tools.fix_text import first, utc_now
+from tidegate_tools.fix.text import first, utc_now
 
 LENGTHS = ("0", "-1", "2147483647", "9223372036854775808", "5", "", "x")
 NUMBERS = ("x", "", "-1", "2147483648", "99999999999999999999")

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway.cli.kill import NOTHING_PROVEN, PROVEN, RESIDUE
+from gateway.core import events as ev
 from gateway.core import layout as a
-from gateway.kill_cli import NOTHING_PROVEN, PROVEN, RESIDUE
-from gateway.switch_format import FILE, SwitchFault
-from gateway.switches import read_switches
+from gateway.kill.file import read_switches
+from gateway.kill.format import FILE, SwitchFault
 from tests.end_to_end.acts import (
     events,
     journaled,
@@ -36,8 +37,8 @@ from tests.end_to_end.acts import (
 )
 from tests.end_to_end.conftest import FIX_42, LIMITS, Topology
 from tests.support.gateway_process import CHECKOUT
-from tools.ems import Ems
-from tools.fix_text import first
+from tidegate_tools.fix.text import first
+from tidegate_tools.sim.ems import Ems
 
 FIRM_ROW = 0
 PROMISED_S = 1.0  # in which a kill says that nothing is proven
@@ -105,9 +106,9 @@ def test_no_order_is_accepted_at_a_time_after_the_switch_was_set(start) -> None:
     assert open_at(venue) == []
     (switch,) = read_switches(folder_of(topology))
     assert topology.gateway.stop() == 0
-    (begin,) = events(topology, a.START)
-    set_ns = switch.set_ns + begin.event.value[a.START_BASE]
-    (seen,) = events(topology, a.KILL)
+    (begin,) = events(topology, ev.START)
+    set_ns = switch.set_ns + begin.event.value[ev.START_BASE]
+    (seen,) = events(topology, ev.KILL)
     assert seen.event.value[:3] == (FIRM_ROW, 1, set_ns)
     decided = [entry for entry in journaled(topology) if entry.decision is not None]
     accepted = [entry for entry in decided if entry.decision["verdict"] == a.ACCEPTED]

@@ -10,7 +10,7 @@ import urllib.request
 
 from tests.support.journal import wait_for
 from tests.support.prometheus import Prometheus, program
-from tools.quickfix_peer import free_port
+from tidegate_tools.sim.quickfix_peer import free_port
 
 
 def page(address: str, path: str) -> tuple[int, str]:

@@ -12,8 +12,8 @@ import pytest
 from tests.end_to_end.acts import exposure, place
 from tests.end_to_end.conftest import FIX_42, FIX_44, Topology, Versions
 from tests.support.raw_venue import Field, RawEms, RawVenue, fields_of, fits
-from tools.ems import Ems
-from tools.fix_text import first, utc_now
+from tidegate_tools.fix.text import first, utc_now
+from tidegate_tools.sim.ems import Ems
 
 ANSWERED_S = 3.0
 BOTH = pytest.mark.parametrize("version", [FIX_42, FIX_44])

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.journal.read import Entry, entries, read_segment, segment_files
 from gateway.journal.replayer import Replayer
-from tools.fix_text import first
-from tools.raw_client import RawFixClient
+from tidegate_tools.fix.raw_client import RawFixClient
+from tidegate_tools.fix.text import first
 
 
 def exec_types(ems, cl_ord_id: str) -> list[str]:

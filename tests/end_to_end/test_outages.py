@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.kill_cli import RESIDUE
+from gateway.cli.kill import RESIDUE
 from tests.end_to_end.acts import kill, open_at, place, refused, tidegate, wait_canceled
 from tests.end_to_end.conftest import Topology
 from tests.support.proxy import Proxy
 from tests.support.raw_venue import CLOSES, LOGS_OUT, REJECTS, SAYS_NOTHING, TRADES, RawEms, RawVenue
-from tools.ems import Ems
-from tools.fix_text import first
-from tools.quickfix_peer import SessionConfig
-from tools.venue import Venue, VenueConfig
+from tidegate_tools.fix.text import first
+from tidegate_tools.sim.ems import Ems
+from tidegate_tools.sim.quickfix_peer import SessionConfig
+from tidegate_tools.sim.venue import Venue, VenueConfig
 
 RECONNECT_S = 1
 BACK_S = RECONNECT_S + 10  # in which a session is up again once its venue is well

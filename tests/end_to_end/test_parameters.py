@@ -18,10 +18,10 @@ from gateway.core import layout as a
 from gateway.params.publisher import QuotePublisher
 from tests.end_to_end.acts import exposure, place, refused, tidegate
 from tests.end_to_end.conftest import LIMITS, Topology
-from tools.calibrator import CalibratorProcess
-from tools.ems import Ems
-from tools.fix_text import first
-from tools.quickfix_peer import free_port
+from tidegate_tools.fix.text import first
+from tidegate_tools.sim.calibrator import CalibratorProcess
+from tidegate_tools.sim.ems import Ems
+from tidegate_tools.sim.quickfix_peer import free_port
 
 HELD_S = 0.5  # within which a publisher that fails is found out
 LOADED = 10  # a machine under load may take so many times as long

@@ -15,9 +15,9 @@ from gateway.journal.scan import words_crc
 from tests.end_to_end.acts import exposure, place, refused, tidegate, zone_where_it_is
 from tests.end_to_end.conftest import FIX_42, FIX_44, LIMITS, Topology, Versions, wait_settled
 from tests.support.gateway_process import GatewayProcess
-from tools.ems import Ems
-from tools.fix_text import first
-from tools.venue import Liquidity, Venue
+from tidegate_tools.fix.text import first
+from tidegate_tools.sim.ems import Ems
+from tidegate_tools.sim.venue import Liquidity, Venue
 
 E8 = 10**8
 AT_ONCE = 500  # messages that a venue sends in one go

@@ -11,9 +11,9 @@ import pytest
 
 from tests.end_to_end.acts import exposure, requests
 from tests.end_to_end.conftest import FIX_42, FIX_44, Topology, Versions
-from tools.exchange import Rules
-from tools.fix_text import Fields, first, utc_now
-from tools.venue import Liquidity
+from tidegate_tools.fix.text import Fields, first, utc_now
+from tidegate_tools.sim.exchange import Rules
+from tidegate_tools.sim.venue import Liquidity
 
 E8 = 10**8
 REFUSED_QUANTITY = "13"

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.core.driver import Event
 from gateway.engine import inbox as module
 from gateway.engine.inbox import Inbox, Overload
@@ -20,7 +20,7 @@ TOO_LATE_S = 10.0
 def test_a_wait_that_a_signal_interrupts_late_ends(request: pytest.FixtureRequest) -> None:
     """The handler returns after the wait is over: the case in which SimpleQueue would wait for ever."""
     inbox = Inbox()
-    late = Event(a.TICK, 0)
+    late = Event(ev.TICK, 0)
     guard = threading.Timer(TOO_LATE_S, inbox.put, [late])
     guard.start()
     request.addfinalizer(guard.cancel)
@@ -40,7 +40,7 @@ def test_a_wait_that_a_signal_interrupts_late_ends(request: pytest.FixtureReques
 
 def test_what_lies_behind_a_wake_is_not_lost() -> None:
     inbox = Inbox()
-    event = Event(a.LOGON, 0)
+    event = Event(ev.LOGON, 0)
     inbox.wake()
     inbox.put(event)
     assert inbox.get(0) is None and inbox.waiting == 1
@@ -51,7 +51,7 @@ def test_what_lies_behind_a_wake_is_not_lost() -> None:
 def not_asked_for_long() -> Inbox:
     """An inbox with a message that waits, whose core seems to have hung for longer than it may."""
     inbox = Inbox()
-    inbox.put_message(Event(a.MESSAGE, 1))
+    inbox.put_message(Event(ev.MESSAGE, 1))
     inbox._asked_s -= 2 * module.STALL_S
     return inbox
 
@@ -61,7 +61,7 @@ def test_a_core_that_was_stopped_with_the_process_has_its_turn_first(not_asked_f
     inbox = not_asked_for_long
     core = threading.Timer(WAIT_S, inbox.get, [0])
     core.start()
-    second = Event(a.MESSAGE, 2)
+    second = Event(ev.MESSAGE, 2)
     inbox.put_message(second)
     core.join()
     assert inbox.get(0) is second and not inbox.waiting
@@ -70,5 +70,5 @@ def test_a_core_that_was_stopped_with_the_process_has_its_turn_first(not_asked_f
 def test_a_core_that_hangs_is_loud(not_asked_for_long: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TURNS", 3)
     with pytest.raises(Overload, match="has not asked for a message"):
-        not_asked_for_long.put_message(Event(a.MESSAGE, 2))
+        not_asked_for_long.put_message(Event(ev.MESSAGE, 2))
     assert not_asked_for_long.waiting == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from tests.support.core import BASE
 from tests.support.journal import ROOMY, Flow, JournaledCore, Raw, raw_records, state_digest
 
@@ -33,7 +33,7 @@ def long_history(tmp_path_factory: pytest.TempPathFactory) -> History:
     flow = Flow(core, seed=1)
     states = {core.sequence: state_digest(core.state.block)}
     known = 0
-    runs = {EVENTS // 3: a.CRASHED, EVENTS * 2 // 3: a.STOPPED}
+    runs = {EVENTS // 3: ev.CRASHED, EVENTS * 2 // 3: ev.STOPPED}
     while core.record.events < EVENTS:
         before = core.sequence
         flow.step()

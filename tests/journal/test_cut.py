@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.core.driver import Event
 from gateway.journal.read import JournalError, Segment
 from gateway.journal.recovery import recover, repair
@@ -153,7 +153,7 @@ def test_a_journal_goes_on_after_a_cut(long_history: History, tmp_path: Path) ->
             journal.append_settings(settings.to_json(), int(state.record.now_ns))
             driver = JournalingDriver(state.block, journal)
             for step in range(20):
-                driver.handle(Event(a.QUOTE, int(state.record.now_ns) + step, value=(0, 10**9, 2 * 10**9, 0)))
+                driver.handle(Event(ev.QUOTE, int(state.record.now_ns) + step, value=(0, 10**9, 2 * 10**9, 0)))
             wanted = state_digest(state.block)
             journal.close()
             after = recover(folder)

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.core.driver import Event
 from gateway.journal.read import is_spare, read_segment, segment_files
 from gateway.journal.recovery import recover
 from gateway.journal.writer import Journal, JournalingDriver
-from gateway.state import build_state
+from gateway.state.build import build_state
 from tests.support.core import WALL_NS, Core
 from tests.support.journal import state_digest, wait_for
 
@@ -130,11 +130,11 @@ def fill_disk(disk: Path, folder: Path) -> None:
     journal = Journal(disk / "journal", 1, 1, 1, limit_bytes=LIMIT)
     journal.append_settings(core.settings.to_json(), core.time_ns)
     driver = JournalingDriver(state.block, journal)
-    driver.handle(Event(a.START, core.time_ns, value=(1, a.STOPPED, 0, WALL_NS - core.time_ns, 7)))
+    driver.handle(Event(ev.START, core.time_ns, value=(1, ev.STOPPED, 0, WALL_NS - core.time_ns, 7)))
 
     def append() -> None:
         core.wait(0.001)
-        driver.handle(Event(a.MESSAGE, core.time_ns, core.sessions["EMS1"], 1, False, LONG))
+        driver.handle(Event(ev.MESSAGE, core.time_ns, core.sessions["EMS1"], 1, False, LONG))
 
     append()
     ballast = take_all_room(disk)

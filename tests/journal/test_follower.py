@@ -21,7 +21,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import gateway
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.journal import follower as module
 from gateway.journal import format as f
 from gateway.journal.follower import Follower, is_closed, main, pack
@@ -360,7 +360,7 @@ def test_a_segment_that_never_got_its_seal_is_replayed_when_a_later_one_has(tmp_
     os.truncate(last, last.stat().st_size - f.SEAL_RECORD.itemsize)
     core.journal_writer = Journal(core.folder, 4, sequence + 1, 2, limit_bytes=1 << 18)
     core.driver = JournalingDriver(core.state.block, core.journal_writer)
-    core.begin(a.CRASHED)
+    core.begin(ev.CRASHED)
     core.journal_writer.close()
     logs = follow_all(core.folder, every=1, keep_ns=LONG_NS)
     assert [line["event"] for line in logs] == ["a segment has no seal"]
@@ -458,7 +458,7 @@ def test_records_missing_between_segments_are_told(tmp_path):
     sequence = read_segment(segment_path(core.folder, 2)).last_sequence
     core.journal_writer = Journal(core.folder, 3, sequence + 10, 2, limit_bytes=1 << 18)
     core.driver = JournalingDriver(core.state.block, core.journal_writer)
-    core.begin(a.CRASHED)
+    core.begin(ev.CRASHED)
     core.journal_writer.close()
     assert critical(follow_all(core.folder, every=1)) == ["records are missing before a segment"]
 

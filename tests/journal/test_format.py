@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from gateway.core import catalogue as c
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.core.layout import MAX_MESSAGE_BYTES, NONE
@@ -363,14 +364,14 @@ def test_fields_of_the_other_records(core: JournaledCore) -> None:
     append_settings(bare.cursor, bare.block, packed, 99)
     core.driver._journal = bare
     data = b"8=FIX.4.4\x0135=h\x01336=A\x01340=1\x01"
-    event = Event(a.MESSAGE, core.time_ns + 5, core.sessions["XNAS"], 1234, True, data, tuple(range(201, 209)))
+    event = Event(ev.MESSAGE, core.time_ns + 5, core.sessions["XNAS"], 1234, True, data, tuple(range(201, 209)))
     core.apply(event)
     settings, begun, sent, committed = raw_records(bare.content())
     assert [r.sequence for r in (settings, begun, sent, committed)] == [7, 8, 9, 10]
     assert fields_by_name(f.SETTINGS_RECORD, settings) == expected(size=len(packed))
     assert settings.time_ns == 99
     assert fields_by_name(f.IN_RECORD, begun) == expected(
-        event_kind=a.MESSAGE,
+        event_kind=ev.MESSAGE,
         session=core.sessions["XNAS"],
         msg_seq_num=1234,
         poss_dup=1,

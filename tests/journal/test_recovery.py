@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.core.driver import Output
 from gateway.journal.follower import Follower
 from gateway.journal.read import PACKED_SUFFIX
@@ -57,7 +57,7 @@ def test_a_damaged_segment_that_a_snapshot_covers_costs_no_start(core: Journaled
     (tmp_path / "gateway" / "var").mkdir(parents=True)
     core.folder.rename(tmp_path / "gateway" / "var" / "journal")
     facts = in_process(next_run, tmp_path / "gateway", boot=0)
-    assert facts["ended"] == a.REBOOTED and facts["doubts"] == 3
+    assert facts["ended"] == ev.REBOOTED and facts["doubts"] == 3
     assert [status for status, _ in facts["orders"]] == ["0", "0", "0"]
 
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gateway.carry import NEEDED, TAKEN, layout_faults
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Driver
 from gateway.core.layout import CAPACITIES, RATE_SLICES, state_dtype
@@ -23,7 +23,8 @@ from gateway.journal.read import JournalError, read_segment, segment_files
 from gateway.journal.recovery import recover
 from gateway.journal.replayer import Replayer
 from gateway.journal.scan import words_crc
-from gateway.state import State
+from gateway.state.carry_over import NEEDED, TAKEN, layout_faults
+from gateway.state.memory import State
 from tests.support.core import Core
 from tests.support.journal import ROOMY, Flow, JournaledCore, state_digest
 
@@ -293,7 +294,7 @@ def test_a_state_of_another_layout_trades_on(tmp_path, core, flow, replayer, dty
             assert then.exposure(scope, name, symbol) == core.exposure(scope, name, symbol)
     for name in ("open_orders", "sliced", "in_window", "refused"):
         assert (then.record["entities"][name] == core.record["entities"][name]).all()
-    then.start(a.STOPPED)
+    then.start(ev.STOPPED)
     then.come_back()
     then.quote("AAPL", 99.99, 100.01, 100)
     assert flow.working

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.core.driver import Event
 from gateway.journal import format as f
 from gateway.journal import writer
@@ -41,13 +41,13 @@ class Bench:
 
     def quote(self) -> None:
         self.core.wait(0.001)
-        self.driver.handle(Event(a.QUOTE, self.core.time_ns, value=(0, 10**10, 10**10 + 10**6, 0)))
+        self.driver.handle(Event(ev.QUOTE, self.core.time_ns, value=(0, 10**10, 10**10 + 10**6, 0)))
 
     def fill(self) -> None:
         """Large events up to where the next would not fit."""
         while self.used + f.MAX_EVENT_BYTES <= LIMIT:
             self.core.wait(0.001)
-            self.driver.handle(Event(a.MESSAGE, self.core.time_ns, self.core.sessions["EMS1"], 1, False, LONG))
+            self.driver.handle(Event(ev.MESSAGE, self.core.time_ns, self.core.sessions["EMS1"], 1, False, LONG))
 
     @property
     def used(self) -> int:

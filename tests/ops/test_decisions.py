@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
-from gateway import decision_log as module
-from gateway.config import Config
+from gateway.config.sections import Config
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Event, Output
-from gateway.decision_log import DecisionLog
+from gateway.ops import decision_log as module
+from gateway.ops.decision_log import DecisionLog
 from gateway.ops.log import configure_log
 from tests.support.core import BASE, WALL_NS, Core
 from tests.support.journal import wait_for
@@ -133,7 +134,7 @@ def test_a_status_is_told(core, last_line):
 @pytest.mark.parametrize("message", [b"35=D\x0111=A\x01", b"no FIX"])
 def test_an_alert_is_no_answer(core, logged, message):
     alert = Output(a.NONE, "", b"an alert")
-    [line] = logged(core.settings.config, (Event(a.MESSAGE, 0, 0, data=message), [alert]))
+    [line] = logged(core.settings.config, (Event(ev.MESSAGE, 0, 0, data=message), [alert]))
     assert line["verdict"] == "ignored"
 
 
@@ -154,7 +155,7 @@ def test_the_account_is_where_the_config_says(logged, message: bytes, tag: objec
     config = copy.deepcopy(BASE)
     config["identity"] = {"account": tag}
     config["sessions"][0]["defaults"] = {"account": default}
-    [line] = logged(Config.model_validate(config), (Event(a.MESSAGE, 0, 0, data=message), []))
+    [line] = logged(Config.model_validate(config), (Event(ev.MESSAGE, 0, 0, data=message), []))
     assert line.get("account") == account
 
 
@@ -163,7 +164,7 @@ def test_what_stands_in_data_is_no_field(logged):
     config["identity"] = {"account": "party:24"}
     data = b"x\x01448=ACC2\x01447=D\x01452=24\x0155=FAKE\x01y"
     message = b"35=D\x0111=A\x01354=%d\x01355=%b\x01448=ACC1\x01447=D\x01452=24\x0155=AAPL\x01" % (len(data), data)
-    [line] = logged(Config.model_validate(config), (Event(a.MESSAGE, 0, 0, data=message), []))
+    [line] = logged(Config.model_validate(config), (Event(ev.MESSAGE, 0, 0, data=message), []))
     assert (line["account"], line["symbol"], line["cl_ord_id"]) == ("ACC1", "AAPL", "A")
 
 
@@ -186,7 +187,7 @@ def test_a_full_queue_loses_lines_and_says_how_many(core, written, monkeypatch):
 
 def test_a_line_that_cannot_be_made_costs_no_other(core, logged):
     core.new("A")
-    strange = Event(a.MESSAGE, 0, 99, data=b"35=D\x01")
+    strange = Event(ev.MESSAGE, 0, 99, data=b"35=D\x01")
     lines = logged(core.settings.config, (strange, []), core.log[-1])
     assert [line["event"] for line in lines] == ["a decision could not be logged", "decision"]
 
@@ -203,7 +204,7 @@ def test_close_waits_for_a_process_that_hangs_no_longer_than_its_time(core, monk
     decisions = DecisionLog(core.settings.config)
     process = process_of(decisions)
     process.send_signal(signal.SIGSTOP)
-    more_than_a_pipe_holds = Event(a.MESSAGE, 0, 0, data=b"35=D\x01" + bytes(200_000))
+    more_than_a_pipe_holds = Event(ev.MESSAGE, 0, 0, data=b"35=D\x01" + bytes(200_000))
     decisions.note(WALL_NS, more_than_a_pipe_holds, [], 0)
     wait_for(lambda: not decisions._waiting, "the thread to be stuck")
     decisions.close()

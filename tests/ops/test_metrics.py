@@ -15,19 +15,19 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.config.files import ConfigError
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.fix.values import E8
-from gateway.journal.names import Names
+from gateway.kill.file import create, set_switch
 from gateway.ops import families as module
 from gateway.ops import metrics
-from gateway.ops.attach import NoGateway
 from gateway.ops.families import Families
 from gateway.ops.metrics import Server, Watcher, main, not_ready, source_kinds
-from gateway.pulse import LATENCY_BOUNDS_NS
-from gateway.settings import ConfigError
-from gateway.state import shared_block
-from gateway.switches import create, set_switch
+from gateway.state.attach import NoGateway
+from gateway.state.memory import shared_block
+from gateway.state.names import Names
+from gateway.state.pulse import LATENCY_BOUNDS_NS
 from tests.support.journal import wait_for
 from tests.support.metrics import MadeUp, MetricsProcess, value
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway.config import SourceSection
-from gateway.core import layout as a
+from gateway.config.sections import SourceSection
+from gateway.config.settings import Settings, load_settings
+from gateway.core import events as ev
 from gateway.core.driver import Event
 from gateway.params.feed import ParameterFeed, QuoteFeed
-from gateway.settings import Settings, load_settings
-from gateway.state import State, build_state
+from gateway.state.build import build_state
+from gateway.state.memory import State
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
 
 BASE_NS = 7 * 10**15  # the gateway's clock minus CLOCK_MONOTONIC
@@ -61,7 +62,7 @@ def tick(feed: Feed, later_ns: int = 0) -> list[Event]:
     return feed.check(now_ns) + (feed.observe(now_ns, BASE_NS) if feed.changed() else [])
 
 
-def values(events: list[Event], kind: int = a.PARAMETER) -> list[tuple[int, ...]]:
+def values(events: list[Event], kind: int = ev.PARAMETER) -> list[tuple[int, ...]]:
     """Values of the events of a kind."""
     return [event.value for event in events if event.kind == kind]
 
@@ -69,5 +70,5 @@ def values(events: list[Event], kind: int = a.PARAMETER) -> list[tuple[int, ...]
 def ups(events: list[Event]) -> list[tuple[int, str]]:
     """(whether it is heard, reason) of the SOURCE events, which are those of row 3."""
     for event in events:
-        assert event.kind != a.SOURCE or event.value[0] == 3
-    return [(event.value[1], event.data.decode()) for event in events if event.kind == a.SOURCE]
+        assert event.kind != ev.SOURCE or event.value[0] == 3
+    return [(event.value[1], event.data.decode()) for event in events if event.kind == ev.SOURCE]

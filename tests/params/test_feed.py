@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
+from gateway.config.settings import Settings, known_entities
 from gateway.core import catalogue
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Driver, Event
 from gateway.core.layout import NONE
 from gateway.params.feed import QuoteFeed, place_fault
 from gateway.params.publisher import ParameterPublisher, QuotePublisher
 from gateway.params.store import LIMITS, SCOPES
-from gateway.settings import Settings, known_entities
-from gateway.state import State
+from gateway.state.memory import State
 from tests.params.conftest import BASE_NS, TICK_NS, Make, tick, ups, values
 from tests.params.raw import RawFile
 
@@ -63,7 +64,7 @@ def test_expiry_is_told_in_the_gateways_clock(make: Make, state: State, path: Pa
         before_ns = time.monotonic_ns()
         publisher.push("max_order_qty", 400, "strategy", "MOMO", expires_s=60)
         after_ns = time.monotonic_ns()
-        expires_ns = values(tick(make()))[0][a.PARAMETER_EXPIRES] - BASE_NS - 60 * 10**9
+        expires_ns = values(tick(make()))[0][ev.PARAMETER_EXPIRES] - BASE_NS - 60 * 10**9
     assert before_ns <= expires_ns <= after_ns
 
 
@@ -252,7 +253,7 @@ def test_silence_is_told_once_and_all_is_given_again(make: Make, state: State, p
         publisher.push("max_order_qty", 300, "strategy", "ARB")
         assert not feed.changed() and feed.observe(time.monotonic_ns(), BASE_NS) == []
         again = tick(feed)
-        assert ups(again) == [(1, "")] and again[0].kind == a.SOURCE
+        assert ups(again) == [(1, "")] and again[0].kind == ev.SOURCE
         assert {event[1:5] for event in values(again)} == {
             momo(state, 400 * E8)[1:5],
             (state.entities[a.STRATEGY, "ARB"], NONE, a.MAX_ORDER_QTY, 300 * E8),
@@ -340,7 +341,7 @@ def test_a_file_of_no_use_is_told(make: Make, path: Path, offset: int, word: int
     raw.put(offset, word)
     feed = make()
     events = tick(feed) + tick(feed)
-    assert [event.kind for event in events] == [a.SOURCE]
+    assert [event.kind for event in events] == [ev.SOURCE]
     assert ups(events)[0][0] == 0 and why in ups(events)[0][1]
     raw.put(offset, good)
     assert ups(tick(feed)) == [(1, "")]
@@ -382,13 +383,13 @@ def test_quotes_have_their_time_in_the_gateways_clock(make: Make, state: State, 
         as_of_ns = time.monotonic_ns() - 10**9
         publisher.publish("AAPL", "99.99", "100.01", 100, 1, 2, "0.5", time_ns=as_of_ns)
         publisher.publish("MSFT", last=200)
-        first, second = values(tick(feed), a.QUOTE)
+        first, second = values(tick(feed), ev.QUOTE)
         prices = (9999 * 10**6, 10001 * 10**6, 100 * E8, E8, 2 * E8, E8 // 2)
         assert first == (state.instruments["AAPL"], *prices, as_of_ns + BASE_NS)
         assert second[:7] == (state.instruments["MSFT"], 0, 0, 200 * E8, 0, 0, 0)
         publisher.publish("MSFT", last=201)
         assert feed.changed()
-        (third,) = values(feed.observe(time.monotonic_ns(), BASE_NS), a.QUOTE)
+        (third,) = values(feed.observe(time.monotonic_ns(), BASE_NS), ev.QUOTE)
         assert third[3] == 201 * E8
 
 
@@ -407,15 +408,15 @@ def test_a_quote_that_cannot_be_is_left_aside(
     raw = RawFile(path, b"TIDEQUOT")
     raw.quote(**changes)
     feed = make(QuoteFeed)
-    assert values(tick(feed), a.QUOTE) == []
+    assert values(tick(feed), ev.QUOTE) == []
     assert len(told(log, "error")) == 1 and why in told(log, "error")[0]
     raw.quote()
-    assert len(values(tick(feed), a.QUOTE)) == 1
+    assert len(values(tick(feed), ev.QUOTE)) == 1
 
 
 def test_a_quote_a_second_ahead_is_left_aside(make: Make, path: Path) -> None:
     RawFile(path, b"TIDEQUOT").quote(time=time.monotonic_ns() + 10**9)
-    assert values(tick(make(QuoteFeed)), a.QUOTE) == []
+    assert values(tick(make(QuoteFeed)), ev.QUOTE) == []
 
 
 def test_a_damaged_quote_and_an_unknown_symbol_are_left_aside(make: Make, path: Path, log: Any) -> None:
@@ -423,7 +424,7 @@ def test_a_damaged_quote_and_an_unknown_symbol_are_left_aside(make: Make, path: 
     raw.quote()
     raw.map[raw.at(0) + 20] ^= 1
     raw.quote(1, symbol=b"NONE")
-    assert values(tick(make(QuoteFeed)), a.QUOTE) == []
+    assert values(tick(make(QuoteFeed)), ev.QUOTE) == []
     assert told(log, "error") == ["its checksum is wrong"]
     assert told(log, "warning") == ["there is no instrument 'NONE'"]
 
@@ -438,7 +439,7 @@ def test_quotes_of_before_the_gateway_s_clock_are_old(make: Make, path: Path) ->
     now_ns = time.monotonic_ns()
     feed.check(now_ns)
     for base_ns in (-as_of_ns - 10**9, -as_of_ns):
-        quotes = values(feed.observe(now_ns, base_ns), a.QUOTE)
+        quotes = values(feed.observe(now_ns, base_ns), ev.QUOTE)
         assert [quote[-1] for quote in quotes] == [1, 1]
         raw.quote(0, time=as_of_ns)
         raw.quote(1, time=as_of_ns, symbol=b"MSFT")
@@ -470,7 +471,7 @@ class Held:
         self.core.handle(Event(event.kind, now_ns, data=event.data, value=event.value))
 
     def give_back(self) -> None:
-        self.apply(Event(a.RELEASE, 0, data=b"alice: done", value=(3, self.entity, NONE, a.MAX_ORDER_QTY)))
+        self.apply(Event(ev.RELEASE, 0, data=b"alice: done", value=(3, self.entity, NONE, a.MAX_ORDER_QTY)))
 
 
 def test_a_push_after_it_was_given_back_counts_though_its_epoch_is_the_same(

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway import settings
-from gateway.config import NAME, UNITS_NS
+from gateway.config import files
+from gateway.config.sections import NAME, UNITS_NS
 from gateway.core import catalogue
 from gateway.core import layout as a
 from gateway.params import publisher, store
@@ -29,7 +29,7 @@ def test_publishers_know_every_scope_and_every_limit_that_may_be_pushed() -> Non
 @pytest.mark.parametrize("limit", [limit for limit in catalogue.LIMITS if catalogue.PUSHABLE[limit.index]])
 def test_a_value_has_the_units_it_would_have_in_limits_yaml(limit: catalogue.Limit) -> None:
     text = {"quantity": "1234.00000001", "money": "99.0001", "bps": "25", "count": "7", "duration": "250ms"}[limit.kind]
-    assert publisher.limit_units(limit.key, text) == settings._limit_value(limit, text)
+    assert publisher.limit_units(limit.key, text) == files._limit_value(limit, text)
 
 
 @pytest.mark.parametrize(

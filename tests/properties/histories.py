@@ -9,6 +9,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from tests.properties.model import Model
 from tests.properties.model_config import CONFIG, INSTRUMENTS, INSTRUMENTS_CSV, LIMITS, MIDDLE
@@ -585,7 +586,7 @@ class OrderFlow(RuleBasedStateMachine):
         if how in ("lost", "inferred"):
             child = {35: request.kind, 11: request.child, 38: "10", 54: order.side, 55: order.instrument.symbol}
             wanted = self.model.undelivered(request.child, how == "inferred")
-            evidence = a.INFERRED if how == "inferred" else a.SAID
+            evidence = ev.INFERRED if how == "inferred" else ev.SAID
             self.agree(self.core.undelivered(child, order.venue, evidence), wanted)
             return
         venue = "XCME" if how == "j elsewhere" else order.venue

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.core.driver import Event
 from gateway.core.layout import MAX_MESSAGE_BYTES
 from tests.support.core import BASE, LIMITS, Core, Fields
@@ -229,7 +229,7 @@ class Target:
     def send(self, session: str, data: bytes) -> Reply:
         """What the core sends when these bytes come in; values as latin-1, since any byte may come back."""
         names = {row: name for name, row in self.core.sessions.items()}
-        event = Event(a.MESSAGE, self.core.time_ns, self.core.sessions[session], 5, False, data)
+        event = Event(ev.MESSAGE, self.core.time_ns, self.core.sessions[session], 5, False, data)
         return [(names.get(o.session, ""), o.message_type, latin(o.body)) for o in self.core.driver.handle(event)]
 
     def fresh_id(self) -> str:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from tests.properties.histories import SAYING, OrderFlow, number
 from tests.properties.model_orders import REPLACE, Order
@@ -105,7 +106,7 @@ class Histories(OrderFlow):
     # Runs, doubts, days.
 
     @rule(
-        ended=st.sampled_from((a.STOPPED, a.CRASHED, a.REBOOTED)),
+        ended=st.sampled_from((ev.STOPPED, ev.CRASHED, ev.REBOOTED)),
         back=st.lists(st.sampled_from(("synced", "synced", "up", "reset", "down")), min_size=3, max_size=3),
     )
     def restart(self, ended, back):
@@ -153,7 +154,7 @@ class Histories(OrderFlow):
             named = "pending" if order.pending(REPLACE) else "current"
             self.replace(pick, named, 1 + pick, 0, "2") if kind == "G" else self.cancel(pick, named, False)
         if how != "reset":
-            self.restart(a.CRASHED if how == "crash" else a.REBOOTED, ["up", "synced", "synced"])
+            self.restart(ev.CRASHED if how == "crash" else ev.REBOOTED, ["up", "synced", "synced"])
         self.line(order.venue, "reset" if how == "reset" else "up")
         self.synced(order.venue)
         if self.has_doubts():
@@ -198,14 +199,14 @@ class Histories(OrderFlow):
         cum = (order.qty * part / 4).to_integral_value()
         self.model.now_ns = self.core.time_ns
         wanted = self.model.resolve(order, gone, cum)
-        self.agree(self.core.resolve(order.row, a.GONE if gone else a.WORKING, number(cum)), wanted)
+        self.agree(self.core.resolve(order.row, ev.GONE if gone else ev.WORKING, number(cum)), wanted)
 
     @precondition(OrderFlow.has_orders)
     @rule(keep=st.sampled_from((True, True, False)))
     def end_day(self, keep):
         self.model.now_ns = self.core.time_ns
         wanted = self.model.end_day(keep)
-        self.agree(self.core.day(a.POSITIONS_KEPT if keep else a.POSITIONS_RESET), wanted)
+        self.agree(self.core.day(ev.POSITIONS_KEPT if keep else ev.POSITIONS_RESET), wanted)
 
     @precondition(lambda self: self.children)
     @rule(pick=st.integers(0, 30), kind=st.sampled_from("FF4I8"), poss_dup=st.booleans())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.core import checks
+from gateway.core.checks import price, size
 from gateway.fix import values
 from gateway.fix.values import E8, MALFORMED, MAX_WHOLE, NO_TIME, TOO_LARGE, TOO_PRECISE
 from gateway.jit import entry
@@ -37,12 +37,12 @@ def multiply_up(quantity_e8, price_e8):
 
 @entry
 def scale_up(money_e4, value_e8):
-    return checks.scale_up(money_e4, value_e8)
+    return size.scale_up(money_e4, value_e8)
 
 
 @entry
 def share_of(price_e8, bps):
-    return checks.share_of(price_e8, bps)
+    return price.share_of(price_e8, bps)
 
 
 def parse(kernel, text: str) -> int:

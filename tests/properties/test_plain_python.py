@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.fix.values import E8
 from tests.support.core import BASE, LIMITS, Core
@@ -97,7 +98,7 @@ def steered(core: Core) -> None:
     core.sweep()
     core.day()
     core.kill(a.ACCOUNT, "ACC2")
-    core.start(a.CRASHED)
+    core.start(ev.CRASHED)
     core.come_back()
     core.later(31)
 

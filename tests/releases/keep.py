@@ -14,11 +14,12 @@ from pathlib import Path
 
 import zstandard
 
-from gateway import switches
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.journal import snapshot
 from gateway.journal.read import segment_files
 from gateway.journal.recovery import recover
+from gateway.kill import file as switches
 from gateway.params.publisher import ParameterPublisher
 from tests.releases.known import decisions_of, known_of
 from tests.support.core import BASE
@@ -38,7 +39,7 @@ def trade(folder: Path) -> JournaledCore:
         if step == STEPS // 3:
             core.push(a.MAX_ORDER_QTY, 400 * 10**8, epoch=3)
         if step == STEPS // 2:
-            core.begin(a.CRASHED)
+            core.begin(ev.CRASHED)
             core.source(0, up=True)
         if step == STEPS * 2 // 3:
             core.kill(a.ACCOUNT, "ACC2")

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.journal.read import Entry, entries, read_segment
-from gateway.state import State
+from gateway.state.memory import State
 
 
 def known_of(state: State) -> dict[str, Any]:

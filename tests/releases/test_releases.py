@@ -12,18 +12,19 @@ from typing import Any
 import pytest
 import zstandard
 
-from gateway import switches
-from gateway.boot import boot_hash
+from gateway.config.settings import load_settings
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS
 from gateway.journal.read import segment_files
 from gateway.journal.recovery import recover
 from gateway.journal.snapshot import newest_snapshot
+from gateway.kill import file as switches
+from gateway.machine import boot_hash
 from gateway.params import store
 from gateway.params.feed import ParameterFeed
 from gateway.params.publisher import ParameterPublisher
-from gateway.settings import load_settings
-from gateway.state import build_state
+from gateway.state.build import build_state
 from tests.releases.keep import CONFIG
 from tests.releases.known import decisions_of, known_of
 from tests.support.core import INSTRUMENTS, write_config
@@ -91,9 +92,9 @@ def test_the_limits_of_a_publisher(kept: Path) -> None:
     settings = load_settings(write_config(kept, CONFIG, ROOMY, INSTRUMENTS))
     section = settings.config.parameters.sources[0].model_copy(update={"file": str(path), "max_silence": None})
     feed = ParameterFeed(section, 0, build_state(settings, 1))
-    assert [x.value[a.SOURCE_UP] for x in feed.check(LATER_NS)] == [1]
+    assert [x.value[ev.SOURCE_UP] for x in feed.check(LATER_NS)] == [1]
     pushed = [x.value for x in feed.observe(LATER_NS, 0)]
-    assert [(LIMITS[x[a.PARAMETER_LIMIT]].key, x[a.PARAMETER_VALUE]) for x in pushed] == [
+    assert [(LIMITS[x[ev.PARAMETER_LIMIT]].key, x[ev.PARAMETER_VALUE]) for x in pushed] == [
         ("max_order_qty", 40_000_000_000),
         ("max_long", 9_950_000_000),
         ("max_short", 700_000_000),

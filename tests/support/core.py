@@ -10,11 +10,12 @@ from pathlib import Path
 
 import yaml
 
+from gateway.config.settings import load_settings
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Driver, Event, Output, clock_event
 from gateway.fix.values import E8
-from gateway.settings import load_settings
-from gateway.state import build_state
+from gateway.state.build import build_state
 
 WALL_NS = 1_783_771_200_000_000_000  # 2026-07-11 12:00:00 UTC
 START_NS = 10**12
@@ -141,7 +142,7 @@ class Core:
         """Bytes as they come from the peer of a session."""
         self._next_seq += 1
         row = self.sessions[session]
-        return self.apply(Event(a.MESSAGE, self.time_ns, row, self._next_seq - 1, poss_dup, data))
+        return self.apply(Event(ev.MESSAGE, self.time_ns, row, self._next_seq - 1, poss_dup, data))
 
     def new(self, cl_ord_id: str, side="1", qty="100", px="100", symbol="AAPL", session="EMS1", poss_dup=False, **more):
         """NewOrderSingle: a limit order of ACC1 unless `more` says else (t40="1": tag 40; None leaves a field out)."""
@@ -198,44 +199,44 @@ class Core:
         """A quote for an instrument, now or (`time_ns` of the gateway's clock) as of then."""
         prices = (round(price * E8) for price in (bid, ask, last))
         value = (self.state.instruments[symbol], *prices, 0, 0, 0, time_ns)
-        return self.apply(Event(a.QUOTE, self.time_ns, value=value))
+        return self.apply(Event(ev.QUOTE, self.time_ns, value=value))
 
     def logon(self, session: str, reset: bool = False):
         """A session logs on; with `reset` its sequence numbers begin anew."""
-        value = (a.RESET if reset else a.CONTINUED,)
-        return self.apply(Event(a.LOGON, self.time_ns, self.sessions[session], value=value))
+        value = (ev.RESET if reset else ev.CONTINUED,)
+        return self.apply(Event(ev.LOGON, self.time_ns, self.sessions[session], value=value))
 
     def logout(self, session: str, msg_seq_num: int = 0):
         """A session logs out or is lost; `msg_seq_num` is the last one that the engine has read from it."""
-        return self.apply(Event(a.LOGOUT, self.time_ns, self.sessions[session], msg_seq_num))
+        return self.apply(Event(ev.LOGOUT, self.time_ns, self.sessions[session], msg_seq_num))
 
-    def undelivered(self, child_message: Fields, session="XNAS", evidence: int = a.SAID):
+    def undelivered(self, child_message: Fields, session="XNAS", evidence: int = ev.SAID):
         """The engine says that a child never reached its venue: as told by that, or a.INFERRED from its own files."""
         data = b"".join(b"%d=%s\x01" % (tag, value.encode()) for tag, value in child_message.items())
-        return self.apply(Event(a.UNDELIVERED, self.time_ns, self.sessions[session], data=data, value=(evidence,)))
+        return self.apply(Event(ev.UNDELIVERED, self.time_ns, self.sessions[session], data=data, value=(evidence,)))
 
     def start(self, ended: int):
         """The next run begins; `ended` says how the last one did: a.STOPPED, a.CRASHED or a.REBOOTED."""
         run = int(self.record.run) + 1
-        boot = int(self.record.boot) + (1 if ended == a.REBOOTED else 0)
-        return self.apply(Event(a.START, self.time_ns, value=(run, ended, 0, WALL_NS - START_NS, boot)))
+        boot = int(self.record.boot) + (1 if ended == ev.REBOOTED else 0)
+        return self.apply(Event(ev.START, self.time_ns, value=(run, ended, 0, WALL_NS - START_NS, boot)))
 
     def synced(self, session: str = "XNAS"):
         """A venue has answered the TestRequest that the engine sent after logon."""
-        return self.apply(Event(a.SYNCED, self.time_ns, self.sessions[session]))
+        return self.apply(Event(ev.SYNCED, self.time_ns, self.sessions[session]))
 
     def tick(self):
         """Time passes for the core, which asks about orders in doubt."""
-        return self.apply(Event(a.TICK, self.time_ns))
+        return self.apply(Event(ev.TICK, self.time_ns))
 
-    def day(self, positions: int = a.POSITIONS_KEPT):
+    def day(self, positions: int = ev.POSITIONS_KEPT):
         """The trading day ends."""
-        return self.apply(Event(a.DAY, self.time_ns, value=(positions,)))
+        return self.apply(Event(ev.DAY, self.time_ns, value=(positions,)))
 
     def resolve(self, order: int, verdict: int, cum: str = "0", who: str = "TOM: by phone"):
         """A person says what became of the order in a row: a.GONE or a.WORKING, and how much of it has traded."""
         value = (order, verdict, round(Decimal(cum) * E8))
-        return self.apply(Event(a.RESOLVE, self.time_ns, data=who.encode(), value=value))
+        return self.apply(Event(ev.RESOLVE, self.time_ns, data=who.encode(), value=value))
 
     def status_request(self, cl_ord_id: str, session: str = "EMS1", side="1", symbol="AAPL", **more):
         """OrderStatusRequest of an EMS."""
@@ -244,18 +245,18 @@ class Core:
 
     def hours(self, is_open: bool):
         """The trading day begins, or orders must wait for the next."""
-        return self.apply(Event(a.HOURS, self.time_ns, value=(int(is_open),)))
+        return self.apply(Event(ev.HOURS, self.time_ns, value=(int(is_open),)))
 
     def kill(self, scope: int, name: str = "", on: bool = True, who: str = "alice: because"):
         """A kill switch is set, or (`on` False) released; the sweep that it begins is not under way yet."""
         value = (self.state.entities[scope, name], int(on), self.time_ns)
-        return self.apply(Event(a.KILL, self.time_ns, data=who.encode(), value=value))
+        return self.apply(Event(ev.KILL, self.time_ns, data=who.encode(), value=value))
 
     def sweep(self):
         """Apply SWEEP events while a sweep is under way, as the service does."""
         sent = []
         while self.record.sweep_row != a.NONE:
-            sent += self.apply(Event(a.SWEEP, self.time_ns))
+            sent += self.apply(Event(ev.SWEEP, self.time_ns))
         return sent
 
     def killed(self, scope: int, name: str = ""):
@@ -269,7 +270,7 @@ class Core:
 
     def cancel_by_person(self, order: int, who: str = "alice: by phone"):
         """A person cancels the order in a row."""
-        return self.apply(Event(a.CANCEL, self.time_ns, data=who.encode(), value=(order,))) + self.sweep()
+        return self.apply(Event(ev.CANCEL, self.time_ns, data=who.encode(), value=(order,))) + self.sweep()
 
     def push(
         self,
@@ -287,21 +288,21 @@ class Core:
         expires_ns = self.time_ns + round(seconds * 10**9) if seconds else 0
         row = self.state.entities[entity]
         value_ = (source, row, instrument, limit, value, epoch, model, expires_ns)
-        return self.apply(Event(a.PARAMETER, self.time_ns, value=value_))
+        return self.apply(Event(ev.PARAMETER, self.time_ns, value=value_))
 
     def give_back(self, limit: int, entity: tuple[int, str] = (a.ACCOUNT, "ACC1"), symbol: str = "", source: int = 0):
         """A person gives a pushed limit back."""
         instrument = self.state.instruments[symbol] if symbol else a.NONE
         value = (source, self.state.entities[entity], instrument, limit)
-        return self.apply(Event(a.RELEASE, self.time_ns, data=b"alice: done", value=value))
+        return self.apply(Event(ev.RELEASE, self.time_ns, data=b"alice: done", value=value))
 
     def source(self, source: int, up: bool):
         """A publisher is heard again, or has gone silent."""
-        return self.apply(Event(a.SOURCE, self.time_ns, value=(source, int(up))))
+        return self.apply(Event(ev.SOURCE, self.time_ns, value=(source, int(up))))
 
     def journal(self, blocked: bool):
         """The journal cannot take orders any more, or can again."""
-        return self.apply(Event(a.JOURNAL, self.time_ns, value=(int(blocked),)))
+        return self.apply(Event(ev.JOURNAL, self.time_ns, value=(int(blocked),)))
 
     def come_back(self) -> None:
         """After `start`: AAPL is quoted, every session logs on, every venue has sent again what we missed."""

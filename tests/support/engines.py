@@ -14,15 +14,15 @@ import simplefix
 import structlog
 from structlog.testing import LogCapture
 
-from gateway.config import SessionSection
-from gateway.core import layout as a
+from gateway.config.files import ConfigError
+from gateway.config.sections import SessionSection
+from gateway.core import events as ev
 from gateway.engine.inbox import Inbox
-from gateway.engine.quickfix import QuickFixEngine
-from gateway.settings import ConfigError
+from gateway.engine.quickfix.engine import QuickFixEngine
 from tests.support.forked import CONTEXT, fork
 
 TICK_S = 0.1
-KINDS = {a.LOGON: "LOGON", a.LOGOUT: "LOGOUT", a.MESSAGE: "MESSAGE", a.SYNCED: "SYNCED"}
+KINDS = {ev.LOGON: "LOGON", ev.LOGOUT: "LOGOUT", ev.MESSAGE: "MESSAGE", ev.SYNCED: "SYNCED"}
 
 
 def acceptor(port: int, name: str = "EMS1", **more: Any) -> dict[str, Any]:

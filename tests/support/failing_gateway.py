@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway import cli
-from gateway.engine import callbacks
+from gateway.cli import main as cli
+from gateway.engine.quickfix import callbacks
 
 is_again = callbacks.is_again
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from gateway.carry import carry
-from gateway.core import layout as a
+from gateway.config.settings import load_settings
+from gateway.core import events as ev
 from gateway.core.driver import Event
 from gateway.core.layout import record_dtype
 from gateway.journal import format as f
 from gateway.journal.read import segment_head
 from gateway.journal.writer import NO_SYNC, Journal, JournalingDriver
-from gateway.settings import load_settings
-from gateway.state import build_state
+from gateway.state.build import build_state
+from gateway.state.carry_over import carry
 from tests.support.core import LIMITS, START_NS, Core, Fields, write_config
 
 SEGMENT_START = 128
@@ -144,7 +144,7 @@ class JournaledCore(Core):
         self._closed = False
         self.log.clear()
         self.time_ns = START_NS
-        self.begin(a.STOPPED)
+        self.begin(ev.STOPPED)
 
     def begin(self, ended: int) -> None:
         """Begin a run as a process does: its settings, its start, sessions, a price."""
@@ -331,5 +331,5 @@ def excerpt(content: bytes, records: list[Raw], first: int, last: int) -> bytes:
 
 def padded(event: Event) -> Event:
     """An event as the journal gives it back: with all its values."""
-    value = event.value + (0,) * (a.VALUES - len(event.value))
+    value = event.value + (0,) * (ev.VALUES - len(event.value))
     return Event(event.kind, event.time_ns, event.session, event.msg_seq_num, event.poss_dup, event.data, value)

@@ -17,14 +17,15 @@ from typing import Any, Self
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.config.settings import load_settings
 from gateway.core import layout as a
 from gateway.core.layout import record_dtype
-from gateway.pulse import PULSE
-from gateway.settings import load_settings
-from gateway.state import State, build_state, shared_block, shared_record
+from gateway.state.build import build_state
+from gateway.state.memory import State, shared_block, shared_record
+from gateway.state.pulse import PULSE
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
 from tests.support.journal import wait_for
-from tools.quickfix_peer import free_port
+from tidegate_tools.sim.quickfix_peer import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SOURCES = [{"id": "RISK", "file": "risk.params"}, {"id": "HAND", "file": "hand.params", "max_silence": "none"}]

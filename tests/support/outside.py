@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from gateway.config.settings import load_settings
 from gateway.core import layout as a
 from gateway.core.layout import record_dtype
 from gateway.fix import tags as t
 from gateway.fix.values import E8
-from gateway.pulse import PULSE
-from gateway.settings import load_settings
-from gateway.state import State, build_state, shared_block, shared_record
-from gateway.switches import create
+from gateway.kill.file import create
+from gateway.state.build import build_state
+from gateway.state.memory import State, shared_block, shared_record
+from gateway.state.pulse import PULSE
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from tests.support.journal import wait_for
-from tools.debian import NotAvailable, find_program
-from tools.quickfix_peer import free_port
+from tidegate_tools.sim.quickfix_peer import free_port
+from tools.build.debian import NotAvailable, find_program
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20

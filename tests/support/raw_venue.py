@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from tools.fix_text import SOH, Fields, body_length_and_checksum, first, split_fields, utc_now
-from tools.raw_client import RawFixClient
+from tidegate_tools.fix.raw_client import RawFixClient
+from tidegate_tools.fix.text import SOH, Fields, body_length_and_checksum, first, split_fields, utc_now
 
 TRADES, CLOSES, SAYS_NOTHING, LOGS_OUT, REJECTS = "trades", "closes", "says nothing", "logs out", "rejects the logon"
 

@@ -20,14 +20,14 @@ import quickfix as fix
 import structlog
 from structlog.testing import LogCapture
 
-from gateway import boot as boot_module
-from gateway import service as service_module
-from gateway.core import layout as a
+from gateway import machine as boot_module
+from gateway.config.settings import load_settings
+from gateway.core import events as ev
 from gateway.core.driver import Event
-from gateway.engine.store import read_store
+from gateway.engine.quickfix.store import read_store
 from gateway.fix.values import E8
-from gateway.service import Service
-from gateway.settings import load_settings
+from gateway.service import core_thread as service_module
+from gateway.service.core_thread import Service
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, Fields, write_config
 from tests.support.forked import CONTEXT, fork
 
@@ -131,7 +131,7 @@ class Run:
         self.quote()
         for name in names:
             if self.names[name] in self.application.venues:
-                self.service._take(Event(a.SYNCED, 0, self.names[name]))
+                self.service._take(Event(ev.SYNCED, 0, self.names[name]))
         self.service._send_waiting()
 
     def log_on(self, name: str, number: int | None = None) -> None:
@@ -159,7 +159,7 @@ class Run:
     def quote(self) -> None:
         """A price for AAPL."""
         prices = (round(price * E8) for price in (99.99, 100.01, 100))
-        self.service._take(Event(a.QUOTE, 0, value=(self.service.state.instruments["AAPL"], *prices)))
+        self.service._take(Event(ev.QUOTE, 0, value=(self.service.state.instruments["AAPL"], *prices)))
 
     def message(self, name: str, message_type: str, number: int | None = None, **fields: Any) -> Event:
         """The event of a message from a peer (t44="1": tag 44), which QuickFIX has counted."""
@@ -172,7 +172,7 @@ class Run:
             (tag, v if isinstance(v, bytes) else str(v).encode()) for tag, v in [*head.items(), *body, (10, "000")]
         ]
         data = b"".join(b"%d=%s\x01" % part for part in parts)
-        return Event(a.MESSAGE, 0, self.names[name], number, False, data)
+        return Event(ev.MESSAGE, 0, self.names[name], number, False, data)
 
     def order(self, cl_ord_id: str, **more: Any) -> Event:
         """The event of a limit order for 100 AAPL of EMS1."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway import switches as w
 from gateway.core import layout as a
-from gateway.switch_format import Switch
-from gateway.switches import firm_word, read_switches, replace_file, set_switch
+from gateway.kill import file as w
+from gateway.kill.file import firm_word, read_switches, replace_file, set_switch
+from gateway.kill.format import Switch
 
 FIRM = (a.FIRM, "")
 MOMO, ARB, ACC1 = (a.STRATEGY, "MOMO"), (a.STRATEGY, "ARB"), (a.ACCOUNT, "ACC1")

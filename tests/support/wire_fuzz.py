@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.fix.dictionary import Dictionary, Field, Group, Members, load_dictionary
 from tests.support.wire_peers import ACCOUNT, FIX_44, FUZZED_VENUES, PASSWORD, SOH, USERNAME, Pairs, value_of, wire
-from tools.fix_text import dictionary_path
+from tidegate_tools.fix.text import dictionary_path
 
 ADMIN = "A012345"
 OF_EMS = [*ADMIN, *"DDDDFFGGHHq", "AF", *"89jVWXYQfhE"]

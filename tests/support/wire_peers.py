@@ -14,13 +14,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-from gateway.state import State, map_state
+from gateway.state.memory import State, map_state
 from tests.support.core import write_config
 from tests.support.gateway_process import GatewayProcess
-from tools.ems import Ems, EmsConfig
-from tools.fix_text import utc_now
-from tools.quickfix_peer import SessionConfig, free_port
-from tools.venue import Liquidity, Venue, VenueConfig
+from tidegate_tools.fix.text import utc_now
+from tidegate_tools.sim.ems import Ems, EmsConfig
+from tidegate_tools.sim.quickfix_peer import SessionConfig, free_port
+from tidegate_tools.sim.venue import Liquidity, Venue, VenueConfig
 
 SOH = b"\x01"
 FIX_42, FIX_44 = "FIX.4.2", "FIX.4.4"

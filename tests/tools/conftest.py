@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tools.ems import Ems, EmsConfig
-from tools.fix_text import first
-from tools.quickfix_peer import SessionConfig
-from tools.venue import Venue, VenueConfig
+from tidegate_tools.fix.text import first
+from tidegate_tools.sim.ems import Ems, EmsConfig
+from tidegate_tools.sim.quickfix_peer import SessionConfig
+from tidegate_tools.sim.venue import Venue, VenueConfig
 
 Pair = tuple[Venue, Ems]
 REJECT_TEXT = "session reject by fault"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.prometheus import program
-from tools.debian import NotAvailable, find_program
+from tools.build.debian import NotAvailable, find_program
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tools.exchange import Exchange, Reply, Rules
-from tools.fix_text import Fields, first
-from tools.matching_book import E8
+from tidegate_tools.fix.text import Fields, first
+from tidegate_tools.sim.exchange import Exchange, Reply, Rules
+from tidegate_tools.sim.matching_book import E8
 
 SESSIONS = ["FIX.4.2:V->A", "FIX.4.4:V->A"]
 OTHER = "FIX.4.4:V->B"

@@ -9,8 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tools.fix_log import follow_lines, main, parse_message, read_messages
-from tools.fix_text import SOH, body_length_and_checksum, first
+from tidegate_tools.fix.log import follow_lines, main, parse_message, read_messages
+from tidegate_tools.fix.text import SOH, body_length_and_checksum, first
 
 APP = typer.Typer()
 APP.command()(main)

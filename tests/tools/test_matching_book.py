@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.matching_book import MatchingBook, RestingOrder, Trade, format_e8, parse_e8
+from tidegate_tools.sim.matching_book import MatchingBook, RestingOrder, Trade, format_e8, parse_e8
 
 
 def ids(orders: list[RestingOrder]) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tools.ems import Ems
-from tools.fix_text import Fields, first, utc_now
-from tools.quickfix_peer import SessionConfig
-from tools.raw_client import RawFixClient
-from tools.venue import Venue, VenueConfig
+from tidegate_tools.fix.raw_client import RawFixClient
+from tidegate_tools.fix.text import Fields, first, utc_now
+from tidegate_tools.sim.ems import Ems
+from tidegate_tools.sim.quickfix_peer import SessionConfig
+from tidegate_tools.sim.venue import Venue, VenueConfig
 
 StartPair = Callable[..., tuple[Venue, Ems]]
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tools.fix_text import first, utc_now
-from tools.quickfix_peer import SessionConfig
-from tools.raw_client import RawFixClient, parse_line
-from tools.venue import Venue, VenueConfig
+from tidegate_tools.fix.raw_client import RawFixClient, parse_line
+from tidegate_tools.fix.text import first, utc_now
+from tidegate_tools.sim.quickfix_peer import SessionConfig
+from tidegate_tools.sim.venue import Venue, VenueConfig
 
 ORDER = "35=D|11={}|55=AAPL|54=1|38=100|40=2|44=187.5|21=1"
 
@@ -87,8 +87,8 @@ def test_lines() -> None:
 
 
 def test_command_line(venue: Venue, version: str) -> None:
-    command = [sys.executable, "-m", "tools.raw_client", f"127.0.0.1:{venue.port}", "--begin-string", version]
-    options = ["--sender", "RAW", "--target", "VENUE", "--wait", "0"]
+    command = [sys.executable, "-m", "tidegate_tools.fix.raw_client", f"127.0.0.1:{venue.port}"]
+    options = ["--begin-string", version, "--sender", "RAW", "--target", "VENUE", "--wait", "0"]
     lines = f"# comment\n{ORDER.format('cli')}\nwait 0.3\n"
     done = subprocess.run([*command, *options], input=lines, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import quickfix as fix
 
-from tools.ems import Ems, EmsConfig, Flow, parse_line, run_flow, run_script
-from tools.exchange import Rules
-from tools.fix_text import Fields, first
-from tools.matching_book import E8, parse_e8
-from tools.quickfix_peer import SessionConfig
-from tools.venue import Faults, Liquidity, Venue, VenueConfig
+from tidegate_tools.fix.text import Fields, first
+from tidegate_tools.sim.ems import Ems, EmsConfig, Flow, parse_line, run_flow, run_script
+from tidegate_tools.sim.exchange import Rules
+from tidegate_tools.sim.matching_book import E8, parse_e8
+from tidegate_tools.sim.quickfix_peer import SessionConfig
+from tidegate_tools.sim.venue import Faults, Liquidity, Venue, VenueConfig
 
 StartPair = Callable[..., tuple[Venue, Ems]]
 QUOTE = Liquidity.parse("AAPL:187.4:500:187.6:500")
@@ -455,8 +455,8 @@ def test_timeouts_and_taken_ports_are_errors(start_pair: StartPair) -> None:
 
 
 def test_venue_command_line(version: str) -> None:
-    command = [sys.executable, "-m", "tools.venue", "--session", f"{version}:VENUE:EMS", "--symbol", "AAPL:10"]
-    options = ["--listed-only", "--fault", "ignore-cancels", "--liquidity", "MSFT:1:5:2:5"]
+    command = [sys.executable, "-m", "tidegate_tools.sim.venue", "--session", f"{version}:VENUE:EMS"]
+    options = ["--symbol", "AAPL:10", "--listed-only", "--fault", "ignore-cancels", "--liquidity", "MSFT:1:5:2:5"]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
         port = int(process.stderr.readline().rpartition(":")[2])
@@ -473,7 +473,7 @@ def test_venue_command_line(version: str) -> None:
 
 
 def test_ems_command_line(version: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tools.ems", "--session", f"{version}:EMS:VENUE"]
+    command = [sys.executable, "-m", "tidegate_tools.sim.ems", "--session", f"{version}:EMS:VENUE"]
     with Venue(VenueConfig(sessions=[SessionConfig(version, "VENUE", "EMS")])) as venue:
         script = tmp_path / "orders.txt"
         script.write_text("buy 100 AAPL @ 187.50\nwait\ncancel LAST\n")

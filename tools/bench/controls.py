@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS
 from gateway.core.driver import Event
@@ -55,10 +56,10 @@ def places(core: LoadedCore) -> Iterator[tuple[int, int, int]]:
 
 def push_limits(core: LoadedCore, count: int) -> None:
     """Push so many limits, of entities and of pairs, each at a share of what a person set."""
-    core.driver.handle(Event(a.SOURCE, core.time_ns, value=(0, 1)))
+    core.driver.handle(Event(ev.SOURCE, core.time_ns, value=(0, 1)))
     for epoch, (entity, instrument, limit) in zip(range(1, count + 1), places(core), strict=False):
         value = int(core.state.record.entities[entity].limit_set[limit]) // SHARE
-        core.driver.handle(Event(a.PARAMETER, core.time_ns, value=(0, entity, instrument, limit, value, epoch, 1, 0)))
+        core.driver.handle(Event(ev.PARAMETER, core.time_ns, value=(0, entity, instrument, limit, value, epoch, 1, 0)))
     taken = int(core.state.record.parameter_count)
     if taken != count:
         raise BenchmarkError(f"{count} limits pushed, {taken} taken")
@@ -71,7 +72,7 @@ def run_accepted(plan: ControlsPlan) -> dict[str, dict[str, float]]:
         core.fill(max(plan.open_orders, 10 * plan.instruments), plan.open_orders)
     push_limits(cores[PUSHED], plan.limits)
     killed = cores[KILLED]
-    killed.apply(a.KILL, (killed.state.entities[a.STRATEGY, config.NOT_TRADED], 1, killed.time_ns))
+    killed.apply(ev.KILL, (killed.state.entities[a.STRATEGY, config.NOT_TRADED], 1, killed.time_ns))
     samples: dict[str, list[float]] = {path: [] for path in PATHS}
     took_ns = np.zeros(plan.batch, np.int64)
     for number in range(plan.batches + 1):
@@ -95,11 +96,11 @@ def resting(plan: ControlsPlan, orders: int) -> LoadedCore:
 def sweep(core: LoadedCore, killed: tuple[int, str], mass_cancel: bool = False) -> dict[str, Any]:
     """Kill an entity and sweep once through the orders: ns of each event, the KILL first, and what was sent."""
     core.state.record.sessions[VENUE_ROW].takes_mass_cancel = mass_cancel
-    core.apply(a.TICK)  # loads code
-    kill_ns, alerts = core.apply(a.KILL, (core.state.entities[killed], 1, core.time_ns))
+    core.apply(ev.TICK)  # loads code
+    kill_ns, alerts = core.apply(ev.KILL, (core.state.entities[killed], 1, core.time_ns))
     events_ns, cancels = [kill_ns], 0
     while core.state.record.sweep_row != NONE:
-        took_ns, count = core.apply(a.SWEEP)
+        took_ns, count = core.apply(ev.SWEEP)
         events_ns.append(took_ns)
         cancels += count
     return {"events_ns": events_ns, "mass_cancels": alerts - 1, "cancels": cancels}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.core import layout as a
+from gateway.core import events as ev
 from gateway.core.handle import handle
-from gateway.core.write import write_digits
+from gateway.core.messages.write import write_digits
 from gateway.fix import tags as t
 from gateway.fix.index import INDEXED, index_message
 from gateway.fix.validate import VALID, find_message, validate
@@ -69,7 +69,7 @@ def replay(
     buf = buf_block[0].bytes
     out = out_block[0]
     clock = cursor_block[0].clock
-    event.kind = a.MESSAGE
+    event.kind = ev.MESSAGE
     event.session = 0
     event.poss_dup = 0
     event.start = 0
@@ -118,7 +118,7 @@ def report_children(
     event = event_block[0]
     buf = buf_block[0].bytes
     out = out_block[0]
-    event.kind = a.MESSAGE
+    event.kind = ev.MESSAGE
     event.session = session
     event.time_ns = time_ns
     event.poss_dup = 0

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from gateway import switches
 from gateway.core import layout as a
-from gateway.state import map_state
+from gateway.kill import file as switches
+from gateway.state.memory import map_state
 from tools.bench.loaded import BenchmarkError
 from tools.bench.relay import LOOPBACK, QUICKFIX_FILE, QUICKFIX_MEMORY, RAW
 from tools.bench.wire import PLAIN, TIDEGATE, UNBOUNDED, Link, Variant, running

@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from gateway.core import layout as a
+from gateway.config.settings import load_settings
+from gateway.core import events as ev
 from gateway.core.driver import Driver, Event
+from gateway.core.events import BUFFER, EVENT, OUT
 from gateway.core.handle import handle
-from gateway.core.layout import BUFFER, EVENT, OUT, record_dtype
+from gateway.core.layout import record_dtype
 from gateway.fix import tags as t
 from gateway.fix.values import E8
 from gateway.journal import format as f
 from gateway.journal.writer import Journal, JournalingDriver
-from gateway.settings import load_settings
-from gateway.state import State, build_state
+from gateway.state.build import build_state
+from gateway.state.memory import State
 from tools.bench import config
 from tools.bench.core_kernels import ID_DIGITS, index_orders, replay, report_children
 
@@ -127,9 +129,9 @@ class LoadedCore:
         if journal is not None:
             self.driver = JournalingDriver(self.state.block, journal)
             journal.append_settings(settings.to_json(), START_NS)
-        self.driver.handle(Event(a.START, START_NS, value=(1, a.STOPPED, 0, WALL_NS - START_NS)))
+        self.driver.handle(Event(ev.START, START_NS, value=(1, ev.STOPPED, 0, WALL_NS - START_NS)))
         for row in (EMS_ROW, VENUE_ROW):
-            self.driver.handle(Event(a.LOGON, START_NS, row))
+            self.driver.handle(Event(ev.LOGON, START_NS, row))
 
     def keep_quotes_fresh(self) -> None:
         """Feed a quote of 99.99 x 100.01 for every instrument when the last ones are old."""
@@ -137,7 +139,7 @@ class LoadedCore:
             self._quoted_ns = self.time_ns
             for row in self.state.instruments.values():
                 quote = (row, 100 * E8 - E8 // 100, 100 * E8 + E8 // 100, 100 * E8)
-                self.driver.handle(Event(a.QUOTE, self.time_ns, value=quote))
+                self.driver.handle(Event(ev.QUOTE, self.time_ns, value=quote))
 
     def _target(self, events: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
         """State, cursor and segment, with room for so many events; a segment is rolled here, outside what is timed."""
@@ -224,7 +226,7 @@ class LoadedCore:
         data[at : at + ID_DIGITS] = b"%0*d" % (ID_DIGITS, self.number)
         self.number += 1
         self.time_ns += STEP_NS
-        event = Event(a.MESSAGE, self.time_ns, EMS_ROW, self.number, False, bytes(data))
+        event = Event(ev.MESSAGE, self.time_ns, EMS_ROW, self.number, False, bytes(data))
         before = time.perf_counter_ns()
         outputs = self.driver.handle(event)
         elapsed = time.perf_counter_ns() - before

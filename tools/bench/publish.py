@@ -18,10 +18,11 @@ from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS
 from gateway.core.driver import Event
 from gateway.journal.writer import JournalingDriver
-from gateway.observe import Observed
 from gateway.params.feed import place_fault
 from gateway.params.publisher import ParameterPublisher, QuotePublisher
-from gateway.state import State, build_state
+from gateway.service.observe import Observed
+from gateway.state.build import build_state
+from gateway.state.memory import State
 from tools.bench import config
 from tools.bench.core import SYNC_NS, new_journal
 from tools.bench.loaded import BenchmarkError

@@ -17,23 +17,24 @@ from typing import Any
 import numpy as np
 import structlog
 
-from gateway import switches
+from gateway.config.settings import Settings, load_settings
+from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Driver, Event, Output
-from gateway.decision_log import DecisionLog, about
-from gateway.engine.credentials import hash_password
-from gateway.observe import Observed
+from gateway.engine.quickfix.credentials import hash_password
+from gateway.kill import file as switches
+from gateway.ops.decision_log import DecisionLog, about
 from gateway.ops.decisions import Lines, write
 from gateway.ops.log import configure_log
 from gateway.params.publisher import ParameterPublisher, QuotePublisher
-from gateway.pulse import PulseWriter
-from gateway.settings import Settings, load_settings
-from gateway.state import build_state
+from gateway.service.observe import Observed
+from gateway.state.build import build_state
+from gateway.state.pulse import PulseWriter
+from tidegate_tools.sim.quickfix_peer import free_port
 from tools.bench import config
 from tools.bench.loaded import BenchmarkError, LoadedCore
 from tools.bench.relay import LOOPBACK
 from tools.bench.wire import Variant, WirePlan, run_wire
-from tools.quickfix_peer import free_port
 
 NO_LINES, LINES, EVERYTHING, BEFORE = "no decision lines", "decision lines", "publishers, metrics too", "before"
 LATENCY_NS = 250_000
@@ -136,7 +137,7 @@ def accepted_order(plan: ServicePlan) -> tuple[Event, list[Output]]:
     core.keep_quotes_fresh()
     messages = core.good
     data = messages.text[: messages.length[0]].tobytes()
-    event = Event(a.MESSAGE, core.time_ns, 0, 1, False, data)
+    event = Event(ev.MESSAGE, core.time_ns, 0, 1, False, data)
     outputs = core.driver.handle(event)
     if [output.message_type for output in outputs] != ["D"]:
         raise BenchmarkError(f"order was not accepted: {outputs}")

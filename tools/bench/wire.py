@@ -22,13 +22,13 @@ from typing import Any, Self
 
 import numpy as np
 
+from tidegate_tools.fix.raw_client import RawFixClient, readable
+from tidegate_tools.fix.text import SOH, Fields, first, utc_now
+from tidegate_tools.sim.quickfix_peer import free_port
 from tools.bench import config
 from tools.bench.loaded import BenchmarkError
 from tools.bench.relay import LOOPBACK, QUICKFIX_FILE, QUICKFIX_MEMORY, RAW
 from tools.bench.wire_kernels import COMPLETE, ID_DIGITS, POLLFD, build_orders, run_load
-from tools.fix_text import SOH, Fields, first, utc_now
-from tools.quickfix_peer import free_port
-from tools.raw_client import RawFixClient, readable
 
 TIDEGATE = "tidegate-quickfix"
 TARGETS = (RAW, QUICKFIX_MEMORY, QUICKFIX_FILE, TIDEGATE)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from gateway.core.write import write_digits
+from gateway.core.messages.write import write_digits
 from gateway.fix.values import copy_bytes
 from gateway.jit import entry, kernel
 

@@ -1,0 +1,1 @@
+"""Exports and reports for an examiner, made from a journal."""

@@ -1,0 +1,1 @@
+"""The `tidegate` command: one module for each group of commands."""

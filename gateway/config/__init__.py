@@ -1,0 +1,1 @@
+"""The config files: what they may say, read and validated."""

@@ -1,0 +1,236 @@
+"""The files of instruments, positions and limits, and what all config files share: YAML, exact numbers, errors."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gateway.config.sections import NAME, parse_duration_ns
+from gateway.core import layout as a
+from gateway.core.catalogue import LIMITS, PER_INSTRUMENT_SCOPES, Limit
+from gateway.fix.values import E8, MAX_WHOLE
+
+EXACT = Context(prec=60, traps=[InvalidOperation, Overflow, Inexact])
+
+Read = Callable[[Path], str]
+
+
+class ConfigError(Exception):
+    """A config file cannot be used; the message is one line a fault, each with file, key and the value wanted."""
+
+
+def parse_fixed(value: object, scale: int, what: str) -> int:
+    """An exact fixed-point integer of `value` in units of 1/scale; refuses what would be rounded."""
+    try:
+        number = EXACT.multiply(EXACT.create_decimal(str(value)), Decimal(scale))
+    except (InvalidOperation, Overflow, Inexact):
+        raise ValueError(f"want {what}") from None
+    if isinstance(value, bool) or not number.is_finite() or number != int(number) or abs(number) > MAX_WHOLE * E8:
+        raise ValueError(f"want {what}")
+    return int(number)
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One row of the instruments file."""
+
+    symbol: str
+    security_id: str
+    lot_e8: int
+    tick_e8: int
+    multiplier_e8: int
+    currency: str
+    previous_close_e8: int
+
+
+@dataclass(frozen=True)
+class Position:
+    """One row of the opening positions file: signed quantity of an account (and strategy) in an instrument."""
+
+    account: str
+    strategy: str
+    symbol: str
+    quantity_e8: int
+
+
+LimitTable = dict[tuple[int, str, str], dict[int, int]]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key given twice is an error: of two blocks of limits one would be lost."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = []
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+            seen.append(key)
+        return dict(super().construct_mapping(node, deep))
+
+
+def _parse_yaml(path: Path, read: Read) -> Any:
+    try:
+        return yaml.load(read(path), _Loader)
+    except yaml.YAMLError as error:
+        why = " ".join(str(error).split())
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+            place = f"at line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+            why = f"{', '.join(filter(None, (error.context, error.problem)))} {place}"
+        raise ConfigError(f"{path}: is not YAML: {why}") from None
+
+
+def _rows(path: Path, read: Read, required: set[str], optional: set[str]) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a CSV file with their line numbers; the header must hold known columns only."""
+    reader = csv.DictReader(io.StringIO(read(path), newline=""))
+    try:
+        columns = set(reader.fieldnames or ())
+        twice = len(columns) < len(reader.fieldnames or ())
+        if twice or not required <= columns or not columns <= required | optional:
+            want = ", ".join(sorted(required)) + (f" and perhaps {', '.join(sorted(optional))}" if optional else "")
+            raise ConfigError(f"{path}: line 1: columns: want {want}, got {', '.join(reader.fieldnames or ())}")
+        rows = []
+        for row in reader:
+            if None in row or None in row.values():
+                raise ConfigError(f"{path}: line {reader.line_num}: want {len(columns)} values, as in the header")
+            rows.append((reader.line_num, {key: value.strip() for key, value in row.items()}))
+        return rows
+    except csv.Error as error:
+        raise ConfigError(f"{path}: line {reader.line_num}: is not CSV: {error}") from None
+
+
+def _number(path: Path, line: int, row: dict[str, str], key: str, default: str, least: int | None = 1) -> int:
+    text = row.get(key) or default
+    try:
+        value = parse_fixed(text, E8, "a decimal of at most 8 places")
+    except ValueError as error:
+        raise ConfigError(f"{path}: line {line}: {key}: {error}, got {text!r}") from None
+    if least is not None and value < least:
+        raise ConfigError(
+            f"{path}: line {line}: {key}: want {'more than zero' if least else 'zero or more'}, got {text!r}"
+        )
+    return value
+
+
+def _parse_instruments(path: Path, read: Read) -> list[Instrument]:
+    optional = {"security_id", "lot", "multiplier", "currency", "previous_close"}
+    instruments = []
+    seen: dict[str, int] = {}
+    for line, row in _rows(path, read, {"symbol", "tick"}, optional):
+        for key in ("symbol", "security_id"):
+            if row.get(key) and not NAME.fullmatch(row[key]):
+                raise ConfigError(f"{path}: line {line}: {key}: want at most 32 letters, digits and _ . : / + -")
+        if not row["symbol"]:
+            raise ConfigError(f"{path}: line {line}: symbol: is missing")
+        for name in {"symbol " + row["symbol"], "security_id " + row.get("security_id", "")}:
+            if name in seen and name != "security_id ":
+                raise ConfigError(f"{path}: line {line}: {name} is already on line {seen[name]}")
+            seen[name] = line
+        instruments.append(
+            Instrument(
+                row["symbol"],
+                row.get("security_id", ""),
+                _number(path, line, row, "lot", "1"),
+                _number(path, line, row, "tick", ""),
+                _number(path, line, row, "multiplier", "1"),
+                row.get("currency", ""),
+                _number(path, line, row, "previous_close", "0", least=0),
+            )
+        )
+    return instruments
+
+
+def _parse_positions(path: Path, read: Read) -> list[Position]:
+    positions: dict[tuple[str, str, str], Position] = {}
+    for line, row in _rows(path, read, {"account", "symbol", "quantity"}, {"strategy"}):
+        key = (row["account"], row.get("strategy", ""), row["symbol"])
+        if key in positions:
+            raise ConfigError(
+                f"{path}: line {line}: {' '.join(filter(None, key))}: is given on an earlier line already"
+            )
+        positions[key] = Position(*key, _number(path, line, row, "quantity", "", least=None))
+    return list(positions.values())
+
+
+def _limit_value(limit: Limit, value: object) -> int:
+    if value == "unlimited" and limit.kind != "duration":
+        return a.UNLIMITED
+    if limit.kind == "duration":
+        duration = parse_duration_ns(value)
+        if limit.index == a.MESSAGE_WINDOW and not 10**6 <= duration <= 24 * 3600 * 10**9:
+            raise ValueError("want a duration of 1ms to 24h")
+        return duration
+    scale = {"quantity": E8, "money": 10_000, "bps": 1, "count": 1}[limit.kind]
+    what = {
+        "quantity": "a quantity of at most 8 decimals, or unlimited",
+        "money": "an amount of at most 4 decimals, or unlimited",
+        "bps": "whole basis points from 0 to 10000, or unlimited",
+        "count": "a whole number, or unlimited",
+    }[limit.kind]
+    number = parse_fixed(value, scale, what)
+    if number < 0 or (limit.kind == "bps" and number > 10_000):
+        raise ValueError(f"want {what}")
+    return number
+
+
+def _parse_limits(path: Path, read: Read) -> LimitTable:
+    data = _parse_yaml(path, read)
+    by_key = {limit.key: limit for limit in LIMITS}
+    pair_scopes = {f"{a.SCOPE_NAMES[k]}*instrument": k for k in PER_INSTRUMENT_SCOPES if k != a.INSTRUMENT}
+    table: LimitTable = {}
+    faults = []
+    for scope_key, members in _mapping(path, "(top level)", data).items():
+        if scope_key not in a.SCOPE_NAMES and scope_key not in pair_scopes:
+            wanted = ", ".join([*a.SCOPE_NAMES, *pair_scopes])
+            faults.append(f"{path}: {scope_key}: is not a known scope, want one of {wanted}")
+            continue
+        paired = scope_key in pair_scopes
+        scope = pair_scopes[scope_key] if paired else a.SCOPE_NAMES.index(scope_key)
+        named = {"": members} if scope == a.FIRM and not paired else _mapping(path, scope_key, members)
+        for name, limits in named.items():
+            where = f"{scope_key}.{name}" if name else scope_key
+            entity, _, symbol = str(name).partition("*") if paired else (str(name), "", "")
+            if scope == a.FIRM and paired:
+                entity, symbol = "", str(name).removeprefix("*")
+            if paired and (not symbol or (scope != a.FIRM and not entity)):
+                faults.append(f"{path}: {where}: want NAME*SYMBOL as the key of a pair")
+                continue
+            row = table.setdefault((scope, entity, symbol), {})
+            for key, value in _mapping(path, where, limits).items():
+                limit = by_key.get(key)
+                if limit is None:
+                    faults.append(f"{path}: {where}.{key}: is not a known limit, want one of {', '.join(by_key)}")
+                elif scope not in limit.scopes or (
+                    paired and key in ("max_open_orders", "max_messages", "message_window")
+                ):
+                    faults.append(f"{path}: {where}.{key}: cannot stand at scope {scope_key}")
+                else:
+                    try:
+                        row[limit.index] = _limit_value(limit, value)
+                    except ValueError as error:
+                        faults.append(f"{path}: {where}.{key}: {error}, got {value!r}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return table
+
+
+def _mapping(path: Path, where: str, value: Any) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: {where}: want a mapping of keys to values, got {value!r:.80}")
+    return value

@@ -1,0 +1,62 @@
+"""Whether orders are taken at all: faults, the journal, the trading day, kill switches, late copies. Kernels only."""
+
+from __future__ import annotations
+
+from gateway.core import catalogue as c
+from gateway.core import layout as a
+from gateway.core.checks.breaches import breach, fail
+from gateway.core.layout import NONE
+from gateway.fix import tags as t
+from gateway.fix.fields import char_of
+from gateway.fix.index import find
+from gateway.fix.values import NO_TIME, parse_utc_timestamp
+from gateway.jit import kernel
+
+
+@kernel
+def require_service(s, x):
+    """FAULT, JOURNAL, TRADING_DAY: nothing is taken while an invariant is broken, what is done cannot be written down,
+    or the trading day has not begun.
+    """
+    if s.fault != 0:
+        fail(x, c.FAULT, c.DETAIL_FAULT, NONE)
+    if s.market_closed != 0:
+        fail(x, c.TRADING_DAY, c.DETAIL_CLOSED, NONE)
+    if s.journal_blocked != 0:
+        fail(x, c.JOURNAL, c.DETAIL_JOURNAL, NONE)
+
+
+@kernel
+def require_not_killed(s, x):
+    """KILLED: a switch is set for something that the order is in."""
+    if s.killed_count == 0:
+        return
+    for k in range(a.SCOPES):
+        if x.entities[k] != NONE and s.entities[x.entities[k]].killed == 1:
+            breach(x, c.KILLED, c.DETAIL_KILLED, NONE, x.entities[k], 0, 0, 0)
+
+
+@kernel
+def sent_again(index, buf, poss_dup):
+    """Whether a message says that it may have been sent before: PossDupFlag(43) or PossResend(97)."""
+    return poss_dup == 1 or char_of(index, buf, t.PossResend, 0) == 89
+
+
+@kernel
+def check_stale(s, x, index, buf, poss_dup):
+    """STALE_ORDER: a message sent again whose first sending is not told, too long ago, or before this run.
+
+    An order of an earlier run may be at its venue already, and this one does not know its ClOrdID.
+    """
+    if not sent_again(index, buf, poss_dup):
+        return
+    f = find(index, t.OrigSendingTime)
+    if f < 0:
+        f = find(index, t.TransactTime)
+    sent = parse_utc_timestamp(buf, index.start[f], index.length[f]) if f >= 0 else NO_TIME
+    own = s.sessions[x.session]
+    age = abs(s.now_ns + s.wall_offset_ns - sent)
+    if sent != NO_TIME and sent < s.started_wall_ns:
+        fail(x, c.STALE_ORDER, c.DETAIL_EARLIER_RUN, NONE)
+    elif sent == NO_TIME or age > own.max_poss_dup_age_ns:
+        breach(x, c.STALE_ORDER, NONE, NONE, own.entity, 0, age, own.max_poss_dup_age_ns)

@@ -1,0 +1,1 @@
+"""What the core does with each kind of event. Kernels only."""

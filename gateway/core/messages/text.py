@@ -1,0 +1,144 @@
+"""The text of a refusal: every breach with its numbers and where the limit stands. Kernels only."""
+
+from __future__ import annotations
+
+from gateway.core import catalogue as c
+from gateway.core.layout import NONE, TEXT_BYTES, UNSET
+from gateway.core.messages.write import write_decimal, write_digits
+from gateway.fix.values import E4, E8
+from gateway.jit import kernel
+
+SPACE, COMMA, SEMICOLON, DOT = 32, 44, 59, 46
+OPEN, CLOSE, STAR, LESS, EQUALS, MORE = 40, 41, 42, 60, 61, 62
+NO_LIMIT = c.phrase("no limit, set ")
+PARAMETERS = c.phrase(", parameters #")
+NOT_A_MULTIPLE = c.phrase(" not a multiple of ")
+
+
+@kernel
+def add_bytes(work, source, start, size):
+    """Append bytes to the text; what does not fit is cut. Bytes that are not printable ASCII become '?'."""
+    size = min(size, TEXT_BYTES - work.text_size)
+    for k in range(size):
+        byte = source[start + k]
+        work.text[work.text_size + k] = byte if 32 <= byte < 127 else 63
+    work.text_size += max(size, 0)
+
+
+@kernel
+def add_char(work, char):
+    """Append one byte to the text."""
+    if work.text_size < TEXT_BYTES:
+        work.text[work.text_size] = char
+        work.text_size += 1
+
+
+@kernel
+def add_count(work, value):
+    """Append a whole number."""
+    if work.text_size + 24 <= TEXT_BYTES:
+        work.text_size = write_digits(work.text, work.text_size, value)
+
+
+@kernel
+def _add_number(work, unit, value):
+    if work.text_size + 24 > TEXT_BYTES:
+        return
+    if unit == c.QUANTITY or unit == c.PRICE:
+        work.text_size = write_decimal(work.text, work.text_size, value, E8)
+    elif unit == c.MONEY:
+        work.text_size = write_decimal(work.text, work.text_size, value, E4)
+    elif unit == c.MILLISECONDS:
+        work.text_size = write_digits(work.text, work.text_size, value // 1_000_000)
+        add_char(work, 109)
+        add_char(work, 115)
+    else:
+        work.text_size = write_digits(work.text, work.text_size, value)
+
+
+@kernel
+def _add_place(s, work, breach, between):
+    """Append scope and name of the entity where the limit stands, and the instrument when it stands at a pair."""
+    e = s.entities[breach.entity]
+    add_bytes(work, c.SCOPE_NAME[e.scope], 0, c.SCOPE_NAME_SIZE[e.scope])
+    if e.name_size > 0:
+        add_char(work, between)
+        add_bytes(work, e.name, 0, e.name_size)
+    if breach.paired == 1:
+        i = s.instruments[work.candidate.instrument]
+        add_char(work, STAR)
+        add_bytes(work, i.symbol, 0, i.symbol_size)
+
+
+@kernel
+def _add_epoch(s, work, breach):
+    """Append the epoch of the pushed value, where the limit is one."""
+    limit = c.CHECK_LIMIT[breach.check]
+    if limit == NONE:
+        return
+    epoch = s.entities[breach.entity].limit_epoch[limit]
+    if breach.paired == 1:
+        x = work.candidate
+        exposure = x.exposures[s.entities[breach.entity].scope]
+        epoch = s.pairs[s.exposures[exposure].pair].limit_epoch[limit]
+    if epoch > 0:
+        add_bytes(work, PARAMETERS, 0, PARAMETERS.size)
+        add_count(work, epoch)
+
+
+@kernel
+def _add_missing(s, work, breach):
+    """Append that a mandatory limit is missing, and the key to set."""
+    limit = c.CHECK_LIMIT[breach.check]
+    add_char(work, SPACE)
+    add_bytes(work, NO_LIMIT, 0, NO_LIMIT.size)
+    _add_place(s, work, breach, DOT)
+    add_char(work, DOT)
+    add_bytes(work, c.LIMIT_KEY[limit], 0, c.LIMIT_KEY_SIZE[limit])
+
+
+@kernel
+def _add_breach(s, work, breach, buf):
+    add_bytes(work, c.CHECK_NAME[breach.check], 0, c.CHECK_NAME_SIZE[breach.check])
+    unit = c.CHECK_UNIT[breach.check]
+    if breach.detail != NONE:
+        add_char(work, SPACE)
+        add_bytes(work, c.DETAIL[breach.detail], 0, c.DETAIL_SIZE[breach.detail])
+        if breach.field != NONE:
+            add_char(work, SPACE)
+            if breach.detail == c.DETAIL_TERM or breach.detail == c.DETAIL_VERSION:
+                _add_number(work, c.COUNT, work.index.tag[breach.field])
+                add_char(work, EQUALS)
+            add_bytes(work, buf, work.index.start[breach.field], work.index.length[breach.field])
+    elif breach.limit == UNSET:
+        _add_missing(s, work, breach)
+        return
+    elif breach.check == c.LOT or breach.check == c.TICK_SIZE:
+        add_char(work, SPACE)
+        _add_number(work, unit, breach.value)
+        add_bytes(work, NOT_A_MULTIPLE, 0, NOT_A_MULTIPLE.size)
+        _add_number(work, unit, breach.limit)
+    else:
+        add_char(work, SPACE)
+        _add_number(work, unit, breach.value)
+        add_char(work, SPACE)
+        add_char(work, MORE if breach.value > breach.limit else LESS)
+        add_char(work, SPACE)
+        _add_number(work, unit, breach.limit)
+    if breach.entity != NONE:
+        add_char(work, SPACE)
+        add_char(work, OPEN)
+        _add_place(s, work, breach, SPACE)
+        _add_epoch(s, work, breach)
+        add_char(work, CLOSE)
+
+
+@kernel
+def explain(s, work, buf):
+    """Write every breach of the candidate into the text, in the order of the catalogue's checks, tightest first."""
+    work.text_size = 0
+    for b in range(work.candidate.breach_count):
+        if b > 0:
+            add_char(work, SEMICOLON)
+            add_char(work, SPACE)
+        _add_breach(s, work, work.candidate.breach[b], buf)

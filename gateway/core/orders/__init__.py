@@ -1,0 +1,1 @@
+"""What an order is made of: its requests, its status, what it reserves. Kernels only."""

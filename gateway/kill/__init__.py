@@ -1,0 +1,1 @@
+"""Kill switches: the file that says who may not trade."""

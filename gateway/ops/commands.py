@@ -1,0 +1,102 @@
+"""Commands of people as events for the core: cancel an order, resolve a doubt, release a pushed limit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from gateway.config.files import ConfigError, parse_fixed
+from gateway.core import events as ev
+from gateway.core import layout as a
+from gateway.core.catalogue import LIMITS
+from gateway.core.driver import Event
+from gateway.core.layout import NONE
+from gateway.fix.values import E8
+from gateway.state.memory import State
+from gateway.view.orders import find_order
+from gateway.view.pushed import _where, source_names
+
+VERDICTS = {"gone": ev.GONE, "working": ev.WORKING}
+
+
+def resolve_event(state: State, request: dict[str, Any], user: str) -> Event:
+    """The event of a `resolve` command; raises ConfigError with what is wrong about it.
+
+    An order that is not in doubt can be said to be gone: some venues never say so themselves. Of an order of which the
+    venue's fills and CumQty(14) contradict each other, open or not, a person can say what has traded.
+    """
+    row = find_order(state, str(request.get("order", "")))
+    if row == a.NONE or (state.record.orders[row].counted_open == 0 and state.record.orders[row].unbooked_e8 == 0):
+        raise ConfigError(f"order {request.get('order')}: is not an open order")
+    verdict = VERDICTS.get(str(request.get("verdict")))
+    reason = str(request.get("reason", "")).strip()
+    if verdict is None or not reason:
+        raise ConfigError("resolve: want a verdict (gone or working) and a reason")
+    order = state.record.orders[row]
+    if order.doubt == a.SURE and order.unbooked_e8 == 0 and verdict != ev.GONE:
+        raise ConfigError(f"order {request['order']}: works and is not in doubt")
+    restated_e8 = int(order.restated_e8)
+    cum_e8 = int(order.cum_e8)
+    if request.get("executed") is not None:
+        try:
+            cum_e8 = parse_fixed(request["executed"], E8, "the quantity executed in all") + restated_e8
+        except ValueError as error:
+            raise ConfigError(f"resolve: executed: {error}, got {request['executed']!r}") from None
+    known_e8 = int(order.cum_e8 - order.unbooked_e8)
+    most_e8 = max(int(order.qty_e8), known_e8 + int(order.reserved_e8))  # a replace may have been accepted
+    known_e8 = known_e8 if order.unbooked_e8 == 0 else restated_e8  # of two counts either may be the wrong one
+    if not known_e8 <= cum_e8 <= most_e8:
+        raise ConfigError(
+            f"order {request['order']}: want executed between {Decimal(known_e8 - restated_e8) / E8} (what is known) "
+            f"and {Decimal(most_e8 - restated_e8) / E8} (the most that was asked for), got {request['executed']}"
+        )
+    text = f"{request['order']} {request['verdict']}, by {user}: {reason}".encode("utf-8", "replace")[: a.TEXT_BYTES]
+    return Event(ev.RESOLVE, 0, data=text, value=(row, verdict, cum_e8))
+
+
+def cancel_event(state: State, request: dict[str, Any], user: str) -> Event:
+    """The event of a `cancel` command (`order`: its OrderID, and `reason`); raises ConfigError with what is wrong."""
+    name, reason = str(request.get("order", "")), str(request.get("reason", "")).strip()
+    row = find_order(state, name)
+    if row == a.NONE:
+        raise ConfigError(f"order {name}: is not known, want an OrderID(37) such as O1-3")
+    if state.record.orders[row].counted_open == 0:
+        raise ConfigError(f"order {name}: is not open any more")
+    if not reason:
+        raise ConfigError("cancel: want a reason")
+    text = f"{name} by {user}: {reason}".encode("utf-8", "replace")[: a.TEXT_BYTES]
+    return Event(ev.CANCEL, 0, data=text, value=(row,))
+
+
+def release_event(state: State, request: dict[str, Any], user: str) -> Event:
+    """The event of a `release` command: a pushed limit goes back to what a person set.
+
+    The request names source, scope, name, symbol ("": no pair), limit and reason. Raises ConfigError with what is
+    wrong.
+    """
+    source, scope, name, symbol, limit, reason = (
+        str(request.get(key, "")).strip() for key in ("source", "scope", "name", "symbol", "limit", "reason")
+    )
+    if not reason:
+        raise ConfigError("release: want a reason")
+    sources, keys = source_names(state), [each.key for each in LIMITS]
+    for what, value, known in (("source", source, sources), ("scope", scope, a.SCOPE_NAMES), ("limit", limit, keys)):
+        if value not in known:
+            raise ConfigError(f"release: {what}: want one of {', '.join(known)}, got {value!r:.80}")
+    where = _where(scope, name, symbol)
+    entity = state.entities.get((a.SCOPE_NAMES.index(scope), name), NONE)
+    instrument = state.instruments.get(symbol, NONE) if symbol else NONE
+    if entity == NONE or (symbol and instrument == NONE):
+        raise ConfigError(f"release: there is no {where}")
+    wanted = (sources.index(source), entity, instrument, keys.index(limit))
+    pushed = state.record["parameters"][: state.record.parameter_count]
+    columns = ("source", "entity", "instrument", "limit")
+    found = np.logical_and.reduce([pushed[key] == value for key, value in zip(columns, wanted, strict=True)])
+    if not found.any():
+        raise ConfigError(f"release: {source} has pushed no {limit} of {where}")
+    if (pushed["state"][found] == a.RELEASED).all():
+        raise ConfigError(f"release: {limit} of {where}, pushed by {source}: has been given back already")
+    text = f"{limit} of {where}, pushed by {source}, released by {user}: {reason}"
+    return Event(ev.RELEASE, 0, data=text.encode("utf-8", "replace")[: a.TEXT_BYTES], value=wanted)

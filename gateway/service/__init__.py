@@ -1,0 +1,1 @@
+"""One gateway process, from its start to its end."""

@@ -1,0 +1,1 @@
+"""The memory of a gateway: made, filled, mapped and carried over."""

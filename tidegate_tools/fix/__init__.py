@@ -1,0 +1,1 @@
+"""FIX for people: a client without an engine, a viewer of logs."""

@@ -1,0 +1,1 @@
+"""Simulators: an EMS, venues with order books, a calibrator."""

@@ -1,0 +1,57 @@
+"""Write docs/checks.md from the catalogue of checks: `python -m tools.build.checks_doc`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.core.catalogue import CHECKS, LIMITS
+from gateway.core.layout import SCOPE_NAMES
+
+PATH = Path(__file__).parents[2] / "docs" / "checks.md"
+HEAD = """# The check catalogue
+
+Written by `python -m tools.build.checks_doc` from `gateway/core/catalogue.py`; a test keeps the two equal.
+
+Every new order and every replace runs through all checks in one pass, and the reject names every one that fired. Those
+from FAULT to REPLACE_TERMS are prerequisites: when one of them fires the limits are not looked at, except that
+CL_ORD_ID_REUSE is told together with them. Cancels run through none.
+
+An exposure limit (MAX_LONG, MAX_SHORT) fires only when the worst case after the order is over the limit *and* higher
+than before it, so an order that reduces a position passes whatever the limit says.
+"""
+LIMITS_HEAD = """
+## Limits
+
+Keys of limits.yaml. A limit stands at a scope (`account:`), for one entity (`ACC1:`) or for all others of the scope
+(`default:`), or at a scope together with an instrument (`account*instrument:`, `ACC1*AAPL:`). Of all that are set for
+an order **the tightest wins**. What is not set takes no part; what must be set and is not refuses the order and names
+the key. `unlimited` is written out. `tidegate limits check` lists who could not trade, and why.
+
+| key | value | what it bounds | may stand at | must be set at | tighter is |
+|---|---|---|---|---|---|
+"""
+
+
+def checks_doc() -> str:
+    """The text of docs/checks.md."""
+    lines = [HEAD, "| check | what it compares | limit | 103 | rules |", "|---|---|---|---|---|"]
+    for check in CHECKS:
+        limit = f"`{check.limit}`" if check.limit else ""
+        lines.append(f"| {check.name} | {check.compares} | {limit} | {check.reason} | {check.rules} |")
+    text = "\n".join(lines) + "\n" + LIMITS_HEAD
+    for limit_row in LIMITS:
+        scopes = ", ".join(SCOPE_NAMES[scope] for scope in limit_row.scopes)
+        must = "" if limit_row.mandatory_scope is None else SCOPE_NAMES[limit_row.mandatory_scope]
+        row = (f"`{limit_row.key}`", limit_row.kind, limit_row.meaning, scopes, must, limit_row.tighter)
+        text += f"| {' | '.join(row)} |\n"
+    return text
+
+
+def main() -> None:
+    """Write the file."""
+    PATH.write_text(checks_doc())
+    print(f"wrote {PATH.name}")
+
+
+if __name__ == "__main__":
+    main()
