@@ -12,7 +12,9 @@ from gateway.cli.console import one_line_errors, progress, refuse
 FAILED = 1
 ZONE = "in the zone of `day.zone` in the settings, else UTC, unless it has an offset (Z is UTC)"
 
-audit_app = typer.Typer(no_args_is_help=True, help="Export the journal for an examiner, prove an export, report a day.")
+app = typer.Typer(
+    name="audit", no_args_is_help=True, help="Export the journal for an examiner, prove an export, report a day."
+)
 
 JournalArgument = Annotated[Path, typer.Argument(help="journal folder, or the state folder that holds it")]
 DayOption = Annotated[
@@ -20,7 +22,7 @@ DayOption = Annotated[
 ]
 
 
-@audit_app.command()
+@app.command()
 def export(
     journal: JournalArgument,
     out: Annotated[Path, typer.Option("--out", help="folder of the exports; a later one is chained to those in it")],
@@ -49,7 +51,7 @@ def export(
         typer.echo(f"{manifest.replay_differences} events are answered otherwise by this release than then", err=True)
 
 
-@audit_app.command()
+@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="folder of the exports")],
     journal: Annotated[
@@ -79,7 +81,7 @@ def verify(
     )
 
 
-@audit_app.command()
+@app.command()
 def report(
     journal: JournalArgument,
     day: DayOption = "",

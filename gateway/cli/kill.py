@@ -46,6 +46,10 @@ STATE_DIR = re.compile(r"\bstate_dir['\"]?[ \t]*:[ \t]*(?:'([^'\n]+)'|\"([^\"\n]
 COMMENT = re.compile(r"(?m)^[ \t]*#.*$")
 
 
+app = typer.Typer()
+
+
+@app.command()
 def kill(
     *,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -100,6 +104,7 @@ def kill(
     raise typer.Exit(NOTHING_PROVEN if failures else status)
 
 
+@app.command()
 def rearm(
     *,
     config: ConfigOption = DEFAULT_CONFIG,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.5
 
-params_app = typer.Typer(no_args_is_help=True, help="Push limits, look at what is pushed, give one back.")
+app = typer.Typer(name="params", no_args_is_help=True, help="Push limits, look at what is pushed, give one back.")
 
 SourceOption = Annotated[str, typer.Option("--source", help="id of one of `parameters.sources`")]
 ScopeOption = Annotated[str, typer.Option("--scope", help="firm, or a scope and a name as in strategy=MOMO")]
@@ -28,7 +28,7 @@ LimitOption = Annotated[str, typer.Option("--limit", help="the limit's key, as i
 SymbolOption = Annotated[str, typer.Option("--symbol", help="the limit of the entity in this instrument")]
 
 
-@params_app.command()
+@app.command()
 def push(
     *,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -72,7 +72,7 @@ def push(
         typer.echo(f"{source}: has a max_silence, and {why}", err=True)
 
 
-@params_app.command()
+@app.command()
 def show(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Show what publishers push and what is in force, and which of them are heard. Exit status 2: what is shown is not
     proven, or nothing can be.
@@ -82,7 +82,7 @@ def show(config: ConfigOption = DEFAULT_CONFIG) -> None:
     tell_unproven(unproven)
 
 
-@params_app.command()
+@app.command()
 def watch(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """The same, live, until Ctrl-C."""
     from rich.console import Group
@@ -101,7 +101,7 @@ def watch(config: ConfigOption = DEFAULT_CONFIG) -> None:
         pass
 
 
-@params_app.command()
+@app.command()
 def release(
     *,
     config: ConfigOption = DEFAULT_CONFIG,

@@ -19,6 +19,10 @@ DIFFERS = 1
 SHOWN_DIFFERENCES = 3
 
 
+app = typer.Typer()
+
+
+@app.command()
 def replay(
     journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="journal folder, or its state folder")],
     until: Annotated[

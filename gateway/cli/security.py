@@ -8,7 +8,10 @@ import typer
 
 from gateway.cli.console import refuse
 
+app = typer.Typer()
 
+
+@app.command("hash-password")
 def hash_password() -> None:
     """Print the hash of a password for `credentials.password_hash` of an EMS session.
 

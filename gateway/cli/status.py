@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 NEEDS_A_PERSON, CANNOT_TELL = 1, 2
 SHOWN_ORDERS = 1_000
 
-ops_app = typer.Typer()
+app = typer.Typer()
 
 JsonOption = Annotated[bool, typer.Option("--json", help="for machines: all fields, decimals as text, times in UTC")]
 
 
-@ops_app.command()
+@app.command()
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Say how a running gateway is. Exit status: 0 all is well, 1 something needs a person, 2 it cannot be told: none
     runs, or its core is not about.
@@ -50,7 +50,7 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         raise typer.Exit(NEEDS_A_PERSON)
 
 
-@ops_app.command()
+@app.command()
 def orders(
     *,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -89,7 +89,7 @@ def orders(
     tell_unproven(unproven)
 
 
-@ops_app.command()
+@app.command()
 def positions(
     *,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -121,7 +121,7 @@ def positions(
     tell_unproven(unproven)
 
 
-@ops_app.command()
+@app.command()
 def cancel(
     *,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -136,7 +136,7 @@ def cancel(
         typer.echo(give_command(_config(config).gateway.state_dir, request))
 
 
-@ops_app.command()
+@app.command()
 def top(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Watch a running gateway; q or Ctrl-C ends it."""
     from gateway.state.attach import NoGateway

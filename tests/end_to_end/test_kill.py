@@ -241,11 +241,11 @@ def test_switches_outlive_the_process_and_whatever_becomes_of_their_file(start) 
 
 AS_ANOTHER_USER = """
 import os, sys
-import gateway.cli, gateway.ops.control, gateway.settings
+import gateway.cli.main, gateway.ops.control, gateway.config.settings
 os.setgroups([])
 os.setgid(int(sys.argv.pop(1)))
 os.setuid(int(sys.argv.pop(1)))
-gateway.cli.main()
+gateway.cli.main.main()
 """
 """`tidegate` as another user, who need not be able to read Python's own files."""
 

@@ -94,7 +94,7 @@ def test_it_beats_again_after_a_time(calibrator: CalibratorProcess, path: Path) 
     wait_for_a_beat(path, last + 4 * 10**7)
 
 
-COMMAND = [sys.executable, "-m", "tidegate_tools.sim.calibrator"]
+COMMAND = [sys.executable, "-m", "gateway.cli", "sim", "calibrator"]
 
 
 def test_a_schedule_from_a_file(path: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_lines() -> None:
 
 
 def test_command_line(venue: Venue, version: str) -> None:
-    command = [sys.executable, "-m", "tidegate_tools.fix.raw_client", f"127.0.0.1:{venue.port}"]
+    command = [sys.executable, "-m", "gateway.cli", "fixclient", f"127.0.0.1:{venue.port}"]
     options = ["--begin-string", version, "--sender", "RAW", "--target", "VENUE", "--wait", "0"]
     lines = f"# comment\n{ORDER.format('cli')}\nwait 0.3\n"
     done = subprocess.run([*command, *options], input=lines, capture_output=True, text=True, timeout=30)

@@ -455,7 +455,7 @@ def test_timeouts_and_taken_ports_are_errors(start_pair: StartPair) -> None:
 
 
 def test_venue_command_line(version: str) -> None:
-    command = [sys.executable, "-m", "tidegate_tools.sim.venue", "--session", f"{version}:VENUE:EMS"]
+    command = [sys.executable, "-m", "gateway.cli", "sim", "venue", "--session", f"{version}:VENUE:EMS"]
     options = ["--symbol", "AAPL:10", "--listed-only", "--fault", "ignore-cancels", "--liquidity", "MSFT:1:5:2:5"]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
@@ -473,7 +473,7 @@ def test_venue_command_line(version: str) -> None:
 
 
 def test_ems_command_line(version: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tidegate_tools.sim.ems", "--session", f"{version}:EMS:VENUE"]
+    command = [sys.executable, "-m", "gateway.cli", "sim", "ems", "--session", f"{version}:EMS:VENUE"]
     with Venue(VenueConfig(sessions=[SessionConfig(version, "VENUE", "EMS")])) as venue:
         script = tmp_path / "orders.txt"
         script.write_text("buy 100 AAPL @ 187.50\nwait\ncancel LAST\n")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli.params import params_app
+from gateway.cli.params import app
 from gateway.config.files import ConfigError
 from gateway.config.settings import load_settings
 from gateway.core import events as ev
@@ -159,20 +159,20 @@ def test_without_a_limit_of_the_pair_none_is_in_force_there(running: State) -> N
 
 
 def test_show_prints_both_tables(config: Path, running: State) -> None:
-    result = CliRunner().invoke(params_app, ["show", "--config", str(config)], env={"COLUMNS": "160"})
+    result = CliRunner().invoke(app, ["show", "--config", str(config)], env={"COLUMNS": "160"})
     assert result.exit_code == 0
     for text in (*PUSHED_COLUMNS, "account ACC1*AAPL", "loosening", "HAND", "silent"):
         assert text in result.stdout
 
 
 def test_show_without_a_gateway_says_so(config: Path) -> None:
-    result = CliRunner().invoke(params_app, ["show", "--config", str(config)])
+    result = CliRunner().invoke(app, ["show", "--config", str(config)])
     assert (result.exit_code, result.output) == (2, f"no gateway runs on {config.parent / 'var'}\n")
 
 
 def test_watch_shows_changes_until_it_is_interrupted(config: Path, running: State) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", "from gateway.cli.params import params_app; params_app()", "watch"]
+    command = [sys.executable, "-c", "from gateway.cli.params import app; app()", "watch"]
     environment = os.environ | {"COLUMNS": "160", "LINES": "40", "TERM": "xterm"}
     with subprocess.Popen([*command, "-c", str(config)], stdout=theirs, stderr=theirs, env=environment) as process:
         read_until(ours, b"loosening")
@@ -195,7 +195,7 @@ def test_push_is_what_the_feed_reads(config: Path, running: State) -> None:
     section = load_settings(config).config.parameters.sources[0]
     feed = ParameterFeed(section, 0, running)
     command = ["push", "-c", str(config), "--source", "HAND", "--scope", "strategy=MOMO", "--limit", "max_order_qty"]
-    result = CliRunner().invoke(params_app, [*command, "--value", "400.5", "--expires", "1h", "--model", "9"])
+    result = CliRunner().invoke(app, [*command, "--value", "400.5", "--expires", "1h", "--model", "9"])
     assert (result.exit_code, result.output) == (0, "pushed as epoch 1\n")
     (event,) = values([event for event in tick(feed) if event.kind == ev.PARAMETER])
     assert event[:7] == (0, running.entities[a.STRATEGY, "MOMO"], NONE, a.MAX_ORDER_QTY, 400_5000_0000, 1, 9)
@@ -228,7 +228,7 @@ def test_a_push_beyond_its_bounds_says_what_will_be_in_force(
     config: Path, place: tuple[str, ...], value: str, line: str
 ) -> None:
     words = [word for option in zip(("--scope", "--limit", "--symbol"), place, strict=False) for word in option]
-    result = CliRunner().invoke(params_app, ["push", "-c", str(config), "--source", "HAND", *words, "--value", value])
+    result = CliRunner().invoke(app, ["push", "-c", str(config), "--source", "HAND", *words, "--value", value])
     assert result.exit_code == 0
     assert result.stdout.startswith(f"pushed as epoch 1\n{line}") and result.stdout.count("\n") == 2
 
@@ -242,7 +242,7 @@ def test_the_floor_is_the_cores(percent: int, ceiling: int) -> None:
 
 def push_to_vol(config: Path) -> Any:
     command = ["push", "-c", str(config), "--source", "VOL", "--scope", "account=ACC1", "--limit", "max_long"]
-    return CliRunner().invoke(params_app, [*command, "--value", "700"])
+    return CliRunner().invoke(app, [*command, "--value", "700"])
 
 
 def test_push_to_a_source_that_must_not_be_silent_says_what_comes_of_it(config: Path) -> None:
@@ -284,7 +284,7 @@ def test_push_to_a_source_whose_publisher_lives_is_refused(config: Path) -> None
 def test_a_push_that_would_be_left_aside_is_refused(config: Path, changes: dict[str, str], line: str) -> None:
     good = {"--source": "HAND", "--scope": "strategy=MOMO", "--limit": "max_order_qty", "--value": "400"}
     words = [word for option in (good | changes).items() for word in option]
-    result = CliRunner().invoke(params_app, ["push", "-c", str(config), *words])
+    result = CliRunner().invoke(app, ["push", "-c", str(config), *words])
     assert result.exit_code == 2 and result.output.startswith(line) and result.output.count("\n") == 1
     assert not (config.parent / "hand").exists() or (config.parent / "hand").read_bytes()[32:40] == bytes(8)
 
@@ -346,7 +346,7 @@ def test_release_goes_by_the_control_socket(config: Path, running: State, in_for
     socket = ControlSocket(config.parent / "var", submit)
     try:
         command = ["release", "-c", str(config), "--source", "VOL", "--scope", "strategy=MOMO"]
-        result = CliRunner().invoke(params_app, [*command, "--limit", "max_order_qty", "--reason", "calm again"])
+        result = CliRunner().invoke(app, [*command, "--limit", "max_order_qty", "--reason", "calm again"])
     finally:
         socket.close()
     assert result.exit_code == 0 and result.output == f"max_order_qty is given back; in force: {told}\n"

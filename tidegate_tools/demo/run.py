@@ -404,9 +404,10 @@ def _position_rows(script: Script, orders: Sequence[VenueOrder], opening: Mappin
 
 def _serve(gateway: GatewayProcess, port: int, console: Console) -> None:
     """Say how to connect, and wait for Ctrl-C; raises GatewayEnded if the gateway ends by itself."""
-    python = min(sys.executable, os.path.relpath(sys.executable), key=len)
-    ems = f"{python} -m tidegate_tools.sim.ems {HOST}:{port} --session FIX.4.4:EMS1:{GATEWAY_COMP_ID} --account ALPHA"
-    raw = f"{python} -m tidegate_tools.fix.raw_client {HOST}:{port} --sender EMS1 --target {GATEWAY_COMP_ID}"
+    installed = str(Path(sys.executable).with_name("tidegate"))
+    tidegate = min(installed, os.path.relpath(installed), key=len)
+    ems = f"{tidegate} sim ems {HOST}:{port} --session FIX.4.4:EMS1:{GATEWAY_COMP_ID} --account ALPHA"
+    raw = f"{tidegate} fixclient {HOST}:{port} --sender EMS1 --target {GATEWAY_COMP_ID}"
     lines = (
         f"\nEverything stays up. The gateway listens on {HOST}:{port} and calls itself {GATEWAY_COMP_ID}. You can be",
         "  EMS1 (FIX.4.4, accounts ALPHA and BETA), EMS2 (FIX.4.4, PENSION and HEDGE) or EMS3 (FIX.4.2, FUTURES, ARB).",

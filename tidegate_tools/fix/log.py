@@ -1,7 +1,7 @@
 """A viewer of FIX logs: names instead of numbers, filters, order chains, and a check of each length and checksum.
 
-python -m tidegate_tools.fix.log gateway.log --type D,8 --order ABC-1
-tail -f messages.log | python -m tidegate_tools.fix.log --follow
+tidegate fixlog gateway.log --type D,8 --order ABC-1
+tail -f messages.log | tidegate fixlog --follow
 """
 
 from __future__ import annotations
@@ -199,7 +199,11 @@ def order_messages(messages: Iterable[LogMessage], cl_ord_id: str, follow: bool 
             yield message
 
 
-def main(
+app = typer.Typer(name="fixlog")
+
+
+@app.command()
+def fixlog(
     files: Annotated[list[Path] | None, typer.Argument(help="Logs; stdin if none is given.")] = None,
     type_: Annotated[str, typer.Option("--type", help="Only these MsgTypes, e.g. D,8.")] = "",
     order: Annotated[str, typer.Option(help="Only the chain of the order with this ClOrdID (11, 41, 37).")] = "",
@@ -229,7 +233,3 @@ def main(
             console.print(render(message, dictionary, fields), soft_wrap=True)
     except KeyboardInterrupt:
         return
-
-
-if __name__ == "__main__":
-    typer.run(main)

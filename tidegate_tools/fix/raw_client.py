@@ -1,7 +1,6 @@
 r"""A FIX client without an engine: lines in, messages out, replies printed. For scripts, and for a person who debugs.
 
-    printf '35=D|11=1|55=AAPL|54=1|38=100|40=2|44=187.5|21=1\nwait 1\n' |
-        python -m tidegate_tools.fix.raw_client 127.0.0.1:9876
+    printf '35=D|11=1|55=AAPL|54=1|38=100|40=2|44=187.5|21=1\nwait 1\n' | tidegate fixclient 127.0.0.1:9876
 
 It checks nothing that it sends: a wrong CheckSum, a missing field or a gap is a matter of giving it.
 """
@@ -180,7 +179,11 @@ def print_replies(client: RawFixClient, seconds: float) -> None:
             return
 
 
-def main(
+app = typer.Typer(name="fixclient")
+
+
+@app.command()
+def fixclient(
     address: Annotated[str, typer.Argument(help="HOST:PORT to connect to.")],
     file: Annotated[str, typer.Argument(help="File of lines `35=D|11=1|...` or `wait SECONDS`; - for stdin.")] = "-",
     begin_string: Annotated[str, typer.Option(help="BeginString(8).")] = "FIX.4.4",
@@ -205,9 +208,5 @@ def main(
             if logon:
                 client.logout()
     except (OSError, ValueError) as error:
-        print(f"raw_client: {error}", file=sys.stderr)
+        print(f"fixclient: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
-
-
-if __name__ == "__main__":
-    typer.run(main)

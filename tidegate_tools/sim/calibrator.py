@@ -1,7 +1,7 @@
 """A simulated calibrator: a process that pushes limits in shared memory as a script says, and fails as a script says.
 
-    python -m tidegate_tools.sim.calibrator /dev/shm/tidegate/volatility                     # then type lines of script
-    python -m tidegate_tools.sim.calibrator /dev/shm/tidegate/volatility --script day.txt
+    tidegate sim calibrator /dev/shm/tidegate/volatility                     # then type lines of script
+    tidegate sim calibrator /dev/shm/tidegate/volatility --script day.txt
 
 From Python: `with CalibratorProcess(path) as calibrator: calibrator.tell("push max_order_qty 400 account=ALPHA")`.
 
@@ -134,9 +134,13 @@ class CalibratorProcess:
         self.path, self._beat_s = path, beat_s
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "tidegate_tools.sim.calibrator", str(self.path), "--beat", str(self._beat_s)]
+        words = ["sim", "calibrator", str(self.path), "--beat", str(self._beat_s)]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            [sys.executable, "-m", "gateway.cli", *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -176,7 +180,7 @@ class CalibratorProcess:
         self._answers.put("")
 
 
-def main(
+def run_calibrator(
     file: Annotated[Path, typer.Argument(help="File in shared memory that the gateway's source names.")],
     script: Annotated[str, typer.Option(help=f"File of lines, - for stdin: {'; '.join(VERBS)}.")] = "-",
     beat: Annotated[float, typer.Option(min=0.001, help="Seconds between two heartbeats.")] = 0.05,
@@ -191,7 +195,3 @@ def main(
     except (OSError, ValueError, PublisherError) as error:
         print(f"calibrator: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,8 +1,8 @@
 r"""An EMS: a FIX client that sends orders and keeps what comes back.
 
-    python -m tidegate_tools.sim.ems 127.0.0.1:9876 \
+    tidegate sim ems 127.0.0.1:9876 \
         --session FIX.4.4:EMS:GATEWAY --orders 100 --rate 50 --symbols AAPL:187.5
-    echo 'buy 100 AAPL @ 187.50' | python -m tidegate_tools.sim.ems 127.0.0.1:9876 \
+    echo 'buy 100 AAPL @ 187.50' | tidegate sim ems 127.0.0.1:9876 \
         --session FIX.4.4:EMS:GATEWAY --script -
 
 From Python: `with Ems(EmsConfig(connect=(host, port), sessions=[...])) as ems: ems.new_order(symbol="AAPL", ...)`.
@@ -404,7 +404,7 @@ def parse_symbols(text: str) -> list[tuple[str, int]]:
     return [(symbol, parse_e8(price or "100")) for symbol, _, price in parts]
 
 
-def main(
+def run_ems(
     address: Annotated[str, typer.Argument(help="HOST:PORT to connect to.")],
     session: Annotated[str, typer.Option(help="BEGIN_STRING:OWN_COMP_ID:TARGET_COMP_ID.")] = "FIX.4.4:EMS:GATEWAY",
     orders: Annotated[int, typer.Option(help="Number of messages of the random flow.")] = 100,
@@ -449,7 +449,3 @@ def main(
     except (OSError, ValueError) as error:
         print(f"ems: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
-
-
-if __name__ == "__main__":
-    typer.run(main)

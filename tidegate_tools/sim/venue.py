@@ -1,7 +1,6 @@
-r"""A FIX venue: order books, execution reports, market data and, on demand, faults.
+"""A FIX venue: order books, execution reports, market data and, on demand, faults.
 
-    python -m tidegate_tools.sim.venue --port 9878 \
-        --session FIX.4.4:VENUE:GATEWAY --liquidity AAPL:187.40:500:187.60:500
+    tidegate sim venue --port 9878 --session FIX.4.4:VENUE:GATEWAY --liquidity AAPL:187.40:500:187.60:500
 
 From Python: `with Venue(VenueConfig(sessions=[SessionConfig()])) as venue: ... venue.port, venue.orders`.
 """
@@ -438,7 +437,7 @@ def run_until_interrupted(venue: Venue, view: bool) -> None:
             return
 
 
-def main(
+def run_venue(
     session: Annotated[list[str], typer.Option(help="BEGIN_STRING:OWN_COMP_ID:TARGET_COMP_ID, may be repeated.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one and prints it.")] = 0,
@@ -502,7 +501,3 @@ def main(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     run_until_interrupted(venue, view)
-
-
-if __name__ == "__main__":
-    typer.run(main)
