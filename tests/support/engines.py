@@ -22,7 +22,7 @@ from gateway.engine.quickfix.engine import QuickFixEngine
 from tests.support.forked import CONTEXT, fork
 
 TICK_S = 0.1
-KINDS = {ev.LOGON: "LOGON", ev.LOGOUT: "LOGOUT", ev.MESSAGE: "MESSAGE", ev.SYNCED: "SYNCED"}
+KINDS = {ev.LOGON: "LOGON", ev.LOGOUT: "LOGOUT", ev.MESSAGE: "MESSAGE", ev.SYNCED: "SYNCED", ev.UNREAD: "UNREAD"}
 
 
 def acceptor(port: int, name: str = "EMS1", **more: Any) -> dict[str, Any]:

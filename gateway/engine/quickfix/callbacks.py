@@ -175,7 +175,8 @@ class Application(fix.Application):
         what = f"QuickFIX has counted message {number or 'without a number'} where {expected} was expected"
         log.error("alert", session=self.names[row], text=f"{what}, and has not handed it on")
         if row in self.venues:
-            self.inbox.put(Event(ev.UNREAD, 0, row, data=f"35=3{SOH}45={number}{SOH}58={what}{SOH}".encode()))
+            refusal = f"35=3{SOH}45={number}{SOH}58={what}{SOH}"
+            self.inbox.put(Event(ev.UNREAD, 0, row, data=refusal.encode("utf-8", "surrogateescape")))
 
     def _take_unparsed(self, row: int) -> None:
         """A message that QuickFIX could not take apart, as it does not know where its data fields end: when it came

@@ -137,3 +137,16 @@ def test_a_logon_behind_what_cannot_be_parsed_is_none(tmp_path: Path) -> None:
                     connection.sendall(answer)
                     if answer == logon:
                         engine.wait("LOGON")
+
+
+@pytest.mark.parametrize("number", [b"\xff", b"\xc3\xa9", b""], ids=repr)
+def test_a_refused_message_whose_number_is_no_text_is_asked_about(tmp_path: Path, number: bytes) -> None:
+    """What is told of it repeats its bytes, whatever they are."""
+    with venue_of(tmp_path) as (venue, engine):
+        head = b"35=8\x0149=XRAW\x0156=GW\x0134=%s\x0152=%s\x01" % (number, utc_now().encode())
+        venue.put_bytes(framed("", head + b"11=C1-0\x0117=Y\x0132=1\x01150=F\x01"))
+        assert b"45=%s\x01" % number in engine.wait("UNREAD")[2]
+        engine.wait("LOGON", AGAIN_S, count=2)
+        venue.wait_on()
+        venue.send("8", fields_of("Z"))
+        reach(engine, "Z")
