@@ -24,9 +24,14 @@ os.environ.setdefault("NUMBA_OPT", "2")
 
 import numba  # noqa: E402
 import numpy  # noqa: E402
+from llvmlite import binding  # noqa: E402
 from numba import njit  # noqa: E402
+from numba.core.codegen import JITCodeLibrary, JITCPUCodegen  # noqa: E402
+from numba.core.compiler import Compiler  # noqa: E402
+from numba.core.registry import cpu_target  # noqa: E402
 
 PACKAGE = Path(__file__).parent
+LEAF = "leaf"
 OPTIONS = ("NUMBA_OPT", "NUMBA_BOUNDSCHECK", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 
 
@@ -74,6 +79,60 @@ def _may_cache() -> bool:
     return os.access(cache_root(), os.W_OK)
 
 
+class _Library(JITCodeLibrary):
+    """The code of a compiled function, which may come out of the cache as that of a leaf."""
+
+    @classmethod
+    def _unserialize(cls, codegen: Any, state: Any) -> Any:
+        name, kind, data = state
+        if kind != LEAF:
+            return super()._unserialize(codegen, state)
+        library = _LeafLibrary(codegen, name)
+        library._final_module = binding.parse_bitcode(data)
+        library._finalize_final_module()
+        return library
+
+
+class _LeafLibrary(_Library):
+    """The code of a leaf: bitcode for its callers. It is optimised as part of them, and never becomes machine code."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0
+
+    def serialize_using_object_code(self) -> Any:
+        self._ensure_finalized()
+        return self.name, LEAF, self._final_module.as_bitcode()
+
+
+class _LeafCompiler(Compiler):
+    """Compiles a function into a `_LeafLibrary`."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        self.state.library = _LeafLibrary(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.library.enable_object_caching()
+        return super().compile_extra(func)
+
+
+class _Codegen(JITCPUCodegen):
+    """Numba's own, for libraries of which some have no machine code."""
+
+    _library_class = _Library
+
+    def set_env(self, env_name: str, env: object) -> None:
+        if self._engine.is_symbol_defined(env_name):
+            super().set_env(env_name, env)
+
+
+cpu_target.target_context.codegen().__class__ = _Codegen
+
+
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     # A dispatcher takes its cache folder from this setting when it is made.
     numba.config.CACHE_DIR = cache_folder(Path(function.__code__.co_filename))
@@ -82,7 +141,7 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a leaf: called from other kernels only, so it needs no Python wrapper (which would cost compile time)."""
-    return _compile(function, no_cpython_wrapper=True)
+    return _compile(function, no_cpython_wrapper=True, pipeline_class=_LeafCompiler)
 
 
 def entry(function: Callable[..., Any]) -> Any:

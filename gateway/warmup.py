@@ -1,23 +1,35 @@
-"""Compile the kernels for a set of capacities, with progress; a second time they come from the cache."""
+"""Compile the kernels for a set of capacities, with progress; a second time they come from the cache.
+
+Where there are two cores a second process takes its share: the kernels of a venue's messages while this one compiles
+those of an EMS's, then the replay of a journal while this one compiles the step that writes it. They meet in the cache.
+"""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import structlog
+from numba import from_dtype
 from numba.core import event as numba_event
 from numba.core.dispatcher import Dispatcher
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gateway.core import events as ev
+from gateway.core import handle as core
 from gateway.core import layout as a
 from gateway.core.driver import Driver, Event
 from gateway.core.events import BUFFER, EVENT, OUT
 from gateway.core.handlers.pushed import restore_parameters
-from gateway.core.layout import NONE, record_dtype
+from gateway.core.layout import CAPACITIES, NONE, record_dtype, state_dtype
 from gateway.core.setup import add_entity, add_exposure, add_instrument
 from gateway.jit import cache_root
 from gateway.journal import format as f
@@ -39,27 +51,75 @@ def _kernels() -> int:
     return len({id(v) for module in modules for v in vars(module).values() if isinstance(v, Dispatcher)})
 
 
-class _Listener(numba_event.Listener):
-    """Advances a progress bar by each kernel that is compiled; without a terminal it tells the log every 10 s."""
+class _Compiled(numba_event.Listener):
+    """Tells what is compiled, by its name, as it begins and when it is done."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
-        self.progress = progress
-        self.total = total
-        self.task = progress.add_task("compiling kernels", total=total, start=True)
-        self.compiled: set[object] = set()
-        self._told_s = -TELL_EVERY_S
+    def __init__(self, begun: Callable[[str], None], done: Callable[[str], None]) -> None:
+        self._begun, self._done = begun, done
 
     def on_start(self, event: numba_event.Event) -> None:
         """A kernel is about to be compiled."""
-        now_s = time.monotonic()
-        if not self.progress.console.is_terminal and now_s - self._told_s >= TELL_EVERY_S:
-            self._told_s = now_s
-            log.info("compiling kernels", compiled=len(self.compiled), kernels=self.total)
+        self._begun(_name_of(event))
 
     def on_end(self, event: numba_event.Event) -> None:
         """A kernel has been compiled."""
-        self.compiled.add(event.data["dispatcher"])
-        self.progress.update(self.task, completed=len(self.compiled))
+        self._done(_name_of(event))
+
+
+def _name_of(event: numba_event.Event) -> str:
+    function = event.data["dispatcher"].py_func
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+class _Tally:
+    """What has been compiled, here and in the other process: on a progress bar, without a terminal in the log."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self.names: set[str] = set()
+        self._progress = progress
+        self._total = total
+        self._task = progress.add_task("compiling kernels", total=total, visible=False)
+        self._began_s = self._told_s = 0.0
+
+    def begin(self, _: str = "") -> None:
+        """A kernel is about to be compiled."""
+        now_s = time.monotonic()
+        if not self._began_s:
+            self._began_s = now_s
+            self._progress.reset(self._task, visible=True)
+        if not self._progress.console.is_terminal and now_s - self._told_s >= TELL_EVERY_S:
+            self._told_s = now_s
+            done = len(self.names)
+            left = {"seconds_left": round((now_s - self._began_s) * (self._total - done) / done)} if done else {}
+            log.info("compiling kernels", compiled=done, kernels=self._total, **left)
+
+    def add(self, name: str) -> None:
+        """A kernel has been compiled."""
+        self.names.add(name)
+        self._progress.update(self._task, completed=len(self.names))
+
+
+def _record(dtype: Any) -> Any:
+    """Numba's type of a record."""
+    return from_dtype(record_dtype(dtype))
+
+
+def _of_messages(capacity: str) -> tuple[Any, ...]:
+    """Types of what handles a message: state, outputs, bytes, event."""
+    state = _record(state_dtype(CAPACITIES[capacity]))
+    return state, _record(OUT), _record(BUFFER).typeof("bytes"), _record(EVENT)
+
+
+def _of_event(capacity: str) -> tuple[Any, ...]:
+    """Types of what handles an event: state, event, bytes, outputs."""
+    state, outputs, octets, event = _of_messages(capacity)
+    return state, event, octets, outputs
+
+
+def _of_step(capacity: str) -> tuple[Any, ...]:
+    """Types of the step that journals and applies an event."""
+    dtypes = (state_dtype(CAPACITIES[capacity]), f.CURSOR, f.SEGMENT, EVENT, BUFFER, OUT)
+    return tuple(_record(dtype)[::1] for dtype in dtypes)
 
 
 def _warm_journal(block: np.ndarray) -> None:
@@ -88,14 +148,56 @@ def _warm_feeds() -> None:
     changed_records(memory, np.zeros(1, np.int64), np.zeros((1, 2), np.int64), np.zeros((1, 1), np.int64))
 
 
+@contextmanager
+def _beside(tally: _Tally, capacity: str, share: str) -> Iterator[None]:
+    """Have another process compile a share meanwhile, where there is a core for it. What it cannot do is done here."""
+    if len(os.sched_getaffinity(0)) < 2:
+        yield
+        return
+    command = [sys.executable, "-m", __name__, capacity, share]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+
+        def follow() -> None:
+            for line in process.stdout or ():
+                tally.add(line.strip())
+
+        reader = threading.Thread(target=follow, daemon=True)
+        reader.start()
+        yield
+        while process.poll() is None:
+            tally.begin()
+            reader.join(1.0)
+        reader.join()
+
+
+def _compile_venue_messages(capacity: str) -> None:
+    core._from_venue.compile(_of_messages(capacity))
+
+
+def _compile_replay(capacity: str) -> None:
+    block = new_block(capacity)
+    Driver(block).handle(Event(ev.TICK, 0))
+    _warm_journal(block)
+
+
+SHARES = {"venue": _compile_venue_messages, "replay": _compile_replay}
+
+
 def warm_up(capacity: str, console: Console | None = None) -> float:
     """Make every kernel ready to run for a named capacity; returns the seconds it took."""
     console = console or Console(file=sys.stderr)
     started = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        listener = _Listener(progress, _kernels())
-        with numba_event.install_listener("numba:compile", listener):
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, *times, console=console, transient=True) as progress:
+        tally = _Tally(progress, _kernels())
+        with numba_event.install_listener("numba:compile", _Compiled(tally.begin, tally.add)):
+            if step._cache.load_overload(_of_step(capacity), step.targetctx) is None:
+                with _beside(tally, capacity, "venue"):
+                    core._from_ems.compile(_of_messages(capacity))
+                core.handle_event.compile(_of_event(capacity))
+                with _beside(tally, capacity, "replay"):
+                    step.compile(_of_step(capacity))
             block = new_block(capacity)
             add_entity(block, a.FIRM, EMPTY, 0)
             add_instrument(block, EMPTY, 0, EMPTY, 0)
@@ -105,11 +207,24 @@ def warm_up(capacity: str, console: Console | None = None) -> float:
             _warm_journal(block)
             _warm_feeds()
     seconds = time.monotonic() - started
-    if listener.compiled and console.is_terminal:
-        console.print(
-            f"compiled {len(listener.compiled)} kernels for capacity {capacity} in {seconds:.0f} s ({cache_root()})"
-        )
-    elif listener.compiled:
-        compiled, folder = len(listener.compiled), str(cache_root())
+    compiled = len(tally.names)
+    if compiled and console.is_terminal:
+        console.print(f"compiled {compiled} kernels for capacity {capacity} in {seconds:.0f} s ({cache_root()})")
+    elif compiled:
+        folder = str(cache_root())
         log.info("compiled kernels", compiled=compiled, capacity=capacity, seconds=round(seconds), folder=folder)
     return seconds
+
+
+def main(capacity: str, share: str) -> None:
+    """Compile a share, in a process of its own; prints the name of each kernel that is ready."""
+
+    def tell(name: str) -> None:
+        print(name, flush=True)
+
+    with numba_event.install_listener("numba:compile", _Compiled(lambda _: None, tell)):
+        SHARES[share](capacity)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
