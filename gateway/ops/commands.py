@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import structlog
 
 from gateway.config.files import ConfigError, parse_fixed
 from gateway.core import events as ev
@@ -19,6 +20,30 @@ from gateway.view.orders import find_order
 from gateway.view.pushed import _where, source_names
 
 VERDICTS = {"gone": ev.GONE, "working": ev.WORKING}
+FACTS = ("order", "verdict", "source", "scope", "name", "symbol", "limit")
+
+log = structlog.get_logger()
+
+
+def command_event(state: State, request: dict[str, Any], user: str) -> tuple[str, Event]:
+    """The answer to a person's command and its event, logged with who gave it; raises ConfigError with what is wrong
+    about it.
+    """
+    name = request["command"]
+    if name == "resolve":
+        event = resolve_event(state, request, user)
+        text, done = f"order {request['order']} is {request['verdict']}", "order in doubt resolved"
+    elif name == "cancel":
+        event = cancel_event(state, request, user)
+        text, done = f"order {request['order']} is being canceled", "order canceled by a person"
+    elif name == "release":
+        event = release_event(state, request, user)
+        text, done = f"{request['limit']} is given back", "pushed limit given back"
+    else:
+        raise ConfigError(f"no such command: {name}")
+    facts = {key: str(request[key]) for key in FACTS if request.get(key) is not None}
+    log.warning(done, user=user, why=str(request["reason"]), **facts)
+    return text, event
 
 
 def resolve_event(state: State, request: dict[str, Any], user: str) -> Event:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from gateway.config.sections import SessionSection
-from gateway.engine.quickfix.line import Line
+from gateway.engine.engine import Connection
 from gateway.state.pulse import PulseWriter
 
 TELL_AFTER_S = (5.0, 10.0, 20.0, 40.0)
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class DownWatch:
-    """Watches every session; a venue's line knows of its attempts to connect, an EMS connects by itself."""
+    """Watches every session; the connection to a venue counts its attempts, an EMS connects by itself."""
 
     def __init__(self, sections: list[SessionSection], pulse: PulseWriter) -> None:
         """Nothing is up yet."""
@@ -35,21 +35,21 @@ class DownWatch:
         self._told.pop(row, None)
         self._pulse.tell_session(row, 0, 0)
 
-    def look(self, up: set[int], lines: Mapping[int, Line]) -> None:
+    def look(self, up: set[int], connections: Mapping[int, Connection]) -> None:
         """Tell of what is down now; call it every so often with the rows that are up."""
         for row in range(len(self._sections)):
             if row in up:
                 continue
             since_ns = self._down_ns.setdefault(row, time.time_ns())
             self._told.setdefault(row, 0)
-            if row in lines:
-                self._pulse.tell_session(row, since_ns, lines[row].attempts, lines[row].why)
-                self._tell_venue(row, since_ns, lines[row])
+            if row in connections:
+                self._pulse.tell_session(row, since_ns, connections[row].attempts, connections[row].why)
+                self._tell_venue(row, since_ns, connections[row])
             else:
                 self._pulse.tell_session(row, since_ns, 0)
         self._tell_ems(up)
 
-    def _tell_venue(self, row: int, since_ns: int, line: Line) -> None:
+    def _tell_venue(self, row: int, since_ns: int, connection: Connection) -> None:
         told = self._told[row]
         minutes = told - len(TELL_AFTER_S) + 1
         due_s = TELL_AFTER_S[told] if minutes < 1 else TELL_EVERY_S * minutes
@@ -60,8 +60,8 @@ class DownWatch:
             "session is still down",
             session=self._sections[row].id,
             since=datetime.fromtimestamp(since_ns // 10**9, UTC).isoformat(),
-            attempts=line.attempts,
-            why=line.why,
+            attempts=connection.attempts,
+            why=connection.why,
         )
 
     def _tell_ems(self, up: set[int]) -> None:

@@ -86,10 +86,10 @@ def install(killer: Killer) -> None:
     _around(JournalingDriver, "handle", on_event("unjournaled"), when_given)
     _around(engine.QuickFixEngine, "send", on_output("sending"), on_output("sent"))
     _around(callbacks.Application, "toApp", on_message, None)
-    _around(service.Service, "_open_journal", lambda *_: killer.at("recovered"), lambda *_: killer.at("repaired"))
-    _around(service.Service, "_start", None, lambda *_: killer.at("begun"))
-    _around(engine.QuickFixEngine, "was_stored", lambda *_: killer.at("comparing"), None)
-    _around(service.Service, "_make_good", lambda *_: killer.at("correcting"), lambda *_: killer.at("corrected"))
+    _around(service, "open_journal", lambda *_: killer.at("recovered"), lambda *_: killer.at("repaired"))
+    _around(service.Service, "_begin_run", None, lambda *_: killer.at("begun"))
+    _around(engine.QuickFixEngine, "_was_stored", lambda *_: killer.at("comparing"), None)
+    _around(service.Service, "_settle", lambda *_: killer.at("correcting"), lambda *_: killer.at("corrected"))
     _around(service.Service, "_begin_sessions", None, lambda *_: killer.at("connecting"))
 
 

@@ -466,8 +466,8 @@ STAND_IN = """
 import sys, time
 from pathlib import Path
 from gateway.core.layout import record_dtype
-from gateway.pulse import PULSE
-from gateway.state import shared_record
+from gateway.state.pulse import PULSE
+from gateway.state.memory import shared_record
 folder = Path(sys.argv[1])
 state = shared_record(record_dtype(PULSE), folder / "state.bin")
 pulse = shared_record(record_dtype(PULSE), folder / "pulse")[0]

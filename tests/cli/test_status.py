@@ -23,7 +23,7 @@ from tests.support.outside import CHECKOUT, Outside, tidegate
 DIED = """
 import sys
 from pathlib import Path
-from gateway.state import shared_block
+from gateway.state.memory import shared_block
 shared_block("small", Path(sys.argv[1]) / "state.bin")[0].run = 3
 """
 

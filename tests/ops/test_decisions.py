@@ -227,9 +227,9 @@ def test_a_process_that_has_died_is_started_again(core, written, monkeypatch):
 DIES = """
 import os, signal, time
 from tests.support.core import BASE
-from gateway.config import Config
+from gateway.config.sections import Config
 from gateway.core.driver import Event
-from gateway.decision_log import DecisionLog
+from gateway.ops.decision_log import DecisionLog
 decisions = DecisionLog(Config.model_validate(BASE))
 decisions._closed.set()
 decisions._thread.join()

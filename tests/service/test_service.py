@@ -178,15 +178,15 @@ def dies_in_making_good(folder: Path) -> None:
     """It has heard from an EMS, and refused one of the orders."""
     run = Run(folder, before_send(folder))
     run.service._inbox.put(Event(ev.LOGON, 0, 0, value=(ev.CONTINUED,)))
-    run.service._make_good = make_good_and_die(run)
+    run.service._settle = make_good_and_die(run)
     run.service._begin_sessions()
 
 
 def make_good_and_die(run: Run) -> Any:
-    make_good = run.service._make_good
+    settle = run.service._settle
 
     def wrapper(*arguments: Any) -> None:
-        make_good(*arguments)
+        settle(*arguments)
         while (event := run.service._inbox.get(0)) is not None:
             run.service._take(event)
         die()
@@ -212,7 +212,6 @@ def cannot_listen(folder: Path) -> str:
 
     run.engine.start = fails
     run.engine.log_out = lambda _: run.service._inbox.put(Event(ev.LOGOUT, 0, 0))
-    run.service._watch_follower = lambda: None
     with pytest.raises(RuntimeError) as caught:
         run.service.run()
     return str(caught.value)
@@ -434,5 +433,5 @@ def test_an_alert_of_the_last_moment_is_told_by_the_next_run(tmp_path: Path) -> 
 def dies_before_an_alert(folder: Path) -> None:
     run = Run(folder)
     run.begin(*BOTH)
-    run.service._send = die
+    run.service._outbox.send_now = die
     run.take(run.fill("NOSUCH", "X9", 10))

@@ -24,9 +24,9 @@ from gateway import machine as boot_module
 from gateway.config.settings import load_settings
 from gateway.core import events as ev
 from gateway.core.driver import Event
+from gateway.engine.quickfix import engine as engine_module
 from gateway.engine.quickfix.store import read_store
 from gateway.fix.values import E8
-from gateway.service import core_thread as service_module
 from gateway.service.core_thread import Service
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, Fields, write_config
 from tests.support.forked import CONTEXT, fork
@@ -102,7 +102,7 @@ class Run:
         """Read the journal and begin it anew; another `boot` than the last run's means that the machine went down."""
         boot_module.BOOT_ID = folder / "boot"
         boot_module.BOOT_ID.write_text(f"{boot:015x}")
-        service_module.require_ports = lambda sections: None  # they have one, and nobody listens
+        engine_module.require_ports = lambda sections: None  # they have one, and nobody listens
         capture = LogCapture()
         structlog.configure(processors=[capture])
         self.log = capture.entries
@@ -206,7 +206,7 @@ class Run:
         """What is left of a run to look at, for another process."""
         s = self.record
         return {
-            "ended": self.service._ended,
+            "ended": self.service._start.ended,
             "orders": [(chr(o.status), bool(o.counted_open)) for o in s.orders[: s.order_count]],
             "executed": [int(o.cum_e8) // E8 for o in s.orders[: s.order_count]],
             "doubts": int(s.sessions["doubts"].sum()),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(name="demo")
+app = typer.Typer(name="demo", add_completion=False)
 
 
 @app.command()

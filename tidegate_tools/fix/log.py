@@ -199,7 +199,7 @@ def order_messages(messages: Iterable[LogMessage], cl_ord_id: str, follow: bool 
             yield message
 
 
-app = typer.Typer(name="fixlog")
+app = typer.Typer(name="fixlog", add_completion=False)
 
 
 @app.command()

@@ -179,7 +179,7 @@ def print_replies(client: RawFixClient, seconds: float) -> None:
             return
 
 
-app = typer.Typer(name="fixclient")
+app = typer.Typer(name="fixclient", add_completion=False)
 
 
 @app.command()

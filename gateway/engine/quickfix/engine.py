@@ -30,15 +30,16 @@ import structlog
 from gateway import shipped
 from gateway.config.sections import SessionSection
 from gateway.core import events as ev
-from gateway.core.driver import Event
+from gateway.core.driver import Event, Output
+from gateway.core.layout import NONE
 from gateway.engine.inbox import Inbox
 from gateway.engine.quickfix.callbacks import NEVER_LATE, SOH, Application, undelivered
 from gateway.engine.quickfix.line import Line
 from gateway.engine.quickfix.message_log import Hook, LogFactory, MessageLog
-from gateway.engine.quickfix.peers import cut_connecting, is_listening
+from gateway.engine.quickfix.peers import cut_connecting, is_listening, require_ports
 from gateway.engine.quickfix.raw import storable
 from gateway.engine.quickfix.security import Security, session_id
-from gateway.engine.quickfix.store import StoreError, read_store, require_openable
+from gateway.engine.quickfix.store import StoreError, read_store, require_openable, sync_store
 from gateway.engine.quickfix.tls import make_strict, tls_keys
 from gateway.engine.quickfix.waiting import Waiting
 from gateway.fix.dictionary import Dictionary, data_lengths, load_dictionary, widen
@@ -107,8 +108,9 @@ class QuickFixEngine:
 
     def __init__(self, sessions: list[SessionSection], folder: Path, inbox: Inbox) -> None:
         """Sessions of the config in their order; stores and logs go to `folder`. Raises ConfigError for certificates,
-        credentials and addresses that cannot be used.
+        credentials, addresses and ports that cannot be used.
         """
+        require_ports(sessions)
         self._sessions = sessions
         self._folder = folder
         self._inbox = inbox
@@ -217,7 +219,7 @@ class QuickFixEngine:
                 return
             except Exception as error:
                 why = f"the session cannot be made: {error}"
-                self.lines[row].why = why
+                self.connections[row].why = why
                 if not failing:
                     log.error("alert", session=section.id, text=f"{why}; this is tried again every {AGAIN_S:g} s")
                 failing = True
@@ -264,11 +266,29 @@ class QuickFixEngine:
                 with self._swaps[row], contextlib.suppress(fix.SessionNotFound):
                     fix.Session.sendToTarget(message, self._ids[row])
 
-    def was_stored(self, session: int, message_type: str, body: bytes) -> bool | None:
-        """Whether a message of the last run is among the last that QuickFIX stored before it sent them; None: unknown.
-
-        To be asked before `start`: a session that begins anew empties its store.
+    def settle_unsent(self, outputs: list[Output], rebooted: bool) -> list[Output | Event]:
+        """What must be done about outputs of the last run, by what QuickFIX stored before it sent: reports that may
+        not have gone out are sent, marked where they may have; an order is never sent, the core refuses one that
+        surely never left. To be asked before `start`: a session that begins anew empties its store.
         """
+        settled: list[Output | Event] = []
+        for output in outputs:
+            stored = False if output.session == NONE else self._was_stored(output)
+            if stored:
+                continue
+            perhaps_sent = output.session != NONE and (stored is None or rebooted)
+            if output.session == NONE:
+                settled.append(output)
+            elif self._sessions[output.session].role == "acceptor":
+                body = b"97=Y\x01" + output.body if perhaps_sent else output.body
+                settled.append(Output(output.session, output.message_type, body))
+            elif not perhaps_sent and output.message_type in NEVER_LATE:
+                settled.append(undelivered(output.session, _cl_ord_id(output.body), "", ev.INFERRED))
+        return settled
+
+    def _was_stored(self, output: Output) -> bool | None:
+        """Whether a message of the last run is among the last that QuickFIX stored; None: unknown."""
+        session = output.session
         if session in self._unsafe:
             return None
         if session not in self._stored:
@@ -277,7 +297,7 @@ class QuickFixEngine:
                 self._unsafe.add(session)
                 return None
             self._stored[session] = {_key(message) for message in messages.values()}
-        return _key(f"35={message_type}{SOH}".encode() + body) in self._stored[session]
+        return _key(f"35={output.message_type}{SOH}".encode() + output.body) in self._stored[session]
 
     def _messages_of_last_run(self, row: int, last: int) -> dict[int, bytes] | None:
         """The latest messages of a session's store by their numbers, None if it cannot be read."""
@@ -290,11 +310,10 @@ class QuickFixEngine:
             return None
         return store.sent if store else {}
 
-    def never_sent(self, session: int, message_type: str, body: bytes) -> Event | None:
-        """The event that tells the core that an order message of the last run never reached its venue."""
-        if message_type not in NEVER_LATE:
-            return None
-        return undelivered(session, _cl_ord_id(body), "", ev.INFERRED)
+    def sync(self) -> None:
+        """Put the stores on disk."""
+        if (self._folder / "store").exists():
+            sync_store(self._folder / "store")
 
     def log_out(self, role: str) -> None:
         """Log the sessions of a role ("initiator": venues, "acceptor": EMS) out for good.
@@ -314,7 +333,7 @@ class QuickFixEngine:
             time.sleep(0.01)
 
     @property
-    def lines(self) -> dict[int, Line]:
+    def connections(self) -> dict[int, Line]:
         """How the connection to each venue stands, by row."""
         return self._application.lines
 
@@ -322,7 +341,7 @@ class QuickFixEngine:
         """Make QuickFIX try again where it would not."""
         if self._stopping.is_set():
             return
-        for row, line in self.lines.items():
+        for row, line in self.connections.items():
             if line.is_stuck():
                 line.note_start()
                 self._make_anew(row)

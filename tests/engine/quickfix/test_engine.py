@@ -14,6 +14,7 @@ import pytest
 import quickfix as fix
 
 from gateway.core import events as ev
+from gateway.core.driver import Output
 from gateway.engine.quickfix import callbacks
 from tests.support.service import SOH, Run, config_of, in_process, store_of
 
@@ -52,7 +53,7 @@ def prepared(folder: Path, last: int | None, **venue: Any) -> dict[str, Any]:
         "returned": numbers[row],
         "expected": run.session("XNAS").getExpectedTargetNum(),
         "continues": run.application.next_sender[row] < sys.maxsize,
-        "stored": run.engine.was_stored(row, "D", f"11=C1-0{SOH}".encode()),
+        "stored": run.engine._was_stored(Output(row, "D", f"11=C1-0{SOH}".encode())),
     }
 
 

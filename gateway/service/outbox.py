@@ -1,0 +1,94 @@
+"""What the core gave, on its way out: synced where the config asks for it, sent once, timed, logged."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from gateway.core.driver import Event, Output
+from gateway.core.layout import NONE
+from gateway.engine.engine import Engine
+from gateway.journal.writer import Journal
+from gateway.ops.decision_log import DecisionLog
+from gateway.state.pulse import PulseWriter
+
+log = structlog.get_logger()
+
+
+class Outbox:
+    """Outputs that are journaled and not yet sent. For the core's thread only."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        pulse: PulseWriter,
+        decisions: DecisionLog | None,
+        apply: Callable[[Event], None],
+        watch_journal: Callable[[], None],
+    ) -> None:
+        """`apply` takes the event of a message that could not go out; `watch_journal` looks at a sync that failed."""
+        self._engine = engine
+        self._journal = journal
+        self._pulse = pulse
+        self._decisions = decisions
+        self._apply = apply
+        self._watch_journal = watch_journal
+        self._waiting: deque[Output] = deque()
+        self._in_hand: list[tuple[Event, list[Output]]] = []  # messages of an EMS whose outputs have not all been sent
+        self.settled = False
+        """Whether what the last run had not sent is settled; until then the journal keeps it as not handed over."""
+
+    def __bool__(self) -> bool:
+        """Whether something waits."""
+        return bool(self._waiting)
+
+    def add(self, outputs: list[Output]) -> None:
+        """Outputs that are to be sent."""
+        self._waiting += outputs
+
+    def note_request(self, event: Event, outputs: list[Output]) -> None:
+        """A message of an EMS and what it gave, to be timed and logged when all of that has been sent."""
+        self._in_hand.append((event, outputs))
+
+    def send(self, wall_base_ns: int) -> None:
+        """Send what waits; `wall_base_ns`: wall clock minus CLOCK_MONOTONIC. Each output is taken off before it is
+        sent: none goes out twice, whatever fails.
+        """
+        sent = bool(self._waiting)
+        while self._waiting:
+            if self._journal.syncs_before_send:
+                self._journal.sync()
+                self._watch_journal()
+            for _ in range(len(self._waiting)):
+                self.send_now(self._waiting.popleft())
+        self._note_decisions(wall_base_ns)
+        if sent and self.settled:
+            self._journal.hand()
+
+    def send_now(self, output: Output) -> None:
+        """Send one output; that it cannot go out is journaled before anything else is."""
+        if output.session == NONE:
+            log.error("alert", text=output.body.replace(b"\x01", b"|").decode("utf-8", "replace"))
+            return
+        fields = (output.session, output.message_type, output.body)
+        undelivered = None
+        if self._journal.syncs_before_send and self._journal.sync_failed:
+            undelivered = self._engine.refuse(*fields)
+        if undelivered is None:
+            undelivered = self._engine.send(*fields)
+        if undelivered is not None:
+            self._apply(undelivered)
+
+    def _note_decisions(self, wall_base_ns: int) -> None:
+        """Messages of an EMS whose outputs have all been sent: count the time each took, and log it."""
+        now_ns = time.monotonic_ns()
+        for event, outputs in self._in_hand:
+            took_ns = now_ns - event.time_ns
+            self._pulse.count(took_ns)
+            if self._decisions is not None:
+                self._decisions.note(event.time_ns + wall_base_ns, event, outputs, took_ns)
+        self._in_hand.clear()
