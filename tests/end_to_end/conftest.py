@@ -74,14 +74,14 @@ class Topology:
             venue.wait_for(lambda: not state.sessions["doubts"].any(), 30, "no order in doubt")
         self.wait_up()
 
-    def launch_again(self, *options: str, module: str = "gateway.cli", **environment: str) -> GatewayProcess:
+    def launch_again(self, *options: str, module: str = "gateway.cli.main", **environment: str) -> GatewayProcess:
         """The next run, once this one has ended; this waits for nothing."""
         self.gateway = GatewayProcess(self.config, module, options, environment)
         self.gateway.launch()
         self.stack.callback(self.gateway.stop)
         return self.gateway
 
-    def start_again(self, *options: str, module: str = "gateway.cli", **environment: str) -> GatewayProcess:
+    def start_again(self, *options: str, module: str = "gateway.cli.main", **environment: str) -> GatewayProcess:
         """The next run, once this one has ended; it is up when this returns."""
         gateway = self.launch_again(*options, module=module, **environment)
         gateway.wait_log("gateway is up", 120)
@@ -151,7 +151,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
             ems_session: dict | None = None,
             liquidity: Sequence[str] = QUOTES,
             versions: Mapping[str, str] = MappingProxyType({}),
-            module: str = "gateway.cli",
+            module: str = "gateway.cli.main",
             environment: dict[str, str] | None = None,
             elsewhere: Mapping[str, int] = MappingProxyType({}),
             venue_host: str = "127.0.0.1",

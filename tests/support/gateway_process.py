@@ -22,7 +22,7 @@ class GatewayProcess:
     def __init__(
         self,
         config: Path,
-        module: str = "gateway.cli",
+        module: str = "gateway.cli.main",
         options: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
     ) -> None:

@@ -6,14 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from tidegate_tools.fix.log import follow_lines, main, parse_message, read_messages
+from tidegate_tools.fix.log import app, follow_lines, parse_message, read_messages
 from tidegate_tools.fix.text import SOH, body_length_and_checksum, first
-
-APP = typer.Typer()
-APP.command()(main)
 
 
 def message(msg_type: str, *fields: str, sender: str = "EMS", target: str = "VENUE", version: str = "FIX.4.4") -> str:
@@ -39,7 +35,7 @@ LOG = "\n".join(
 
 
 def run(*arguments: str, text: str = LOG) -> list[str]:
-    result = CliRunner().invoke(APP, list(arguments), input=text)
+    result = CliRunner().invoke(app, list(arguments), input=text)
     assert result.exit_code == 0, result.output
     return result.output.splitlines()
 
@@ -108,8 +104,8 @@ def test_files_and_errors(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text(LOG)
     assert len(run(str(path), str(path))) == 12
-    assert CliRunner().invoke(APP, [str(tmp_path / "none")]).exit_code == 2
-    assert CliRunner().invoke(APP, ["--follow", "--tail", "3"]).exit_code == 2
+    assert CliRunner().invoke(app, [str(tmp_path / "none")]).exit_code == 2
+    assert CliRunner().invoke(app, ["--follow", "--tail", "3"]).exit_code == 2
     assert len(run("--follow", "--order", "a")) == 4
 
 
