@@ -298,7 +298,7 @@ def _kill(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str]:
 
 
 def _parameter(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str]:
-    """A limit pushed or given back, or a publisher that is silent or heard."""
+    """A limit pushed or released, or a publisher that is silent or back."""
     event, value, s = step.entry.event, step.entry.event.value, walk.state.record
     source = s.sources[value[ev.PARAMETER_SOURCE]]
     name = bytes(source.name[: source.name_size]).decode()

@@ -1,4 +1,4 @@
-"""`tidegate params`: push a limit by hand, look at what is pushed, give one back."""
+"""`tidegate params`: push a limit by hand, look at what is pushed, release one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.5
 
-app = typer.Typer(name="params", no_args_is_help=True, help="Push limits, look at what is pushed, give one back.")
+app = typer.Typer(name="params", no_args_is_help=True, help="Push limits, look at what is pushed, release one.")
 
 SourceOption = Annotated[str, typer.Option("--source", help="id of one of `parameters.sources`")]
 ScopeOption = Annotated[str, typer.Option("--scope", help="firm, or a scope and a name as in strategy=MOMO")]
@@ -127,7 +127,7 @@ def release(
 
 
 def _given_back(gateway: GatewaySection, request: dict[str, str]) -> str:
-    """What is in force now that a limit is given back; empty for those who may not look at the gateway."""
+    """What is in force now that a limit is released; empty for those who may not look at the gateway."""
     from gateway.core.layout import NONE
     from gateway.params.store import LIMITS, SCOPES
     from gateway.state.attach import NoGateway, attach
@@ -140,7 +140,7 @@ def _given_back(gateway: GatewaySection, request: dict[str, str]) -> str:
     entity = state.entities[SCOPES[request["scope"]], request["name"]]
     instrument = state.instruments[request["symbol"]] if request["symbol"] else NONE
     in_force = in_force_text(state, entity, instrument, LIMITS[request["limit"]][0])
-    return f"{request['limit']} is given back; in force: {in_force}"
+    return f"{request['limit']} is released; in force: {in_force}"
 
 
 def _scope(text: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.core import events as ev
+from gateway.core.alerts import alert_text
 from gateway.core.events import BUFFER, EVENT, OUT
 from gateway.core.handle import handle
 from gateway.core.layout import MAX_MESSAGE_BYTES, NONE, OUT_BYTES, record_dtype
@@ -29,11 +30,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One message to send: row of the session (NONE: an alert for the log), MsgType(35), body as tag=value fields."""
+    """One message to send: row of the session, MsgType(35), body as tag=value fields; or an alert for the log, which
+    has no session (NONE) and no type, its words as the body and its number in `core.alerts`.
+    """
 
     session: int
     message_type: str
     body: bytes
+    alert: int = 0
 
 
 class Driver:
@@ -68,12 +72,14 @@ class Driver:
         handle(self.block, self._event, self._buffer, self._out)
 
     def _output(self, session: int, message_type: int, start: int, length: int) -> Output:
-        return Output(session, message_type_name(session, message_type), bytes(self._out_bytes[start : start + length]))
+        return output_of(session, message_type, bytes(self._out_bytes[start : start + length]))
 
 
-def message_type_name(session: int, message_type: int) -> str:
-    """MsgType(35) as text; empty for an alert (session NONE)."""
-    return "" if session == NONE else message_type.to_bytes(2, "little").rstrip(b"\0").decode()
+def output_of(session: int, message_type: int, body: bytes) -> Output:
+    """An output by its numbers, as the core writes them and a journal has them: an alert has its number for a type."""
+    if session == NONE:
+        return Output(NONE, "", alert_text(message_type, body), message_type)
+    return Output(session, message_type.to_bytes(2, "little").rstrip(b"\0").decode(), body)
 
 
 def clock_event(time_ns: int, wall_ns: int) -> Event:

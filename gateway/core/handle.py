@@ -5,6 +5,7 @@ Pure: no I/O, clock, randomness or allocation. The same state and event always g
 
 from __future__ import annotations
 
+from gateway.core import alerts as al
 from gateway.core import catalogue as c
 from gateway.core import events as ev
 from gateway.core import layout as a
@@ -69,10 +70,6 @@ TOO_LONG = c.phrase("message longer than 8192 bytes")
 NOT_INDEXED = c.phrase("message is not a sequence of tag=value fields")
 NOT_VALID = c.phrase("message is not valid by the dictionary of this session")
 UNSUPPORTED = c.phrase("Unsupported Message Type")
-NOT_UNDERSTOOD = c.phrase("message that cannot be read whole, what can be read counts:")
-REFUSED_BY_ENGINE = c.phrase("message of a venue that the session layer refused: ")
-NOT_HANDLED = c.phrase("message that is not handled: ")
-REFUSED_BY_EMS = c.phrase("an EMS refuses what it was told: ")
 
 
 @kernel
@@ -144,7 +141,7 @@ def _from_ems(s, out, buf, event):
     message_type = _message_type(index, buf)
     if message_type == t.BUSINESS_MESSAGE_REJECT:
         # Never answered: two sides that refuse each other's refusals would go on for ever.
-        alert(s, out, REFUSED_BY_EMS, buf, event.start, event.length)
+        alert(s, out, al.REFUSED_BY_EMS, buf, event.start, event.length)
         return message_type
     if fault != INDEXED and not (fault == EMPTY_VALUE and message_type == t.ORDER_CANCEL_REQUEST):
         _reject_unindexed(s, out, buf, event, fault)
@@ -160,7 +157,7 @@ def _from_ems(s, out, buf, event):
         _say(s, UNSUPPORTED)
         business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_UNSUPPORTED_MESSAGE)
         if message_type == t.DONT_KNOW_TRADE:
-            alert(s, out, REFUSED_BY_EMS, buf, event.start, event.length)
+            alert(s, out, al.REFUSED_BY_EMS, buf, event.start, event.length)
         return message_type
     if message_type == t.ORDER_CANCEL_REQUEST:
         reason, tag = _cancel_fault(index)
@@ -213,7 +210,7 @@ def _from_venue(s, out, buf, event):
     _index_lenient(s, buf, event)
     message_type = _message_type(s.work.index, buf)
     if s.work.index.garbled > 0 or message_type == 0:
-        alert_once(s, out, NOT_UNDERSTOOD, NONE, buf, event)
+        alert_once(s, out, al.UNREADABLE_MESSAGE, NONE, buf, event)
     if message_type == 0:
         ask_about_all(s, event.session)  # it may be a fill
     elif message_type == t.EXECUTION_REPORT:
@@ -233,7 +230,7 @@ def _from_venue(s, out, buf, event):
         refused = char_of(s.work.index, buf, t.MassCancelResponse, t.MASS_CANCEL_REJECTED) == t.MASS_CANCEL_REJECTED
         order_mass_cancel_report(s, out, buf, event, refused)
     else:
-        alert(s, out, NOT_HANDLED, buf, event.start, event.length)
+        alert(s, out, al.NOT_HANDLED, buf, event.start, event.length)
 
 
 @kernel
@@ -243,7 +240,7 @@ def _on_unread(s, out, buf, event):
     """
     index = s.work.index
     _index_lenient(s, buf, event)
-    alert_once(s, out, REFUSED_BY_ENGINE, NONE, buf, event)
+    alert_once(s, out, al.REFUSED_BY_SESSION_LAYER, NONE, buf, event)
     f = find(index, t.RefSeqNum)
     number = parse_int(buf, index.start[f], index.length[f]) if f >= 0 else NONE
     applied = NONE < number <= s.sessions[event.session].last_in

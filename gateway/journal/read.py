@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.core.driver import Event, Output, message_type_name
+from gateway.core.driver import Event, Output, output_of
 from gateway.journal import format as f
 from gateway.journal.decision import NO_FINDINGS, breaches_of, read_decision
 from gateway.journal.scan import BROKEN, NEWER, find_later_record, scan_records, words_crc
@@ -211,8 +211,8 @@ def entries(segment: Segment, after: int = 0) -> Iterator[Entry | bytes]:
             event, outputs, decision, findings = _event(segment, k), [], None, NO_FINDINGS
         elif kind == f.OUT:
             record = segment.record(k, f.OUT_RECORD)
-            name = message_type_name(int(record["session"]), int(record["message_type"]))
-            outputs.append(Output(int(record["session"]), name, segment.data(k, f.OUT_RECORD)))
+            numbers = int(record["session"]), int(record["message_type"])
+            outputs.append(output_of(*numbers, segment.data(k, f.OUT_RECORD)))
         elif kind == f.DECISION:
             try:
                 decision, findings = read_decision(segment, k)

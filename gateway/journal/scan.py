@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core import events as ev
 from gateway.core.handle import handle_event
-from gateway.core.layout import MAX_MESSAGE_BYTES
+from gateway.core.layout import MAX_MESSAGE_BYTES, NONE
 from gateway.fix.values import copy_bytes, same_bytes
 from gateway.jit import entry, kernel
 from gateway.journal import format as f
@@ -79,10 +79,12 @@ def find_later_record(words, at, sequence):
 
 @kernel
 def _same_output(message, out, words, octets, at):
-    """Whether an output is what the OUT record at this word says."""
+    """Whether an output is what the OUT record at this word says; of alerts, whose words may change, that it is one."""
     start = (at + OUT_WORDS) * 8
     length = words[at]
     at += f.HEAD_WORDS
+    if message.session == NONE:
+        return words[at] == NONE
     if OUT_WORDS * 8 + message.length > length:
         return False
     if words[at] != message.session or words[at + 2] != message.message_type or words[at + 3] != message.length:

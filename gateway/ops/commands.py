@@ -38,7 +38,7 @@ def command_event(state: State, request: dict[str, Any], user: str) -> tuple[str
         text, done = f"order {request['order']} is being canceled", "order canceled by a person"
     elif name == "release":
         event = release_event(state, request, user)
-        text, done = f"{request['limit']} is given back", "pushed limit given back"
+        text, done = f"{request['limit']} is released", "pushed limit released"
     else:
         raise ConfigError(f"no such command: {name}")
     facts = {key: str(request[key]) for key in FACTS if request.get(key) is not None}
@@ -122,6 +122,6 @@ def release_event(state: State, request: dict[str, Any], user: str) -> Event:
     if not found.any():
         raise ConfigError(f"release: {source} has pushed no {limit} of {where}")
     if (pushed["state"][found] == a.RELEASED).all():
-        raise ConfigError(f"release: {limit} of {where}, pushed by {source}: has been given back already")
+        raise ConfigError(f"release: {limit} of {where}, pushed by {source}: has been released already")
     text = f"{limit} of {where}, pushed by {source}, released by {user}: {reason}"
     return Event(ev.RELEASE, 0, data=text.encode("utf-8", "replace")[: a.TEXT_BYTES], value=wanted)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.config.settings import Settings
 from gateway.core.driver import Driver, Output
+from gateway.core.layout import NONE
 from gateway.journal import format as f
 from gateway.journal.read import Entry
 from gateway.journal.replayer import Replayer
@@ -53,6 +54,11 @@ def compare(history: History, watch: Watch = unwatched) -> Comparison:
     return Comparison(replayer, segments, outputs, timed / seconds if seconds else 0.0)
 
 
+def _of_sessions(outputs: list[Output]) -> list[Output]:
+    """What went to a session; the words of alerts may be another release's."""
+    return [output for output in outputs if output.session != NONE]
+
+
 def differing_events(history: History, comparison: Comparison, most: int) -> list[Difference]:
     """The first events that differ, at most so many; replays again up to them."""
     wanted = min(most, comparison.replayer.differences)
@@ -69,7 +75,7 @@ def differing_events(history: History, comparison: Comparison, most: int) -> lis
             assert replayer.state is not None, "settings come before every event"
             entry = part.entry(first, last)
             replayed = Driver(replayer.state.block).handle(entry.event)
-            if replayed != entry.outputs:
+            if _of_sessions(replayed) != _of_sessions(entry.outputs):
                 found.append(Difference(entry, int(part.wall_ns[first]), part.settings_at(first), replayed))
             if len(found) == wanted:
                 return found

@@ -49,7 +49,7 @@ EVENT_NAMES = {
     ev.CANCEL: "canceled by a person",
     ev.SWEEP: "next cancels",
     ev.PARAMETER: "pushed limit",
-    ev.RELEASE: "pushed limit given back",
+    ev.RELEASE: "pushed limit released",
     ev.SOURCE: "publisher",
 }
 STATUSES = {0x30: "new", 0x31: "partly filled", 0x32: "filled", 0x33: "done for day", 0x41: "pending new"}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from gateway.core.alerts import ALERTS
 from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE
 from gateway.engine.engine import Engine
@@ -16,6 +17,13 @@ from gateway.ops.decision_log import DecisionLog
 from gateway.state.pulse import PulseWriter
 
 log = structlog.get_logger()
+
+
+def tell_alert(output: Output) -> None:
+    """Log an alert at its severity."""
+    kind = ALERTS.get(output.alert)
+    text = output.body.replace(b"\x01", b"|").decode("utf-8", "replace")
+    getattr(log, kind.severity if kind else "error")("alert", alert=kind.name if kind else "", text=text)
 
 
 class Outbox:
@@ -72,7 +80,7 @@ class Outbox:
     def send_now(self, output: Output) -> None:
         """Send one output; that it cannot go out is journaled before anything else is."""
         if output.session == NONE:
-            log.error("alert", text=output.body.replace(b"\x01", b"|").decode("utf-8", "replace"))
+            tell_alert(output)
             return
         fields = (output.session, output.message_type, output.body)
         undelivered = None

@@ -1,4 +1,4 @@
-"""Pushed limits as people see them: list them and their publishers, and give one back."""
+"""Pushed limits and their publishers as people see them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HOUR_NS, MINUTE_NS, SECOND_NS = 3600 * 10**9, 60 * 10**9, 10**9
 
 def pushed_rows(state: State, released: bool = False) -> Iterator[tuple[np.record, str, str]]:
     """(row, source, where) of each pushed limit: a copy of its row of `parameters`, who pushes it, where it stands;
-    with `released` also of those that a person has given back.
+    with `released` also of those that a person has released.
 
     The state may change under the reading: a row that makes no sense is left out, and a name that the state does not
     have is `?`.

@@ -160,10 +160,10 @@ def test_a_late_report_on_one_is_unknown(core: Core) -> None:
     new = core.working("B", qty="50")
     assert new != old
     reply = core.report(old, "X1", "F", "1", t1="ACC1", t32="10", t14="10", **FILL)
-    assert is_alert(reply, "not ours")
+    assert is_alert(reply, "not the gateway's")
     assert core.shares() == (10, 50, 0)
-    assert is_alert(core.report(old, "X2", "4", "4"), "not ours")
-    assert is_alert(core.cancel_reject(old, old), "not ours")
+    assert is_alert(core.report(old, "X2", "4", "4"), "not the gateway's")
+    assert is_alert(core.cancel_reject(old, old), "not the gateway's")
     assert core.undelivered({35: "D", 11: old}) == []
     assert core.shares() == (10, 50, 0)
 
@@ -199,7 +199,7 @@ def test_a_late_fill_that_was_never_sent_before_is_booked(core: Core, row_used_a
     core.day()
     if row_used_again:
         finished(core, "B")
-    assert is_alert(core.report(child, "X1", "F", "1", t1="ACC1", t32="10", t14="10", **FILL), "not ours")
+    assert is_alert(core.report(child, "X1", "F", "1", t1="ACC1", t32="10", t14="10", **FILL), "not the gateway's")
     assert core.shares() == (10, 0, 0)
 
 
@@ -218,7 +218,7 @@ def test_a_resent_fill_of_an_order_that_the_journal_lost_is_booked(core: Core, r
         assert mine != lost
     before = core.shares()
     reply = core.report(lost, "X2", "F", "1", poss_dup=True, t1="ACC1", t32="10", t14="10", **FILL)
-    assert is_alert(reply, "not ours")
+    assert is_alert(reply, "not the gateway's")
     assert core.shares() == (before[0] + 10, *before[1:])
 
 
@@ -226,7 +226,7 @@ def test_a_resent_fill_of_an_order_that_the_journal_lost_is_booked(core: Core, r
 def test_a_resent_fill_that_is_not_of_the_gateway_is_booked(core: Core, child: str) -> None:
     """Somebody else's order in the same account; none of these was ever given back."""
     passed(core.new("OTHER", qty="50"))
-    assert is_alert(core.report(child, "X1", "F", "1", poss_dup=True, t1="ACC1", t32="10", **FILL), "not ours")
+    assert is_alert(core.report(child, "X1", "F", "1", poss_dup=True, t1="ACC1", t32="10", **FILL), "not the gateway's")
     assert core.shares() == (10, 50, 0)
 
 
@@ -236,7 +236,7 @@ def test_nor_is_it_taken_for_an_order_of_yesterday(core: Core, child: str) -> No
     finished(core, "A")
     core.day()
     finished(core, "B")
-    assert is_alert(core.report(child, "X1", "F", "1", poss_dup=True, t1="ACC1", t32="10", **FILL), "not ours")
+    assert is_alert(core.report(child, "X1", "F", "1", poss_dup=True, t1="ACC1", t32="10", **FILL), "not the gateway's")
     assert core.shares() == (10, 0, 0)
 
 
@@ -247,7 +247,7 @@ def test_the_child_of_a_refused_cancel_is_forgotten_with_its_order(core: Core) -
     core.report(order, "X1", "4", "4")
     core.day()
     core.working("B", qty="50")
-    assert is_alert(core.report(cancel, "X2", "4", "4"), "not ours")
+    assert is_alert(core.report(cancel, "X2", "4", "4"), "not the gateway's")
     assert core.shares() == (0, 50, 0)
     assert core.cancel("F", "B")[0][:2] == ("XNAS", "F")
 

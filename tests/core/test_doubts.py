@@ -70,7 +70,7 @@ def test_fills_that_were_missed_move_positions(of_both: Core, acknowledged: bool
     reply = core.status(order, "1", t38="100", t14="30", t6="99.5", t151="70")
     is_status(core, reply, t11="A", t39="1", t14="30", t151="70", t6="99.5")
     [alert] = alerts(reply)
-    assert "fills not seen" in alert and order in alert
+    assert "fills that were not reported" in alert and order in alert
     assert core.shares() == (30, 70, 0)
     assert is_open_for_orders(core)
 
@@ -266,7 +266,7 @@ def test_a_venue_that_is_not_asked_and_has_not_answered(tmp_path: Path) -> None:
     assert is_open_for_orders(core, "P2")
 
 
-@pytest.mark.parametrize("how", ["not synced", "not answered", "in doubt"])
+@pytest.mark.parametrize("how", ["not synced", "does not answer", "in doubt"])
 def test_a_venue_that_leaves_something_open_for_a_minute(core: Core, how: str) -> None:
     """A person is told once for each logon, and what was asked is asked again."""
     order = core.working("A") if how == "in doubt" else passed(core.new("A"))[11]

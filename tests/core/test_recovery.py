@@ -389,7 +389,7 @@ def test_a_venue_that_takes_it_is_asked_for_all_orders_that_it_has(tmp_path: Pat
     (request,) = [fields for session, kind, fields in core.synced("XNAS") if (session, kind) == ("XNAS", "AF")]
     assert request[585] == "7"
     (alert,) = core.report("C1-9", "0", "I", "0", t790="1")
-    assert alert[0] == "" and alert[2][58].startswith("report on an order that is not ours")
+    assert alert[0] == "" and alert[2][58].startswith("report on an order that is not the gateway's")
     assert [kind for _, kind, _ in core.synced("XNAS")] == []
 
 

@@ -236,7 +236,7 @@ def test_a_status_tells_of_a_fill_that_was_missed(core: Core) -> None:
     reply = core.status(child, "1", t14="50", t38="100", t6="100", t151="50")
     told(reply, t11="A", t39="1", t14="50", t151="50", t6="100")
     [alert] = alerts(reply)
-    assert "fills not seen" in alert and child in alert
+    assert "fills that were not reported" in alert and child in alert
     assert core.shares() == (50, 50, 0)
     again = core.status(child, "1", t14="50", t38="100", t6="100", t151="50")
     assert alerts(again) == []

@@ -349,5 +349,5 @@ def test_release_goes_by_the_control_socket(config: Path, running: State, in_for
         result = CliRunner().invoke(app, [*command, "--limit", "max_order_qty", "--reason", "calm again"])
     finally:
         socket.close()
-    assert result.exit_code == 0 and result.output == f"max_order_qty is given back; in force: {told}\n"
+    assert result.exit_code == 0 and result.output == f"max_order_qty is released; in force: {told}\n"
     assert got == [REQUEST | {"command": "release", "reason": "calm again"}]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core import catalogue as c
+from gateway.core import alerts as al
 from gateway.core import layout as a
 from gateway.core.handlers.quantities import quantity_of
 from gateway.core.layout import FIRM_ROW, NONE
@@ -21,11 +21,6 @@ from gateway.jit import kernel
 
 # What a report does, whatever the FIX version. UNCLEAR: it may take an execution back, its ExecType(150) is unreadable.
 TRADE, BUST, CORRECT, STATUS, CHANGE, UNCLEAR = 1, 2, 3, 4, 5, 6
-
-UNKNOWN_REPORT = c.phrase("report on an order that is not ours: ")
-OLD_REPORT = c.phrase("resent report on an order that has ended, not booked: ")
-UNKNOWN_SIZE = c.phrase("fill without a readable LastQty(32), of no order of ours: not booked, reconcile positions: ")
-LEG_NOT_BOOKED = c.phrase("fill of a leg whose instrument or Side(54) is not known, not booked, reconcile: ")
 
 
 @kernel
@@ -123,12 +118,12 @@ def _busts_unknown(s, venue, index, buf):
 @kernel
 def _book_unknown(s, index, buf, row):
     """A fill of an order we do not know still changes positions: the firm's, the instrument's, the named account's; not
-    by guess where it does not say which way.
+    by guess where it does not say which way. Returns whether it was booked.
     """
     instrument = instrument_named(s, index, buf)
     direction = direction_of(index, buf)
     if instrument == NONE or direction == 0:
-        return
+        return False
     x = s.executions[row]
     x.leg = instrument + 1
     x.qty_e8 = direction * quantity_of(index, buf, t.LastQty)
@@ -137,6 +132,7 @@ def _book_unknown(s, index, buf, row):
     if f >= 0:
         x.account = find_entity(s, a.ACCOUNT, buf, index.start[f], index.length[f])
     _add_unknown(s, x, x.qty_e8)
+    return True
 
 
 @kernel
@@ -147,16 +143,20 @@ def unknown_report(s, out, buf, event, action, execution):
     s.unknown_executions += 1
     f = find(index, t.ClOrdID)
     old = event.poss_dup == 1 and f >= 0 and given_back(s, buf, index.start[f], index.length[f])
+    number = al.OLD_REPORT if old else al.UNKNOWN_REPORT
     # What is resent of a day that has ended was booked then.
     if is_trade and not old:
         if quantity_of(index, buf, t.LastQty) <= 0:
-            alert_once(s, out, UNKNOWN_SIZE, NONE, buf, event)
-        elif execution != NONE:
-            _book_unknown(s, index, buf, execution)
+            number = al.UNKNOWN_SIZE
+        elif execution != NONE and _book_unknown(s, index, buf, execution):
+            number = al.UNKNOWN_FILL_BOOKED
+        else:
+            number = al.UNKNOWN_FILL
     busted = _busts_unknown(s, event.session, index, buf) if action == BUST else NONE
     if busted != NONE:
         take_back_unknown(s, busted)
-    alert_once(s, out, OLD_REPORT if old else UNKNOWN_REPORT, NONE, buf, event)
+        number = al.UNKNOWN_FILL_TAKEN_BACK
+    alert_once(s, out, number, NONE, buf, event)
     readable = quantity_of(index, buf, t.LastQty) > 0 and direction_of(index, buf) != 0
     if is_trade and not old and readable and s.sessions[event.session].tells_dont_know == 1:
         dont_know_trade(s, out, buf, event.session)
@@ -183,7 +183,7 @@ def book_leg(s, out, buf, event, row, execution):
     instrument = instrument_named(s, index, buf)
     quantity = quantity_of(index, buf, t.LastQty) * direction_of(index, buf)
     if instrument == NONE or quantity == 0 or execution == NONE:
-        alert_once(s, out, LEG_NOT_BOOKED, row, buf, event)
+        alert_once(s, out, al.LEG_NOT_BOOKED, row, buf, event)
         return
     x = s.executions[execution]
     x.leg = instrument + 1

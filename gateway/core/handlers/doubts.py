@@ -8,6 +8,7 @@ no new orders before all of its own are sure.
 
 from __future__ import annotations
 
+from gateway.core import alerts as al
 from gateway.core import catalogue as c
 from gateway.core import events as ev
 from gateway.core import layout as a
@@ -32,11 +33,7 @@ PATIENCE_NS = 60_000_000_000  # after which a venue's silence is told
 ROWS_AT_ONCE = 20_000  # requests looked at in one tick
 
 NOT_KNOWN_THERE = c.phrase("the venue does not know this order")
-UNKNOWN_THERE = c.phrase("the venue does not know an order that it acknowledged: ")
-FILLS_MISSED = c.phrase("an order's status tells of fills not seen, now counted: ")
-DOUBTS_LEFT = c.phrase("orders are not sure, see `tidegate resolve`, or the TestRequest is not answered, at venue ")
 RESOLVED = c.phrase("resolved by a person")
-RESOLVED_BY = c.phrase("order in doubt resolved: ")
 
 
 @kernel
@@ -138,7 +135,7 @@ def watch_doubts(s, out, buf, venue):
         if s.orders[row].venue == venue:
             s.orders[row].asked = 0
     name = s.entities[own.entity]
-    alert(s, out, DOUBTS_LEFT, name.name, 0, name.name_size)
+    alert(s, out, al.DOUBTS_LEFT, name.name, 0, name.name_size)
 
 
 @kernel
@@ -220,7 +217,7 @@ def answer_in_doubt(s, out, buf, event, request):
     unknown = char_of(index, buf, t.OrdStatus, 0) == t.STATUS_REJECTED
     never = r.state == a.REQUEST_PENDING if r.kind != t.NEW_ORDER_SINGLE else never_acknowledged(o)
     if unknown and request == o.accepted and not never:
-        alert_once(s, out, UNKNOWN_THERE, r.order, buf, event)
+        alert_once(s, out, al.UNKNOWN_THERE, r.order, buf, event)
         return 0
     o.asked = max(o.asked - 1, 0) if o.doubt != a.QUERIED else 0
     exec_type = 0
@@ -232,7 +229,7 @@ def answer_in_doubt(s, out, buf, event, request):
         refuse_child(s, out, buf, event, request)
     else:
         if told_cum(o, index, buf) > o.cum_e8:
-            alert_once(s, out, FILLS_MISSED, r.order, buf, event)
+            alert_once(s, out, al.FILLS_MISSED, r.order, buf, event)
         exec_type = _amounts_to(s, o, r, index, buf)
     if _all_answered(s, o):
         is_sure(s, o)
@@ -252,7 +249,7 @@ def on_resolve(s, out, buf, event):
         return
     if o.doubt == a.SURE and o.unbooked_e8 == 0 and event.value[ev.RESOLVE_VERDICT] != ev.GONE:
         return
-    alert(s, out, RESOLVED_BY, buf, event.start, event.length)
+    alert(s, out, al.RESOLVED_BY, buf, event.start, event.length)
     s.work.text_size = 0
     add_bytes(s.work, RESOLVED, 0, RESOLVED.size)
     is_sure(s, o)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core import catalogue as c
+from gateway.core import alerts as al
 from gateway.core import events as ev
 from gateway.core.layout import NONE
 from gateway.core.messages.alerts import alert
@@ -12,8 +12,6 @@ from gateway.core.tables.orders import link_venue_order_id
 from gateway.core.tables.requests import free_request
 from gateway.fix import tags as t
 from gateway.jit import kernel
-
-STILL_OPEN = c.phrase("day orders are still open at the end of the day, and are counted on")
 
 
 @kernel
@@ -142,4 +140,4 @@ def end_day(s, out, buf, event):
         for row in range(s.exposure_count):
             s.exposures[row].position_e8 = 0
     if left > 0:
-        alert(s, out, STILL_OPEN, buf, event.start, 0)
+        alert(s, out, al.STILL_OPEN, buf, event.start, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core import catalogue as c
+from gateway.core import alerts as al
 from gateway.core import layout as a
 from gateway.core.handlers.bookings import (
     BUST,
@@ -39,17 +39,6 @@ from gateway.fix import tags as t
 from gateway.fix.fields import char_of, price_of
 from gateway.fix.index import find
 from gateway.jit import kernel
-
-UNKNOWN_BUST = c.phrase("bust or correction of an execution that is not known, reconcile positions: ")
-UNREADABLE_FILL = c.phrase("fill without a readable LastQty(32), counted by CumQty(14) if at all, ask the venue: ")
-NO_FILL = c.phrase("fill with LastQty(32) of 0, taken as a status: ")
-COPY = c.phrase("fill that CumQty(14) counts already, under another ExecID(17), not counted again: ")
-TOLD_TWICE = c.phrase("fills seen are more than CumQty(14), open at worst for both sides until the venue explains: ")
-OTHER_TERMS = c.phrase("fill whose Side(54) or instrument is not that of its order, counted on the order: ")
-OVERFILLED = c.phrase("the venue filled more than the order: ")
-PERHAPS_A_BUST = c.phrase("unreadable ExecType(150) with ExecRefID(19), what it names is not sellable, ask the venue: ")
-KNOWN_NOW = c.phrase("fill that was booked as one of no order of ours, now counted on its order alone: ")
-BUST_NOT_TAKEN = c.phrase("CumQty(14) still counts what was busted, not sellable until the venue explains: ")
 
 FREE_ASKS = 3  # questions about an order that are asked at once
 ASK_AGAIN_NS = 10_000_000_000  # least time between two later ones; doubles with each
@@ -123,9 +112,9 @@ def take_no_fill(s, out, buf, event, row, quantity):
     counted as open, so nothing is lost, but somebody has to be asked.
     """
     if quantity == 0:
-        alert_once(s, out, NO_FILL, row, buf, event)
+        alert_once(s, out, al.NO_FILL, row, buf, event)
         return
-    alert_once(s, out, UNREADABLE_FILL, row, buf, event)
+    alert_once(s, out, al.UNREADABLE_FILL, row, buf, event)
     if told_cum(s.orders[row], s.work.index, buf) <= s.orders[row].cum_e8:
         ask_now(s, out, row)
 
@@ -193,7 +182,7 @@ def trade_report(s, out, buf, event, row, execution, quantity):
                 s.executions[execution].corrects = copied
                 s.executions[execution].run = s.executions[copied].run
                 s.executions[execution].number = s.executions[copied].number
-        alert_once(s, out, COPY, row, buf, event)
+        alert_once(s, out, al.COUNTED_BEFORE, row, buf, event)
         _tell_state(s, out, buf, row)
         return
     reopen(o, index, buf)
@@ -214,7 +203,7 @@ def trade_report(s, out, buf, event, row, execution, quantity):
         x.number = number
         link_fill(s, execution)
     if o.doubtful_e8 > before:
-        alert_once(s, out, TOLD_TWICE, row, buf, event)
+        alert_once(s, out, al.MORE_THAN_CUM, row, buf, event)
         ask_now(s, out, row)
         if is_restated(o, index, buf, False):
             # Its EMS sees what the venue sees; positions and exposures are at their worst.
@@ -223,12 +212,12 @@ def trade_report(s, out, buf, event, row, execution, quantity):
             return
     _take_end(s, o, status, index, buf)
     if contradicts(s, o, index, buf):
-        alert_once(s, out, OTHER_TERMS, row, buf, event)
+        alert_once(s, out, al.OTHER_TERMS, row, buf, event)
     check_leaves(s, out, buf, event, row, False)
     if o.cum_e8 > o.qty_e8:
-        alert_once(s, out, OVERFILLED, row, buf, event)
+        alert_once(s, out, al.OVERFILLED, row, buf, event)
     if unknown != NONE:
-        alert_once(s, out, KNOWN_NOW, row, buf, event)
+        alert_once(s, out, al.KNOWN_NOW, row, buf, event)
     report(s, out, buf, row, o.accepted, NONE, _trade_type(s, o), t.TRANS_NEW, quantity, number, NONE, True)
 
 
@@ -288,7 +277,7 @@ def unclear_report(s, out, buf, event, row):
             s.executions[named].unclear_e8 = _doubt(o, s.executions[named].qty_e8)
         learn_more(o, index, buf)
         refresh_status(s, o)
-    alert_once(s, out, PERHAPS_A_BUST, row, buf, event)
+    alert_once(s, out, al.PERHAPS_A_BUST, row, buf, event)
     check_leaves(s, out, buf, event, row, False)
     ask_now(s, out, row)
     _tell_state(s, out, buf, row)
@@ -301,13 +290,13 @@ def bust_report(s, out, buf, event, row, execution, action):
     index = s.work.index
     named, busted = _named_execution(s, event, row, index, buf)
     if named == NONE or s.executions[named].number == 0:
-        alert_once(s, out, UNKNOWN_BUST, row, buf, event)
+        alert_once(s, out, al.UNKNOWN_BUST, row, buf, event)
         return
     x = s.executions[busted]
     old = abs(x.qty_e8)
     quantity = _corrected_quantity(o, x, index, buf) if action == CORRECT else old
     if quantity < 0:
-        alert_once(s, out, UNREADABLE_FILL, row, buf, event)
+        alert_once(s, out, al.UNREADABLE_FILL, row, buf, event)
         ask_now(s, out, row)
         return
     exec_type = t.EXEC_TRADE_CANCEL if action == BUST else t.EXEC_TRADE_CORRECT
@@ -318,7 +307,7 @@ def bust_report(s, out, buf, event, row, execution, action):
         before = o.unbooked_e8
         _apply_bust(s, o, x, index, buf, quantity if action == CORRECT else 0)
         if o.unbooked_e8 > before:
-            alert_once(s, out, BUST_NOT_TAKEN, row, buf, event)
+            alert_once(s, out, al.BUST_NOT_TAKEN, row, buf, event)
     if s.sessions[o.session].version == a.VERSION_42:
         exec_type = order_status(s, o)
     s.next_exec += 1

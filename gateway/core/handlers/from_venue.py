@@ -6,13 +6,13 @@ Appendix D, and goes on to the EMS in terms of the EMS's own ids.
 
 from __future__ import annotations
 
+from gateway.core import alerts as al
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.handlers.bookings import (
     BUST,
     CHANGE,
     CORRECT,
-    LEG_NOT_BOOKED,
     STATUS,
     TRADE,
     UNCLEAR,
@@ -21,10 +21,9 @@ from gateway.core.handlers.bookings import (
     remember,
     unknown_report,
 )
-from gateway.core.handlers.doubts import FILLS_MISSED, UNKNOWN_THERE, answer_in_doubt, answers_doubt
+from gateway.core.handlers.doubts import answer_in_doubt, answers_doubt
 from gateway.core.handlers.fills import ask_now, bust_report, leg_fill, take_no_fill, trade_report, unclear_report
 from gateway.core.handlers.quantities import (
-    NO_SUM,
     check_leaves,
     doubt_lower_cum,
     is_restated,
@@ -39,7 +38,7 @@ from gateway.core.handlers.quantities import (
     told_cum,
     works_on,
 )
-from gateway.core.handlers.refusals import UNKNOWN_REJECT, ask_about_all, ask_about_closed, refuse_request
+from gateway.core.handlers.refusals import ask_about_all, ask_about_closed, refuse_request
 from gateway.core.handlers.sweep import canceled_by_us
 from gateway.core.layout import FAULT_EXECUTIONS_FULL, NONE
 from gateway.core.messages.alerts import alert_once
@@ -57,13 +56,6 @@ from gateway.fix.index import find
 from gateway.fix.values import copy_bytes, same_bytes
 from gateway.jit import kernel
 
-TABLE_FULL = c.phrase("the table of executions is full, every order is blocked, a larger capacity is needed: ")
-TOO_PRECISE = c.phrase("quantity of more than 8 decimals, rounded up: ")
-RESTATED_LOWER = c.phrase("restated CumQty(14) is less than what was counted, positions stay, reconcile them: ")
-REPEATED_WITH_MORE = c.phrase("repeated report that tells of a fill not seen, now counted: ")
-NOT_ENDED = c.phrase("report that ends the order, but by LeavesQty(151) or OrdStatus(39) it works: it stays open: ")
-LOWER_CUM = c.phrase("CumQty(14) is less than what was counted, the rest is not sellable until the venue explains: ")
-SAME_ORDER_ID = c.phrase("OrderID(37) is that of another open order at the venue, not kept: ")
 NO_ORDER_ID = c.phrase("NONE")
 CANCELED_BY, CANCELED_BY_SIZE = c.name_table(
     [
@@ -158,14 +150,14 @@ def _restate(s, out, buf, event, row):
     index = s.work.index
     _learn_price(s, o, index, buf)
     if is_restated(o, index, buf, True):
-        alert_once(s, out, RESTATED_LOWER, row, buf, event)
+        alert_once(s, out, al.RESTATED_LOWER, row, buf, event)
         take_terms(s, o, index, buf)
         return
     told = quantity_of(index, buf, t.OrderQty)
     if told <= 0:
         return
     if told + o.restated_e8 <= o.cum_e8 and find(index, t.LeavesQty) < 0 and says_working(index, buf):
-        alert_once(s, out, NO_SUM, row, buf, event)  # it works, but nobody knows with how much
+        alert_once(s, out, al.NO_SUM, row, buf, event)  # it works, but nobody knows with how much
         return
     o.qty_e8 = told + o.restated_e8
 
@@ -181,10 +173,10 @@ def _apply_change(s, out, buf, event, row, request, exec_type):
         learn_cum(o, index, buf)
         settle(s, o)
         if o.cum_e8 != before:
-            alert_once(s, out, FILLS_MISSED, row, buf, event)
+            alert_once(s, out, al.FILLS_MISSED, row, buf, event)
         replaced = exec_type == t.EXEC_REPLACED and s.sessions[o.venue].replaces_open == 0
         if (replaced or exec_type == t.EXEC_RESTATED) and doubt_lower_cum(o, index, buf):
-            alert_once(s, out, LOWER_CUM, row, buf, event)
+            alert_once(s, out, al.LOWER_CUM, row, buf, event)
     learn_average(o, index, buf)
     reopen(o, index, buf)
     if exec_type == t.EXEC_PENDING_CANCEL or exec_type == t.EXEC_PENDING_REPLACE:
@@ -292,12 +284,12 @@ def execution_report(s, out, buf, event):
         if seen:
             _on_repeated_report(s, out, buf, event, row)
             if row != NONE and action == TRADE and is_leg(index, buf) and s.executions[execution].leg == 0:
-                alert_once(s, out, LEG_NOT_BOOKED, row, buf, event)  # under the ExecID of the whole
+                alert_once(s, out, al.LEG_NOT_BOOKED, row, buf, event)  # under the ExecID of the whole
             return
         if execution == NONE and no_fill == 0 and s.execution_count == s.executions.size:
             # Nothing more can be counted once and for all.
             s.fault |= FAULT_EXECUTIONS_FULL
-            alert_once(s, out, TABLE_FULL, row, buf, event)
+            alert_once(s, out, al.TABLE_FULL, row, buf, event)
     if request == NONE:
         unknown_report(s, out, buf, event, action, execution)
         if index.garbled > 0:
@@ -317,9 +309,9 @@ def execution_report(s, out, buf, event):
         _apply(s, out, buf, event, request, execution, action, told, by_order_id)
     # Anything else that there was to tell is worse.
     if id_of_another:
-        alert_once(s, out, SAME_ORDER_ID, row, buf, event)
+        alert_once(s, out, al.SAME_ORDER_ID, row, buf, event)
     if is_too_precise(index, buf, t.LastQty) or is_too_precise(index, buf, t.CumQty):
-        alert_once(s, out, TOO_PRECISE, row, buf, event)
+        alert_once(s, out, al.TOO_PRECISE, row, buf, event)
 
 
 @kernel
@@ -343,7 +335,7 @@ def _apply(s, out, buf, event, request, execution, action, told, by_order_id):
         exec_type = told if told != NONE else char_of(index, buf, t.ExecType, t.EXEC_ORDER_STATUS)
         if action == CHANGE and exec_type == t.EXEC_REJECTED and by_order_id:
             # Of a request of the venue's own desk, which leaves the order as it was.
-            alert_once(s, out, UNKNOWN_REJECT, row, buf, event)
+            alert_once(s, out, al.UNKNOWN_REJECT, row, buf, event)
             ask_now(s, out, row)
             action = STATUS
         elif event.poss_dup == 1 and exec_type == t.EXEC_REPLACED and _is_past(s, request):
@@ -364,7 +356,7 @@ def _on_repeated_report(s, out, buf, event, row):
         learn_more(o, s.work.index, buf)
         refresh_status(s, o)
         if o.cum_e8 != before:
-            alert_once(s, out, REPEATED_WITH_MORE, row, buf, event)
+            alert_once(s, out, al.REPEATED_WITH_MORE, row, buf, event)
 
 
 @kernel
@@ -383,9 +375,9 @@ def _take_status(s, out, buf, event, row, request):
     if status == t.STATUS_CANCELED or status == t.STATUS_EXPIRED or status == t.STATUS_FILLED:
         ask_about_closed(s, out, buf, event, row)
     elif status == t.STATUS_REJECTED and request == o.accepted and o.counted_open == 1:
-        alert_once(s, out, UNKNOWN_THERE, row, buf, event)
+        alert_once(s, out, al.UNKNOWN_THERE, row, buf, event)
     if o.cum_e8 != before:
-        alert_once(s, out, FILLS_MISSED, row, buf, event)
+        alert_once(s, out, al.FILLS_MISSED, row, buf, event)
     check_leaves(s, out, buf, event, row, False)
 
 
@@ -401,12 +393,12 @@ def _change_report(s, out, buf, event, row, request, action, exec_type):
             refuse_request(s, out, buf, request, t.CANCEL_BROKER_OPTION, True)
             return
         if request != o.accepted:
-            alert_once(s, out, UNKNOWN_REJECT, row, buf, event)
+            alert_once(s, out, al.UNKNOWN_REJECT, row, buf, event)
             return
     ends = action == CHANGE and is_over(s, o, exec_type)
     works = o.counted_open == 1 or (closed(exec_type) and says_working(index, buf))
     if ends and works and works_on(index, buf):
-        alert_once(s, out, NOT_ENDED, row, buf, event)
+        alert_once(s, out, al.NOT_ENDED, row, buf, event)
         exec_type = t.EXEC_ORDER_STATUS
         ask_now(s, out, row)
     if action == CHANGE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core import catalogue as c
+from gateway.core import alerts as al
 from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.checks.price import live_reference
@@ -19,7 +19,6 @@ SAME = 10  # and the two differ by less than this part
 
 TELL_EVERY = 1_000  # quotes of an instrument left aside
 
-LEFT_ASIDE = c.phrase("quote left aside, crossed, negative or too far off to be believed at once: ")
 OLD_NS = 10_000_000_000  # of two prices of a venue the later one is of now, unless it says that it is older than this
 BID, OFFER, TRADE = 48, 49, 50  # MDEntryType(269)
 
@@ -60,7 +59,7 @@ def take_quote(s, out, instrument, bid_e8, ask_e8, last_e8, time_ns, last_ns):
     if absurd or not _believable(i, price):
         i.quotes_left_aside += 1
         if i.quotes_left_aside % TELL_EVERY == 1 and out.count < a.OUT_MESSAGES // 2:
-            alert(s, out, LEFT_ASIDE, i.symbol, 0, i.symbol_size)
+            alert(s, out, al.BAD_QUOTE, i.symbol, 0, i.symbol_size)
         return False
     i.bid_e8 = bid_e8
     i.ask_e8 = ask_e8

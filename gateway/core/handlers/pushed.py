@@ -8,6 +8,7 @@ limit back.
 
 from __future__ import annotations
 
+from gateway.core import alerts as al
 from gateway.core import catalogue as c
 from gateway.core import events as ev
 from gateway.core import layout as a
@@ -21,14 +22,6 @@ MINUTE_MS = 60_000
 STEP_NS = 1_000_000_000  # how often a limit that loosens moves
 TELL_EVERY = 1_000
 SMALL = 1 << 40  # products of a limit below it with percent and milliseconds fit
-
-HELD = c.phrase("pushed limit is held, not a value that can be used: ")
-EXPIRED = c.phrase("pushed limit is held, its time has run out: ")
-SILENT = c.phrase("publisher is silent, its limits are held and its prices grow old: ")
-HEARD = c.phrase("publisher is heard: ")
-NO_ENVELOPE = c.phrase("pushed limit is not taken, no person has set one there: ")
-NO_ROOM = c.phrase("pushed limit is not taken, the tables are full: ")
-GIVEN_BACK = c.phrase("pushed limit given back: ")
 
 
 @kernel
@@ -166,13 +159,13 @@ def _say_which(s, source, entity, instrument, limit):
 
 
 @kernel
-def _tell(s, out, phrase, source, entity, instrument, limit, epoch):
+def _tell(s, out, number, source, entity, instrument, limit, epoch):
     _say_which(s, source, entity, instrument, limit)
     if epoch > 0:
         add_char(s.work, 32)
         add_char(s.work, 35)
         add_count(s.work, epoch)
-    alert(s, out, phrase, s.work.text, 0, s.work.text_size)
+    alert(s, out, number, s.work.text, 0, s.work.text_size)
 
 
 @kernel
@@ -189,22 +182,22 @@ def _named(s, event):
 
 
 @kernel
-def _not_taken(s, out, phrase, event):
+def _not_taken(s, out, number, event):
     """Tell of a push that cannot be taken, the first of so many: publishers repeat themselves."""
     v = event.value
     source = v[ev.PARAMETER_SOURCE]
     s.sources[source].not_taken += 1
     if s.sources[source].not_taken % TELL_EVERY == 1:
         place = (v[ev.PARAMETER_ENTITY], v[ev.PARAMETER_INSTRUMENT], v[ev.PARAMETER_LIMIT])
-        _tell(s, out, phrase, source, place[0], place[1], place[2], v[ev.PARAMETER_EPOCH])
+        _tell(s, out, number, source, place[0], place[1], place[2], v[ev.PARAMETER_EPOCH])
 
 
 @kernel
-def _hold(s, out, p, phrase):
+def _hold(s, out, p, number):
     if p.state == a.VALID:
         p.state = a.HELD
         p.target = p.effective
-        _tell(s, out, phrase, p.source, p.entity, p.instrument, p.limit, p.epoch)
+        _tell(s, out, number, p.source, p.entity, p.instrument, p.limit, p.epoch)
 
 
 @kernel
@@ -243,14 +236,14 @@ def on_parameter(s, out, event):
     if row == NONE:
         ceiling = _ceiling(s, entity, instrument, limit)
         if ceiling == UNSET or ceiling >= UNLIMITED:
-            _not_taken(s, out, NO_ENVELOPE, event)
+            _not_taken(s, out, al.PARAMETER_NO_LIMIT, event)
             return
         if not usable:
-            _tell(s, out, HELD, source, entity, instrument, limit, v[ev.PARAMETER_EPOCH])
+            _tell(s, out, al.PARAMETER_BAD, source, entity, instrument, limit, v[ev.PARAMETER_EPOCH])
             return
         row = _add(s, source, entity, instrument, limit)
         if row == NONE:
-            _not_taken(s, out, NO_ROOM, event)
+            _not_taken(s, out, al.PARAMETER_NO_ROOM, event)
             return
     p = s.parameters[row]
     s.sources[source].pushes += 1
@@ -259,7 +252,7 @@ def on_parameter(s, out, event):
             return
         p.state = a.VALID  # what was pushed before the release never comes here
     if not usable or not _set_bounds(s, p):
-        _hold(s, out, p, HELD)
+        _hold(s, out, p, al.PARAMETER_BAD)
         return
     p.pushed = value
     p.epoch = v[ev.PARAMETER_EPOCH]
@@ -274,7 +267,7 @@ def on_parameter(s, out, event):
     s.parameter_epoch = p.epoch
     s.parameter_model = p.model
     if p.expires_ns != 0 and p.expires_ns <= s.now_ns:
-        _hold(s, out, p, EXPIRED)
+        _hold(s, out, p, al.PARAMETER_EXPIRED)
     _put_in_force(s, entity, instrument, limit)
 
 
@@ -292,7 +285,7 @@ def on_source(s, out, buf, event):
     if event.length > 0:
         add_char(s.work, 32)
         add_bytes(s.work, buf, event.start, min(event.length, a.TEXT_BYTES))
-    alert(s, out, HEARD if source.up == 1 else SILENT, s.work.text, 0, s.work.text_size)
+    alert(s, out, al.SOURCE_BACK if source.up == 1 else al.SOURCE_SILENT, s.work.text, 0, s.work.text_size)
     if source.up == 0:
         for k in range(s.parameter_count):
             p = s.parameters[k]
@@ -313,7 +306,7 @@ def on_release(s, out, buf, event):
     row = _find(s, v[ev.PARAMETER_SOURCE], entity, instrument, limit)
     if row == NONE or s.parameters[row].state == a.RELEASED:
         return
-    alert(s, out, GIVEN_BACK, buf, event.start, event.length)
+    alert(s, out, al.PARAMETER_RELEASED, buf, event.start, event.length)
     p = s.parameters[row]
     p.state = a.RELEASED
     p.told_ns = s.now_ns
@@ -338,7 +331,7 @@ def move_parameters(s, out):
         if p.state != a.VALID or out.count >= a.OUT_MESSAGES // 2:
             continue
         if p.expires_ns != 0 and p.expires_ns <= s.now_ns:
-            _hold(s, out, p, EXPIRED)
+            _hold(s, out, p, al.PARAMETER_EXPIRED)
             changed = True
         elif p.effective < p.target and s.now_ns - p.moved_ns >= STEP_NS:
             before = p.effective

@@ -7,7 +7,7 @@ holds. A venue may restate an order (a split of the stock, say); from then on it
 
 from __future__ import annotations
 
-from gateway.core import catalogue as c
+from gateway.core import alerts as al
 from gateway.core.layout import NONE
 from gateway.core.messages.alerts import alert_once
 from gateway.core.orders.exposure import closed, is_over, settle, worst_leaves
@@ -17,9 +17,6 @@ from gateway.fix.fields import char_of, price_of
 from gateway.fix.index import find
 from gateway.fix.values import E8, TOO_PRECISE, parse_decimal, parse_decimal_up
 from gateway.jit import kernel
-
-CONTRADICTION = c.phrase("LeavesQty(151) is more than was counted as open, now counted so: ")
-NO_SUM = c.phrase("OrderQty(38), CumQty(14) and LeavesQty(151) do not add up, the larger leaves count: ")
 
 E16 = 10**16
 ROUNDING_E8 = 100  # what quantities that are rounded up may come to in an order
@@ -302,7 +299,7 @@ def check_leaves(s, out, buf, event, row, in_force):
     if is_over(s, o, o.status):
         return
     if claims_more(s, o, index, buf, in_force):
-        alert_once(s, out, CONTRADICTION, row, buf, event)
+        alert_once(s, out, al.MORE_LEAVES, row, buf, event)
         keep_open(s, o, index, buf)
     elif not adds_up(o, index, buf):
-        alert_once(s, out, NO_SUM, row, buf, event)
+        alert_once(s, out, al.NO_SUM, row, buf, event)

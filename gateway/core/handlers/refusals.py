@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.core import alerts as al
 from gateway.core import catalogue as c
 from gateway.core import events as ev
 from gateway.core import layout as a
@@ -22,16 +23,10 @@ from gateway.jit import kernel
 REVIEW_EVERY_NS = 10_000_000_000
 REVIEW_ROWS = 4_000  # orders looked at in one tick
 
-UNKNOWN_REJECT = c.phrase("reject of a request that is not ours: ")
-LATE_UNDELIVERED = c.phrase("the venue acknowledged an order and now says it never had it: ")
 NOT_DELIVERED = c.phrase("the venue did not receive this message")
 REFUSED_BY_VENUE = c.phrase("the venue refused this message: ")
-NO_STATUS = c.phrase("the venue does not answer OrderStatusRequest(H), resolve its orders in doubt: ")
-PERHAPS_SENT = c.phrase("not known whether this was sent, its order is in doubt: ")
 BEHIND = c.phrase(", ")
-NOT_CANCELED = c.phrase("a cancel of the gateway's own was refused: ")
 ORDER, AT, DASH = c.phrase("order O"), c.phrase(" at "), 45
-CLOSED_THERE = c.phrase("the venue says that this order is closed, here it counts as open: ")
 
 
 @kernel
@@ -52,7 +47,7 @@ def _tell_not_canceled(s, out, buf, o, relay):
     e = s.entities[s.sessions[o.venue].entity]
     add_bytes(work, AT, 0, AT.size)
     add_bytes(work, e.name, 0, e.name_size)
-    alert(s, out, NOT_CANCELED, work.text, 0, work.text_size)
+    alert(s, out, al.NOT_CANCELED, work.text, 0, work.text_size)
 
 
 @kernel
@@ -74,7 +69,7 @@ def ask_about_closed(s, out, buf, event, row):
     """The venue says in passing that an order has ended that is open here: tell, and ask where it can be asked."""
     o = s.orders[row]
     if o.counted_open == 1:
-        alert_once(s, out, CLOSED_THERE, row, buf, event)
+        alert_once(s, out, al.CLOSED_THERE, row, buf, event)
         ask_about(s, o)
 
 
@@ -128,7 +123,7 @@ def order_cancel_reject(s, out, buf, event):
     f = find(index, t.ClOrdID)
     request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
     if request == NONE or s.requests[request].state != a.REQUEST_PENDING:
-        alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
+        alert(s, out, al.UNKNOWN_REJECT, buf, event.start, event.length)
         return
     f = find(index, t.CxlRejReason)
     reason = parse_int(buf, index.start[f], index.length[f]) if f >= 0 else t.CANCEL_BROKER_OPTION
@@ -157,7 +152,7 @@ def refuse_child(s, out, buf, event, request):
             s.next_exec += 1
             report(s, out, buf, row, o.accepted, NONE, t.EXEC_REJECTED, t.TRANS_NEW, -1, s.next_exec, NONE, False)
         elif o.counted_open == 1:
-            alert(s, out, LATE_UNDELIVERED, buf, event.start, event.length)
+            alert(s, out, al.LATE_UNDELIVERED, buf, event.start, event.length)
     elif r.state == a.REQUEST_PENDING:
         refuse_request(s, out, buf, request, t.CANCEL_BROKER_OPTION, False)
 
@@ -191,7 +186,7 @@ def undelivered(s, out, buf, event):
     ):
         # What the engine infers from its files says nothing where these can have lost something; and since a venue has
         # begun its numbers anew, an order's may be that of another message.
-        alert(s, out, PERHAPS_SENT, buf, event.start, event.length)
+        alert(s, out, al.PERHAPS_SENT, buf, event.start, event.length)
         return
     _say_refused(s, index, buf)
     refuse_child(s, out, buf, event, request)
@@ -203,12 +198,12 @@ def business_reject_of_child(s, out, buf, event):
     index = s.work.index
     about = find(index, t.RefMsgType)
     if about >= 0 and index.length[about] == 1 and buf[index.start[about]] == t.ORDER_STATUS_REQUEST:
-        alert(s, out, NO_STATUS, buf, event.start, event.length)
+        alert(s, out, al.NO_STATUS, buf, event.start, event.length)
         return
     f = find(index, t.BusinessRejectRefID)
     request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
     if request == NONE:
-        alert(s, out, UNKNOWN_REJECT, buf, event.start, event.length)
+        alert(s, out, al.UNKNOWN_REJECT, buf, event.start, event.length)
         return
     _say_refused(s, index, buf)
     refuse_child(s, out, buf, event, request)

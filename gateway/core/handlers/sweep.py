@@ -7,7 +7,7 @@ times. What remains then is for people; a new logon of the venue or a repeated k
 
 from __future__ import annotations
 
-from gateway.core import catalogue as c
+from gateway.core import alerts as al
 from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.layout import NONE
@@ -25,12 +25,6 @@ MAX_CANCEL_TRIES = 5
 ANSWER_NS = 5_000_000_000  # in which an order's report still counts as the answer to a mass cancel
 START_GRACE_NS = 30_000_000_000  # in which an EMS must be back after a start of the gateway
 OWN_ID_BYTES = 9
-
-KILLED = c.phrase("kill switch set: ")
-RELEASED = c.phrase("kill switch released: ")
-KILL_UNKNOWN = c.phrase("kill switch of a name that is not known: ")
-CANCEL_ASKED = c.phrase("cancel of an order by a person: ")
-MASS_CANCEL_REFUSED = c.phrase("the venue refuses to cancel all, cancels go one by one: ")
 
 
 @kernel
@@ -255,15 +249,15 @@ def on_kill(s, out, buf, event):
     """A switch was set, set again, or released by people."""
     row = event.value[ev.KILL_ENTITY]
     if row < 0 or row >= s.entity_count:
-        alert(s, out, KILL_UNKNOWN, buf, event.start, event.length)
+        alert(s, out, al.KILL_UNKNOWN, buf, event.start, event.length)
         return
     e = s.entities[row]
     if event.value[ev.KILL_ON] == 0:
-        alert(s, out, RELEASED, buf, event.start, event.length)
+        alert(s, out, al.KILL_RELEASED, buf, event.start, event.length)
         s.killed_count -= e.killed
         e.killed = 0
         return
-    alert(s, out, KILLED, buf, event.start, event.length)
+    alert(s, out, al.KILL_SET, buf, event.start, event.length)
     s.killed_count += 1 - e.killed
     e.killed = 1
     e.killed_ns = event.value[ev.KILL_SET]
@@ -277,7 +271,7 @@ def on_kill(s, out, buf, event):
 def order_mass_cancel_report(s, out, buf, event, refused):
     """OrderMassCancelReport(r): refused, orders are canceled one by one; else each order has a report of its own."""
     if refused:
-        alert(s, out, MASS_CANCEL_REFUSED, buf, event.start, event.length)
+        alert(s, out, al.MASS_CANCEL_REFUSED, buf, event.start, event.length)
         _try_anew(s, event.session)
         begin_sweep(s)
 
@@ -314,7 +308,7 @@ def on_cancel(s, out, buf, event):
     row = event.value[0]
     if row < 0 or row >= s.order_count or s.orders[row].number == NONE or s.orders[row].counted_open == 0:
         return
-    alert(s, out, CANCEL_ASKED, buf, event.start, event.length)
+    alert(s, out, al.CANCEL_ASKED, buf, event.start, event.length)
     o = s.orders[row]
     o.canceled_by = a.BY_PERSON
     o.cancel_tries = 0

@@ -1,4 +1,4 @@
-"""Alerts: what a person must hear of. Kernels only."""
+"""Alerts: what a person must hear of, by their numbers in `core.alerts`. Kernels only."""
 
 from __future__ import annotations
 
@@ -13,19 +13,6 @@ AT_TEXT, COLON = c.phrase(" at "), c.phrase(": ")
 
 
 @kernel
-def alert(s, out, phrase, buf, start, size):
-    """An alert for the log: `phrase`, then the bytes it is about."""
-    begin(s, out, NONE, 0)
-    size = min(size, MAX_MESSAGE_BYTES)
-    if has_room(s, out, phrase.size + size):
-        copy_bytes(out.bytes, out.used, phrase, 0, phrase.size)
-        out.used += phrase.size
-        copy_bytes(out.bytes, out.used, buf, start, size)
-        out.used += size
-    finish(out)
-
-
-@kernel
 def _add(s, out, source, start, size):
     """Append bytes to an alert."""
     if has_room(s, out, size):
@@ -34,15 +21,22 @@ def _add(s, out, source, start, size):
 
 
 @kernel
-def alert_once(s, out, phrase, row, buf, event):
-    """An alert about the report in hand: `phrase`, the order that it is about (`row`; NONE: of no order of ours), the
-    venue, and its bytes. Only the first alert of an event is written.
+def alert(s, out, number, buf, start, size):
+    """An alert for the log, with the bytes that it is about."""
+    begin(s, out, NONE, number)
+    _add(s, out, buf, start, min(size, MAX_MESSAGE_BYTES))
+    finish(out)
+
+
+@kernel
+def alert_once(s, out, number, row, buf, event):
+    """An alert about the report in hand, with the order that it is about (`row`; NONE: not one of ours), the venue, and
+    its bytes. Only the first alert of an event is written.
     """
     if s.work.alerted == 1:
         return
     s.work.alerted = 1
-    begin(s, out, NONE, 0)
-    _add(s, out, phrase, 0, phrase.size)
+    begin(s, out, NONE, number)
     if row != NONE:
         o = s.orders[row]
         r = s.requests[o.accepted]
@@ -52,8 +46,8 @@ def alert_once(s, out, phrase, row, buf, event):
         out.used = write_digits(out.bytes, out.used, o.number)
         _add(s, out, CL_ORD_ID_TEXT, 0, CL_ORD_ID_TEXT.size)
         _add(s, out, r.cl_ord_id, 0, r.cl_ord_id_size)
+        _add(s, out, AT_TEXT, 0, AT_TEXT.size)
     e = s.entities[s.sessions[event.session].entity]
-    _add(s, out, AT_TEXT, 0, AT_TEXT.size)
     _add(s, out, e.name, 0, e.name_size)
     _add(s, out, COLON, 0, COLON.size)
     _add(s, out, buf, event.start, min(event.length, MAX_MESSAGE_BYTES))

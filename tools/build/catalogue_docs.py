@@ -1,16 +1,17 @@
-"""Write docs/checks.md from the catalogue of checks: `python -m tools.build.checks_doc`."""
+"""Write docs/checks.md and docs/alerts.md from their tables: `python -m tools.build.catalogue_docs`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from gateway.core.alerts import ALERTS
 from gateway.core.catalogue import CHECKS, LIMITS
 from gateway.core.layout import SCOPE_NAMES
 
-PATH = Path(__file__).parents[2] / "docs" / "checks.md"
+DOCS = Path(__file__).parents[2] / "docs"
 HEAD = """# The check catalogue
 
-Written by `python -m tools.build.checks_doc` from `gateway/core/catalogue.py`; a test keeps the two equal.
+Written by `python -m tools.build.catalogue_docs` from `gateway/core/catalogue.py`; a test keeps the two equal.
 
 Every new order and every replace runs through all checks in one pass, and the reject names every one that fired. Those
 from FAULT to REPLACE_TERMS are prerequisites: when one of them fires the limits are not looked at, except that
@@ -30,6 +31,14 @@ the key. `unlimited` is written out. `tidegate limits check` lists who could not
 | key | value | what it bounds | may stand at | must be set at | tighter is |
 |---|---|---|---|---|---|
 """
+ALERTS_HEAD = """# Alerts
+
+For risk officers and those who run the gateway. Written by `python -m tools.build.catalogue_docs` from
+`gateway/core/alerts.py`; a test keeps the two equal.
+
+An alert is a log line `alert` at the level below. Its key `alert` has the name; `text` has these words, then the order,
+the venue and the message that it is about. It is in the journal, in `tidegate replay` and in the audit export too.
+"""
 
 
 def checks_doc() -> str:
@@ -47,10 +56,24 @@ def checks_doc() -> str:
     return text
 
 
+def alerts_doc() -> str:
+    """The text of docs/alerts.md."""
+    rows = [f"| `{alert.name}` | {alert.severity} | {alert.text} |" for alert in ALERTS.values()]
+    return "\n".join(
+        [ALERTS_HEAD, "| alert | level | what happened, and what is done about it |", "|---|---|---|", *rows, ""]
+    )
+
+
+def documents() -> dict[Path, str]:
+    """Every file that is written, with its text."""
+    return {DOCS / "checks.md": checks_doc(), DOCS / "alerts.md": alerts_doc()}
+
+
 def main() -> None:
-    """Write the file."""
-    PATH.write_text(checks_doc())
-    print(f"wrote {PATH.name}")
+    """Write the files."""
+    for path, text in documents().items():
+        path.write_text(text)
+        print(f"wrote {path.name}")
 
 
 if __name__ == "__main__":
