@@ -350,6 +350,20 @@ CANDIDATE = np.dtype(  # the order under judgement
     ]
 )
 
+REPORT = np.dtype(  # terms of the execution report that is written next
+    [
+        ("order", "i8"),
+        ("cl_ord_id", "i8"),  # requests: ClOrdID(11), and OrigClOrdID(41) or NONE
+        ("orig", "i8"),
+        ("exec_type", "i8"),
+        ("trans_type", "i8"),
+        ("last_qty_e8", "i8"),  # LastQty(32), below zero: not of a trade
+        ("exec_number", "i8"),  # of ExecID(17)
+        ("exec_ref", "i8"),  # row of the execution that ExecRefID(19) names, or NONE
+        ("relay", "i8"),  # 1: it passes on the venue's message in hand, 0: its Text(58) is `text`
+    ]
+)
+
 WORK = np.dtype(  # scratch: nothing in it outlives an event
     [
         ("index", np.dtype((np.record, INDEX))),
@@ -358,6 +372,7 @@ WORK = np.dtype(  # scratch: nothing in it outlives an event
         ("decision", "i8"),  # NOT_DECIDED, ACCEPTED or REFUSED; then `candidate` says what was seen
         ("request", "i8"),  # the request that was accepted
         ("candidate", np.dtype((np.record, CANDIDATE))),
+        ("report", np.dtype((np.record, REPORT))),
         ("text_size", "i8"),
         ("text", "u1", TEXT_BYTES),
     ]

@@ -19,7 +19,7 @@ from gateway.core.handlers.sweep import expect_back, venue_is_back
 from gateway.core.layout import NONE
 from gateway.core.messages.alerts import alert, alert_once
 from gateway.core.messages.text import add_bytes
-from gateway.core.messages.to_ems import report
+from gateway.core.messages.to_ems import new_report, report
 from gateway.core.messages.to_venue import order_mass_status_request, order_status_request
 from gateway.core.orders.exposure import closed, is_sure, never_acknowledged, raise_doubt, settle, unanswered
 from gateway.core.orders.requests import forget_request
@@ -279,5 +279,4 @@ def on_resolve(s, out, buf, event):
     if exec_type == t.EXEC_ORDER_STATUS and s.sessions[o.session].version == a.VERSION_42:
         trans = t.TRANS_STATUS
         exec_type = order_status(s, o)
-    s.next_exec += 1
-    report(s, out, buf, row, o.accepted, NONE, exec_type, trans, -1, s.next_exec, NONE, False)
+    report(s, out, buf, new_report(s, row, exec_type, trans))

@@ -30,7 +30,7 @@ from gateway.core.handlers.quantities import (
 )
 from gateway.core.layout import NONE
 from gateway.core.messages.alerts import alert_once
-from gateway.core.messages.to_ems import leg_report, report
+from gateway.core.messages.to_ems import leg_report, new_report, report, status_type
 from gateway.core.messages.to_venue import order_status_request
 from gateway.core.orders.exposure import closed, settle
 from gateway.core.orders.status import order_status, rank, refresh_status, trade_status
@@ -124,11 +124,11 @@ def leg_fill(s, out, buf, event, row, execution):
     """The fill of a leg of a multileg order is none of the order's."""
     o = s.orders[row]
     book_leg(s, out, buf, event, row, execution)
-    s.next_exec += 1
+    x = new_report(s, row, _trade_type(s, o), t.TRANS_NEW)
     if execution != NONE:
-        s.executions[execution].number = s.next_exec
-    quantity = max(quantity_of(s.work.index, buf, t.LastQty), 0)
-    leg_report(s, out, buf, row, _trade_type(s, o), t.TRANS_NEW, quantity, s.next_exec, NONE)
+        s.executions[execution].number = x.exec_number
+    x.last_qty_e8 = max(quantity_of(s.work.index, buf, t.LastQty), 0)
+    leg_report(s, out, buf, x)
 
 
 @kernel
@@ -142,10 +142,9 @@ def _trade_type(s, o):
 @kernel
 def _tell_state(s, out, buf, row):
     """The order as it stands, to its EMS: nothing that it must act on."""
-    o = s.orders[row]
-    s.next_exec += 1
-    exec_type = t.EXEC_ORDER_STATUS if s.sessions[o.session].version == a.VERSION_44 else order_status(s, o)
-    report(s, out, buf, row, o.accepted, NONE, exec_type, t.TRANS_STATUS, -1, s.next_exec, NONE, True)
+    x = new_report(s, row, status_type(s, row), t.TRANS_STATUS)
+    x.relay = 1
+    report(s, out, buf, x)
 
 
 @kernel
@@ -192,15 +191,14 @@ def trade_report(s, out, buf, event, row, execution, quantity):
         o.status = t.STATUS_NEW if says_working(index, buf) else o.status
     before = o.doubtful_e8
     _add_fill(s, o, index, buf, quantity, execution != NONE)
-    s.next_exec += 1
-    number = s.next_exec
+    fill = new_report(s, row, t.EXEC_TRADE, t.TRANS_NEW)
     if execution != NONE:
         x = s.executions[execution]
         x.qty_e8 = quantity
         x.px_e8 = price_of(index, buf, t.LastPx)
         x.told_cum_e8 = told_cum(o, index, buf)
         x.terms = o.terms
-        x.number = number
+        x.number = fill.exec_number
         link_fill(s, execution)
     if o.doubtful_e8 > before:
         alert_once(s, out, al.MORE_THAN_CUM, row, buf, event)
@@ -218,7 +216,10 @@ def trade_report(s, out, buf, event, row, execution, quantity):
         alert_once(s, out, al.OVERFILLED, row, buf, event)
     if unknown != NONE:
         alert_once(s, out, al.KNOWN_NOW, row, buf, event)
-    report(s, out, buf, row, o.accepted, NONE, _trade_type(s, o), t.TRANS_NEW, quantity, number, NONE, True)
+    fill.exec_type = _trade_type(s, o)
+    fill.last_qty_e8 = quantity
+    fill.relay = 1
+    report(s, out, buf, fill)
 
 
 @kernel
@@ -310,12 +311,15 @@ def bust_report(s, out, buf, event, row, execution, action):
             alert_once(s, out, al.BUST_NOT_TAKEN, row, buf, event)
     if s.sessions[o.session].version == a.VERSION_42:
         exec_type = order_status(s, o)
-    s.next_exec += 1
+    change = new_report(s, row, exec_type, trans)
+    change.last_qty_e8 = quantity
+    change.exec_ref = named
+    change.relay = 1
     if execution != NONE and action == CORRECT:
         # A later bust may name the correction instead of the execution that it corrected.
-        s.executions[execution].number = s.next_exec
+        s.executions[execution].number = change.exec_number
         s.executions[execution].corrects = busted
     if x.leg != 0:
-        leg_report(s, out, buf, row, exec_type, trans, quantity, s.next_exec, named)
+        leg_report(s, out, buf, change)
     else:
-        report(s, out, buf, row, o.accepted, NONE, exec_type, trans, quantity, s.next_exec, named, True)
+        report(s, out, buf, change)

@@ -14,11 +14,10 @@ from gateway.core.checks.service import check_stale, require_not_killed, require
 from gateway.core.checks.terms import check_translation, read_terms
 from gateway.core.layout import NONE, SURE
 from gateway.core.messages.text import add_bytes, explain
-from gateway.core.messages.to_ems import cancel_reject, order_reject, report, status_of_unknown
+from gateway.core.messages.to_ems import cancel_reject, new_report, order_reject, report, status_of_unknown, status_type
 from gateway.core.messages.to_venue import child_cancel, child_order
 from gateway.core.orders.exposure import settle
 from gateway.core.orders.requests import _add_pending, _count_pending, _fill_request
-from gateway.core.orders.status import order_status
 from gateway.core.tables.exposures import exposure_row
 from gateway.core.tables.orders import add_order, orders_left
 from gateway.core.tables.requests import add_request, find_request, requests_left
@@ -105,11 +104,9 @@ def tell_status(s, out, buf, session, request):
     """The state of an order under the ClOrdID of one of its requests: 150=I in 4.4, 20=3 in 4.2."""
     s.work.text_size = 0
     row = s.requests[request].order
-    exec_type = t.EXEC_ORDER_STATUS
-    if s.sessions[session].version == a.VERSION_42:
-        exec_type = order_status(s, s.orders[row])
-    s.next_exec += 1
-    report(s, out, buf, row, request, NONE, exec_type, t.TRANS_STATUS, -1, s.next_exec, NONE, False)
+    x = new_report(s, row, status_type(s, row), t.TRANS_STATUS)
+    x.cl_ord_id = request
+    report(s, out, buf, x)
 
 
 @kernel

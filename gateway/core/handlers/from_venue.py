@@ -43,10 +43,10 @@ from gateway.core.handlers.sweep import canceled_by_us
 from gateway.core.layout import FAULT_EXECUTIONS_FULL, NONE
 from gateway.core.messages.alerts import alert_once
 from gateway.core.messages.text import add_bytes
-from gateway.core.messages.to_ems import report
+from gateway.core.messages.to_ems import new_report, report, status_type
 from gateway.core.orders.exposure import closed, is_over, settle
 from gateway.core.orders.requests import unlink_pending
-from gateway.core.orders.status import order_status, rank, refresh_status, trade_status
+from gateway.core.orders.status import rank, refresh_status, trade_status
 from gateway.core.tables.entities import find_entity
 from gateway.core.tables.orders import find_by_venue_order_id, link_venue_order_id, unlink_venue_order_id
 from gateway.core.tables.requests import find_child
@@ -419,17 +419,20 @@ def _change_report(s, out, buf, event, row, request, action, exec_type):
         orig = o.accepted if request != o.accepted else NONE
     elif exec_type == t.EXEC_REPLACED and o.accepted != before:
         orig = before
-    s.next_exec += 1
     trans = t.TRANS_NEW
     if exec_type == t.EXEC_ORDER_STATUS or action == STATUS or not _is_known(exec_type):
         # Nothing that the EMS must act on: the order as it stands.
         trans = t.TRANS_STATUS
-        exec_type = t.EXEC_ORDER_STATUS if s.sessions[o.session].version == a.VERSION_44 else order_status(s, o)
-    relay = True
+        exec_type = status_type(s, row)
+    relay = 1
     own_answer = r.ours == 0 and answers_request  # to a cancel of the EMS
     if exec_type == t.EXEC_CANCELED and not own_answer and canceled_by_us(s, o, request):
-        relay = False
+        relay = 0
         s.work.text_size = 0
         reason = CANCELED_BY[o.canceled_by]
         add_bytes(s.work, reason, 0, CANCELED_BY_SIZE[o.canceled_by])
-    report(s, out, buf, row, cl_ord_id, orig, exec_type, trans, -1, s.next_exec, NONE, relay)
+    x = new_report(s, row, exec_type, trans)
+    x.cl_ord_id = cl_ord_id
+    x.orig = orig
+    x.relay = relay
+    report(s, out, buf, x)

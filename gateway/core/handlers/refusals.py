@@ -9,7 +9,7 @@ from gateway.core import layout as a
 from gateway.core.layout import NONE
 from gateway.core.messages.alerts import alert, alert_once
 from gateway.core.messages.text import add_bytes, add_char, add_count
-from gateway.core.messages.to_ems import cancel_reject, report
+from gateway.core.messages.to_ems import cancel_reject, new_report, report
 from gateway.core.messages.to_venue import order_status_request
 from gateway.core.orders.exposure import closed, raise_doubt, settle
 from gateway.core.orders.requests import forget_request, unlink_pending
@@ -149,8 +149,7 @@ def refuse_child(s, out, buf, event, request):
         if o.status == t.STATUS_PENDING_NEW and o.venue_order_id_size == 0:
             o.status = t.STATUS_REJECTED
             settle(s, o)
-            s.next_exec += 1
-            report(s, out, buf, row, o.accepted, NONE, t.EXEC_REJECTED, t.TRANS_NEW, -1, s.next_exec, NONE, False)
+            report(s, out, buf, new_report(s, row, t.EXEC_REJECTED, t.TRANS_NEW))
         elif o.counted_open == 1:
             alert(s, out, al.LATE_UNDELIVERED, buf, event.start, event.length)
     elif r.state == a.REQUEST_PENDING:

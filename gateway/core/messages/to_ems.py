@@ -97,112 +97,144 @@ def order_reject(s, out, work, buf, session, reason, live):
 
 
 @kernel
-def report(s, out, buf, row, cl_ord_id, orig, exec_type, trans_type, last_qty_e8, exec_number, exec_ref, relay):
-    """ExecutionReport on an order, from its state.
-
-    `cl_ord_id` and `orig` are requests (41 is left out when `orig` is NONE); 32, and 31 as the venue tells it, go out
-    when `last_qty_e8` is not negative; `exec_ref` is the row of the execution whose ExecID a bust or correction refers
-    to, or NONE. With `relay` the message in hand is the venue's: its Text, reasons, ExecID and the fields of the carry
-    list go along; without, `work.text` does.
+def new_report(s, row, exec_type, trans_type):
+    """Terms of the next report on an order, for the caller to change: with the next ExecID(17), under the ClOrdID of
+    the last accepted request, not of a trade, in the gateway's own words.
     """
+    s.next_exec += 1
+    x = s.work.report
+    x.order = row
+    x.cl_ord_id = s.orders[row].accepted
+    x.orig = NONE
+    x.exec_type = exec_type
+    x.trans_type = trans_type
+    x.last_qty_e8 = NONE
+    x.exec_number = s.next_exec
+    x.exec_ref = NONE
+    x.relay = 0
+    return x
+
+
+@kernel
+def status_type(s, row):
+    """ExecType(150) of a report that only tells the status of an order, in the FIX version of its EMS."""
     o = s.orders[row]
+    return t.EXEC_ORDER_STATUS if s.sessions[o.session].version == VERSION_44 else order_status(s, o)
+
+
+@kernel
+def _put_head(s, out, x):
+    """What reports on orders and on legs begin with: account, average price, ids, CumQty(14)."""
+    o = s.orders[x.order]
+    account = s.entities[o.entities[ACCOUNT]]
+    begin(s, out, o.session, t.EXECUTION_REPORT)
+    put_bytes(s, out, t.Account, account.name, 0, account.name_size)
+    put_decimal(out, t.AvgPx, o.avg_px_e8)
+    put_cl_ord_id(s, out, t.ClOrdID, x.cl_ord_id)
+    put_decimal(out, t.CumQty, o.cum_e8 - o.restated_e8)
+    put_id(out, t.ExecID, EXEC_ID, s.run, x.exec_number)
+    if x.exec_ref != NONE:
+        put_id(out, t.ExecRefID, EXEC_ID, s.executions[x.exec_ref].run, s.executions[x.exec_ref].number)
+    if s.sessions[o.session].version == VERSION_42:
+        put_char(out, t.ExecTransType, x.trans_type)
+
+
+@kernel
+def _reject_reason(x, index, buf, version):
+    """OrdRejReason(103): the venue's where the EMS's FIX version has it."""
+    f = find(index, t.OrdRejReason) if x.relay == 1 else -1
+    reason = t.ORDER_BROKER_OPTION if x.relay == 1 else t.ORDER_EXCHANGE_CLOSED
+    if f >= 0:
+        reason = max(parse_int(buf, index.start[f], index.length[f]), t.ORDER_BROKER_OPTION)
+    if version == VERSION_42 and reason >= LOWEST_REASON_44:
+        return t.ORDER_BROKER_OPTION
+    return reason if reason <= HIGHEST_REASON_44 else OTHER
+
+
+@kernel
+def _put_relayed(s, out, x, buf, version):
+    """What a report takes over from the venue's besides its text: reason, ExecID(17), fields of the carry list."""
+    index = s.work.index
+    f = find(index, t.ExecRestatementReason)
+    if f >= 0 and (x.exec_type == t.EXEC_CANCELED or x.exec_type == t.EXEC_RESTATED):
+        reason = parse_int(buf, index.start[f], index.length[f])
+        highest = HIGHEST_RESTATEMENT_42 if version == VERSION_42 else HIGHEST_RESTATEMENT_44
+        other = version == VERSION_44 and reason == OTHER
+        if reason < 0 or (reason > highest and not other):
+            reason = t.RESTATED_BY_BROKER
+        put_int(out, t.ExecRestatementReason, reason)
+    if version == VERSION_44:
+        f = find(index, t.ExecID)
+        if f >= 0:
+            put_bytes(s, out, t.SecondaryExecID, buf, index.start[f], index.length[f])
+    copy_carried(s, out, index, buf, s.carry_report, version, t.EXECUTION_REPORT)
+
+
+@kernel
+def report(s, out, buf, x):
+    """ExecutionReport on an order, from its state and the terms `x` (`layout.REPORT`).
+
+    Of a trade, 31 is as the venue says it. With `x.relay` the message in hand is the venue's: its Text, reasons, ExecID
+    and the fields of the carry list go along; without, `work.text` does.
+    """
+    o = s.orders[x.order]
     work = s.work
     index = work.index
     version = s.sessions[o.session].version
     r = s.requests[o.accepted]
     i = s.instruments[o.instrument]
-    account = s.entities[o.entities[ACCOUNT]]
-    status = order_status(s, o)
-    begin(s, out, o.session, t.EXECUTION_REPORT)
-    put_bytes(s, out, t.Account, account.name, 0, account.name_size)
-    put_decimal(out, t.AvgPx, o.avg_px_e8)
-    put_cl_ord_id(s, out, t.ClOrdID, cl_ord_id)
-    put_decimal(out, t.CumQty, o.cum_e8 - o.restated_e8)
-    put_id(out, t.ExecID, EXEC_ID, s.run, exec_number)
-    if exec_ref != NONE:
-        put_id(out, t.ExecRefID, EXEC_ID, s.executions[exec_ref].run, s.executions[exec_ref].number)
-    if version == VERSION_42:
-        put_char(out, t.ExecTransType, trans_type)
-    if last_qty_e8 >= 0:
+    _put_head(s, out, x)
+    if x.last_qty_e8 >= 0:
         if price_of(index, buf, t.LastPx) != 0:
             copy_field(s, out, index, buf, t.LastPx)
         else:
             put_int(out, t.LastPx, 0)
-        put_decimal(out, t.LastQty, last_qty_e8)
+        put_decimal(out, t.LastQty, x.last_qty_e8)
     put_id(out, t.OrderID, ORDER_ID, o.run, o.number)
     put_decimal(out, t.OrderQty, o.qty_e8 - o.restated_e8)
-    put_char(out, t.OrdStatus, status)
+    put_char(out, t.OrdStatus, order_status(s, o))
     put_char(out, t.OrdType, r.ord_type)
-    if orig != NONE:
-        put_cl_ord_id(s, out, t.OrigClOrdID, orig)
+    if x.orig != NONE:
+        put_cl_ord_id(s, out, t.OrigClOrdID, x.orig)
     if r.price_e8 > 0:
         put_decimal(out, t.Price, r.price_e8)
     put_char(out, t.Side, o.side)
     put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
-    if relay:
+    if x.relay == 1:
         copy_field(s, out, index, buf, t.Text)
     else:
         put_bytes(s, out, t.Text, work.text, 0, work.text_size)
     put_char(out, t.TimeInForce, r.time_in_force)
-    if relay and _has_time(index, buf):
+    if x.relay == 1 and _has_time(index, buf):
         copy_field(s, out, index, buf, t.TransactTime)
     else:
         put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
     if r.stop_e8 > 0:
         put_decimal(out, t.StopPx, r.stop_e8)
-    if exec_type == t.EXEC_REJECTED:
-        f = find(index, t.OrdRejReason) if relay else -1
-        reason = t.ORDER_BROKER_OPTION if relay else t.ORDER_EXCHANGE_CLOSED
-        if f >= 0:
-            reason = max(parse_int(buf, index.start[f], index.length[f]), t.ORDER_BROKER_OPTION)
-        if version == VERSION_42 and reason >= LOWEST_REASON_44:
-            reason = t.ORDER_BROKER_OPTION
-        put_int(out, t.OrdRejReason, reason if reason <= HIGHEST_REASON_44 else OTHER)
-    put_char(out, t.ExecType, exec_type)
+    if x.exec_type == t.EXEC_REJECTED:
+        put_int(out, t.OrdRejReason, _reject_reason(x, index, buf, version))
+    put_char(out, t.ExecType, x.exec_type)
     put_decimal(out, t.LeavesQty, told_leaves(o))
     put_bytes(s, out, t.SecondaryOrderID, o.venue_order_id, 0, o.venue_order_id_size)
-    if not relay and exec_type == t.EXEC_CANCELED:
+    if x.relay == 1:
+        _put_relayed(s, out, x, buf, version)
+    elif x.exec_type == t.EXEC_CANCELED:
         put_int(out, t.ExecRestatementReason, t.RESTATED_BY_BROKER)
-    if not relay and exec_type == t.EXEC_ORDER_STATUS:
+    elif x.exec_type == t.EXEC_ORDER_STATUS:
         copy_field(s, out, index, buf, t.OrdStatusReqID)
-    if relay:
-        f = find(index, t.ExecRestatementReason)
-        if f >= 0 and (exec_type == t.EXEC_CANCELED or exec_type == t.EXEC_RESTATED):
-            reason = parse_int(buf, index.start[f], index.length[f])
-            highest = HIGHEST_RESTATEMENT_42 if version == VERSION_42 else HIGHEST_RESTATEMENT_44
-            other = version == VERSION_44 and reason == OTHER
-            if reason < 0 or (reason > highest and not other):
-                reason = t.RESTATED_BY_BROKER
-            put_int(out, t.ExecRestatementReason, reason)
-        if version == VERSION_44:
-            f = find(index, t.ExecID)
-            if f >= 0:
-                put_bytes(s, out, t.SecondaryExecID, buf, index.start[f], index.length[f])
-        copy_carried(s, out, index, buf, s.carry_report, version, t.EXECUTION_REPORT)
     finish(out)
 
 
 @kernel
-def leg_report(s, out, buf, row, exec_type, trans_type, last_qty_e8, exec_number, exec_ref):
-    """ExecutionReport on the fill of one leg of a multileg order, as the venue tells it: 442=2, instrument and side are
-    the leg's, quantities those of the order, which it does not change.
+def leg_report(s, out, buf, x):
+    """ExecutionReport on the fill of one leg of a multileg order, as the venue says it, with the terms `x`: 442=2,
+    instrument and side are the leg's, quantities those of the order, which it does not change.
     """
-    o = s.orders[row]
+    o = s.orders[x.order]
     index = s.work.index
-    version = s.sessions[o.session].version
-    account = s.entities[o.entities[ACCOUNT]]
-    begin(s, out, o.session, t.EXECUTION_REPORT)
-    put_bytes(s, out, t.Account, account.name, 0, account.name_size)
-    put_decimal(out, t.AvgPx, o.avg_px_e8)
-    put_cl_ord_id(s, out, t.ClOrdID, o.accepted)
-    put_decimal(out, t.CumQty, o.cum_e8 - o.restated_e8)
-    put_id(out, t.ExecID, EXEC_ID, s.run, exec_number)
-    if exec_ref != NONE:
-        put_id(out, t.ExecRefID, EXEC_ID, s.executions[exec_ref].run, s.executions[exec_ref].number)
-    if version == VERSION_42:
-        put_char(out, t.ExecTransType, trans_type)
+    _put_head(s, out, x)
     copy_field(s, out, index, buf, t.LastPx)
-    put_decimal(out, t.LastQty, last_qty_e8)
+    put_decimal(out, t.LastQty, x.last_qty_e8)
     put_id(out, t.OrderID, ORDER_ID, o.run, o.number)
     put_decimal(out, t.OrderQty, o.qty_e8 - o.restated_e8)
     put_char(out, t.OrdStatus, order_status(s, o))
@@ -210,7 +242,7 @@ def leg_report(s, out, buf, row, exec_type, trans_type, last_qty_e8, exec_number
     copy_field(s, out, index, buf, t.Symbol)
     copy_field(s, out, index, buf, t.SecurityID)
     put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
-    put_char(out, t.ExecType, exec_type)
+    put_char(out, t.ExecType, x.exec_type)
     put_decimal(out, t.LeavesQty, told_leaves(o))
     put_char(out, t.MultiLegReportingType, t.INDIVIDUAL_LEG)
     finish(out)
