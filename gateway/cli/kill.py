@@ -28,15 +28,15 @@ from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, folded, tables
 from gateway.kill.file import CannotKill, Kill, read_switches, set_switch, sync_switches
 from gateway.kill.format import SCOPE_NAMES, SwitchFault, parse_scope, scope_text
 from gateway.machine import owner
+from gateway.view.health import silence
 
 if TYPE_CHECKING:
     from gateway.view.kill import Watch
 
 PROVEN, RESIDUE, BAD_INPUT, NOTHING_PROVEN = 0, 1, 2, 3
 STAYS_SET = 3  # of a rearm
-HEARTBEAT_NS = 500_000_000  # a core that was not about for longer may hang
 DEFAULT_WAIT_S = 10.0
-SEEN_S = 0.6  # in which a core that is about has seen a switch
+SEEN_S = 0.6  # in which a core that is alive has seen a switch
 POLL_S = 0.02
 PLAIN_S = 1.0  # between two lines of progress
 GONE_S = 5.0
@@ -243,9 +243,9 @@ class Pulse:
         return self._words[1]
 
     def silence(self) -> str:
-        """Why the core must be taken for hanging or gone; empty when it is about."""
-        age_ns = time.monotonic_ns() - self.heartbeat_ns
-        if age_ns <= HEARTBEAT_NS:
+        """Why the core must be taken for hanging or gone; empty when it is alive."""
+        why = silence(self.heartbeat_ns, time.monotonic_ns())
+        if not why:
             return ""
         try:
             is_there = owner(self._folder / "pulse") == self.pid
@@ -253,7 +253,7 @@ class Pulse:
             is_there = False
         if not is_there:
             return f"the gateway's process {self.pid} has ended"
-        return f"the gateway (process {self.pid}) has not been about for {age_ns / 1e9:.1f} s"
+        return f"{why} (process {self.pid})"
 
     def wait_seen(self, kills: list[Kill]) -> str:
         """Wait until the core has seen the switches; returns why that is not proven, empty when it is."""

@@ -17,7 +17,7 @@ def resolve(
     *,
     config: ConfigOption = DEFAULT_CONFIG,
     order: Annotated[
-        str | None, typer.Argument(help="OrderID(37) of an order that is not sure; without one they are listed")
+        str | None, typer.Argument(help="OrderID(37) of an order in doubt; without one they are listed")
     ] = None,
     verdict: Annotated[
         str | None, typer.Option("--as", help="gone: not at the venue any more; working: as counted")

@@ -26,12 +26,12 @@ from typing import Any
 import structlog
 
 from gateway.machine import owner
+from gateway.view.health import silence
 
 log = structlog.get_logger()
 MAX_COMMAND_BYTES = 4096
 IO_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0
-HANGING_NS = 1_000_000_000  # a core that was not about for longer
 SOCKET_NAME = "control"
 
 
@@ -172,17 +172,15 @@ def _user_of(connection: socket.socket) -> str:
 
 
 def _silence(folder: Path) -> str:
-    """Why a gateway would not answer a command now; empty where its core is about, or its pulse tells us nothing."""
+    """Why a gateway would not answer a command now; empty where its core is alive, or its pulse says nothing."""
     try:
         owner(folder / "pulse")
         with open(folder / "pulse", "rb") as pulse:
             heartbeat_ns = int.from_bytes(pulse.read(8), sys.byteorder)  # its first word, see gateway.state.pulse
     except (OSError, ValueError):
         return ""
-    age_ns = time.monotonic_ns() - heartbeat_ns
-    if heartbeat_ns == 0 or age_ns <= HANGING_NS:
-        return ""
-    return f"the gateway does not answer, its core has not been about for {age_ns / 1e9:.1f} s: nothing is done"
+    why = silence(heartbeat_ns, time.monotonic_ns()) if heartbeat_ns else ""
+    return f"the gateway does not answer, {why}: nothing is done" if why else ""
 
 
 def give_command(folder: Path, request: dict[str, Any]) -> str:

@@ -189,7 +189,7 @@ class Families:
             [((name,), float(own.recovering)) for name, own in venues],
         )
         yield self._gauge(
-            *("orders_in_doubt", "Orders at the venue whose fate is not sure; they count at their worst.", ("venue",)),
+            *("orders_in_doubt", "Orders at the venue whose fate is not known; they count at their worst.", ("venue",)),
             [((name,), float(own.doubts)) for name, own in venues],
         )
         canceling, residue = self._own_cancels()

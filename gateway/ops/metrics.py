@@ -8,6 +8,7 @@ and say why in lines. Words are read while the core writes them: numbers of one 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -20,27 +21,26 @@ from socket import socket
 from socketserver import TCPServer
 from typing import Any
 
-import numpy as np
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from gateway.config.files import ConfigError
-from gateway.config.sections import GatewaySection
+from gateway.config.sections import Config, GatewaySection
 from gateway.config.settings import Settings, load_settings
-from gateway.core import layout as a
 from gateway.kill.file import read_switches
 from gateway.kill.format import SwitchFault
 from gateway.ops.families import Families
 from gateway.ops.log import configure_log
 from gateway.state.attach import Attached, NoGateway, attach
 from gateway.state.memory import State
-from gateway.state.names import FAULTS, Names
+from gateway.state.names import Names
+from gateway.view.health import silence
+from gateway.view.status import Status, status
 
 POLL_S = 0.2
 BIND_WAIT_S = 5.0  # the process of the gateway before ours may have the address for a moment
 MAX_REQUESTS = 8  # at a time; more are not answered
 REQUEST_TIMEOUT_S = 5.0
-LIVE_NS = 1_000_000_000
 NICENESS = 10
 
 log = structlog.get_logger(process="metrics")
@@ -54,46 +54,11 @@ class Running:
     names: Names
     pulse: Any
 
-    def heartbeat_age_ns(self) -> int:
-        """Time since the core's thread was last about; below zero or huge where there was none yet."""
-        heartbeat_ns = int(self.pulse["heartbeat_ns"])
-        return time.monotonic_ns() - heartbeat_ns
+    since_ns: int
 
-    def not_live(self) -> list[str]:
-        """Why the gateway is not live: a line each, empty when it is."""
-        age_ns = self.heartbeat_age_ns()
-        if 0 <= age_ns < LIVE_NS:
-            return []
-        return [f"the core's last sign of life is {age_ns / 1e9:.1f} s old, want less than {LIVE_NS / 1e9:.0f} s"]
-
-
-def not_ready(running: Running, settings: Settings) -> list[str]:
-    """Why the gateway does not take every order that it should: a line each, empty when it does."""
-    s, names = running.state.record, running.names
-    reasons = running.not_live()
-    fault = int(s.fault)
-    if fault:
-        told = [text for bit, text in FAULTS.items() if fault & bit]
-        reasons.append(f"fault {fault}: {', '.join(told) or 'not known'}")
-    if s.journal_blocked:
-        reasons.append("the journal takes no orders")
-    if s.market_closed:
-        reasons.append("outside the hours of the trading day")
-    if s.entities[0].killed:
-        reasons.append("the kill switch of the firm is set")
-    for row, name in enumerate(names.sessions):
-        own = s.sessions[row]
-        if not own.up:
-            reasons.append(f"session {name} is not up")
-        elif own.recovering:
-            reasons.append(f"venue {name} is recovering")
-    for row, section in enumerate(settings.config.parameters.sources):
-        if section.max_silence is not None and not s.sources[row].up:
-            reasons.append(f"source {section.id} is silent")
-    held = int(np.count_nonzero(s["parameters"]["state"][: max(int(s.parameter_count), 0)] == a.HELD))
-    if held:
-        reasons.append(f"{held} pushed limits are held")
-    return reasons
+    def status(self, config: Config) -> Status:
+        """The gateway as it is now."""
+        return status(self.state, self.pulse, config, self.since_ns, time.monotonic_ns())
 
 
 def source_kinds(settings: Settings) -> list[str]:
@@ -137,7 +102,8 @@ class Watcher:
             state = State(self._attached.state.block)
             if (len(state.entities), len(state.instruments)) != named[:2]:
                 raise NoGateway("the gateway's names are being written")
-            self._running, self._named = Running(state, Names(state), self._attached.pulse), named
+            self._running = Running(state, Names(state), self._attached.pulse, self._attached.since_ns)
+            self._named = named
         return self._running
 
 
@@ -195,10 +161,12 @@ class Server(ThreadingHTTPServer):
             return 503, f"the gateway's memory makes no sense: {error}\n".encode()
 
     def _metrics(self, running: Running) -> tuple[int, bytes]:
+        view = running.status(self._settings.config)
+        age_ns = view.heartbeat_age_ns
         health = {
-            "heartbeat_age_seconds": running.heartbeat_age_ns() / 1e9,
-            "live": float(not running.not_live()),
-            "ready": float(not not_ready(running, self._settings)),
+            "heartbeat_age_seconds": math.inf if age_ns is None else age_ns / 1e9,
+            "live": float(view.live),
+            "ready": float(not view.not_ready),
         }
         registry = CollectorRegistry()
         in_advance = self._killed_in_advance(running.state)
@@ -214,10 +182,11 @@ class Server(ThreadingHTTPServer):
         return [switch.key for switch in switches if switch.key not in state.entities]
 
     def _live(self, running: Running) -> tuple[int, bytes]:
-        return _verdict("live", running.not_live())
+        why = silence(int(running.pulse["heartbeat_ns"]), time.monotonic_ns())
+        return _verdict("live", [why] if why else [])
 
     def _ready(self, running: Running) -> tuple[int, bytes]:
-        return _verdict("ready", not_ready(running, self._settings))
+        return _verdict("ready", running.status(self._settings.config).not_ready)
 
 
 def _verdict(word: str, reasons: list[str]) -> tuple[int, bytes]:

@@ -21,7 +21,8 @@ from gateway.fix.values import E8
 from gateway.kill.format import scope_text
 from gateway.machine import owner
 from gateway.state.memory import map_state
-from gateway.state.names import DOUBTS, FAULTS, SIDES, Names
+from gateway.state.names import DOUBTS, SIDES, Names
+from gateway.view.health import fault_text, not_resent
 
 Key = tuple[int, str]
 
@@ -74,8 +75,7 @@ class Watch:
     def fault(self) -> str:
         """What the fault word says, empty when it says nothing."""
         fault = int(self._state.record.fault)
-        words = [text for bit, text in FAULTS.items() if fault & bit]
-        return f"it has fault word {fault}: {', '.join(words)}" if fault else ""
+        return f"it has fault word {fault}: {fault_text(fault)}" if fault else ""
 
     def unsettled(self) -> str:
         """Which venues have not yet resent what the gateway missed, so that there may be orders that it does not count;
@@ -85,7 +85,7 @@ class Watch:
         venues = [name for row, name in enumerate(self._names.sessions) if sessions[row].recovering == 1]
         if all(scope == a.VENUE for scope, _ in self._rows):
             venues = [name for name in venues if (a.VENUE, name) in self._rows]
-        return f"{', '.join(venues)} has not yet told what was missed" if venues else ""
+        return not_resent(venues)
 
     def open_orders(self) -> int:
         """Orders in scope that may still trade; 0 only when neither the scopes nor the orders say that there is one."""

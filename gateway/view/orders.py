@@ -202,7 +202,7 @@ def _status(status: int, waiting: list[tuple[int, bool]]) -> tuple[str, str]:
 
 
 def orders_in_doubt(state: State) -> list[tuple[str, ...]]:
-    """(OrderID, venue, symbol, side, quantity, executed, doubt) of every order that is not sure."""
+    """(OrderID, venue, symbol, side, quantity, executed, doubt) of every order in doubt."""
     s = state.record
     names = Names(state)
     orders = s["orders"][: s.order_count]

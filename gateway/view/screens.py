@@ -144,7 +144,7 @@ def _headline(status: Status, now: datetime) -> Text:
 
 
 def _session_table(sessions: list[SessionView]) -> Table:
-    numbers = ("open", "not sure", "passed", "rejected", "ignored")
+    numbers = ("open", "in doubt", "passed", "rejected", "ignored")
     made = table("session", "role", "version", "state", "since (UTC)", *numbers, right=numbers)
     for x in sessions:
         counts = [f"{n:,}" for n in (x.passed, x.rejected, x.ignored)] if x.role == "EMS" else ["", "", ""]

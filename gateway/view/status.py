@@ -24,9 +24,9 @@ from gateway.kill.format import SwitchFault, scope_text
 from gateway.state.memory import State
 from gateway.state.names import FAULTS, Names
 from gateway.view.figures import KINDS, Clock, Latency, latency, limit_value, plain
+from gateway.view.health import Problem, fault_text, not_resent, silence
 from gateway.view.pushed import not_taken, pushed_rows, source_names
 
-STALE_NS = 1_000_000_000  # the core writes its heartbeat ten times as often
 VERSIONS = {a.VERSION_42: "FIX.4.2", a.VERSION_44: "FIX.4.4"}
 
 
@@ -105,8 +105,8 @@ class NotTakenLimit:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A gateway at one moment. `heartbeat_age_ns` is None where nothing tells it; `trouble` has a line for each thing
-    that needs a person.
+    """A gateway at one moment. `heartbeat_age_ns` is None where nothing tells it; `silence`: why nothing is proven;
+    `problems`: the worst first.
     """
 
     name: str
@@ -114,6 +114,7 @@ class Status:
     pid: int | None
     since: datetime
     heartbeat_age_ns: int | None
+    silence: str
     fault: int
     faults: list[str]
     journal_blocked: bool
@@ -136,12 +137,22 @@ class Status:
     pushed_limits: list[PushedLimit]
     not_taken: list[NotTakenLimit]
     refusals: dict[str, int]  # by check, the most first
-    trouble: list[str]
+    problems: list[Problem]
 
     @property
     def live(self) -> bool:
-        """Whether the core's thread has been about lately."""
-        return self.heartbeat_age_ns is not None and self.heartbeat_age_ns <= STALE_NS
+        """Whether the core is alive."""
+        return not self.silence
+
+    @property
+    def trouble(self) -> list[str]:
+        """A line for each thing that needs a person."""
+        return [problem.text for problem in self.problems if problem.needs_person]
+
+    @property
+    def not_ready(self) -> list[str]:
+        """A line for each reason why the gateway does not take every order that it should."""
+        return [problem.text for problem in self.problems if problem.blocks]
 
     @property
     def word(self) -> str:
@@ -160,10 +171,12 @@ def status(state: State, pulse: np.record | None, config: Config, since_ns: int,
     counts = np.zeros(1, np.int64) if pulse is None else np.array(pulse.latency_count)
     fired = {check.name: int(count) for check, count in zip(CHECKS, s.check_fired.tolist(), strict=False) if count}
     switches, switch_fault = _switches(state, clock, config.gateway.state_dir)
+    heartbeat_ns = 0 if pulse is None else int(pulse.heartbeat_ns)
     parts: dict[str, Any] = {
-        "heartbeat_age_ns": _heartbeat_age_ns(pulse, monotonic_ns),
-        "faults": _faults(fault),
+        "silence": silence(heartbeat_ns, monotonic_ns),
+        "fault": fault,
         "journal_blocked": bool(s.journal_blocked),
+        "market_closed": bool(s.market_closed),
         "sessions": _sessions(state, clock, pulse),
         "switches": switches,
         "switch_fault": switch_fault,
@@ -178,8 +191,8 @@ def status(state: State, pulse: np.record | None, config: Config, since_ns: int,
         run=int(s.run),
         pid=None if pulse is None else int(pulse.pid),
         since=datetime.fromtimestamp(since_ns / 1e9, UTC),
-        fault=fault,
-        market_closed=bool(s.market_closed),
+        heartbeat_age_ns=max(monotonic_ns - heartbeat_ns, 0) if heartbeat_ns else None,
+        faults=[text for bit, text in FAULTS.items() if fault & bit],
         days_ended=int(s.days),
         events=int(s.events),
         waiting=0 if pulse is None else int(pulse.waiting),
@@ -190,7 +203,7 @@ def status(state: State, pulse: np.record | None, config: Config, since_ns: int,
         duplicate_messages=int(s.duplicate_messages),
         latency=latency(counts),
         refusals=dict(sorted(fired.items(), key=lambda item: -item[1])),
-        trouble=_trouble(fault, parts),
+        problems=_problems(parts),
         **parts,
     )
 
@@ -198,66 +211,55 @@ def status(state: State, pulse: np.record | None, config: Config, since_ns: int,
 def not_proven(state: State, pulse: np.record | None, monotonic_ns: int) -> str:
     """Why what the state shows proves nothing; empty: it does. To be asked after it has been read."""
     s = state.record
-    age_ns, fault = _heartbeat_age_ns(pulse, monotonic_ns), int(s.fault)
-    venues = [name for name, own in zip(Names(state).sessions, s.sessions, strict=False) if own.recovering]
-    if age_ns is None or age_ns > STALE_NS:
-        return _silence(age_ns)
+    fault = int(s.fault)
+    if why := silence(0 if pulse is None else int(pulse.heartbeat_ns), monotonic_ns):
+        return why
     if fault:
-        return f"the gateway has fault {fault}, there may be more than it counts: {_fault_text(fault)}"
-    return f"{', '.join(venues)} has not yet told what was missed" if venues else ""
+        return f"the gateway has fault {fault}, there may be more than it counts: {fault_text(fault)}"
+    return not_resent(name for name, own in zip(Names(state).sessions, s.sessions, strict=False) if own.recovering)
 
 
-def _heartbeat_age_ns(pulse: np.record | None, monotonic_ns: int) -> int | None:
-    """Time since the core was last about, None where nothing tells it."""
-    heartbeat_ns = 0 if pulse is None else int(pulse.heartbeat_ns)
-    return max(monotonic_ns - heartbeat_ns, 0) if heartbeat_ns else None
-
-
-def _silence(age_ns: int | None) -> str:
-    if age_ns is None:
-        return "the gateway shows no heartbeat"
-    return f"the core has not been about for {age_ns / 1e9:.1f} s"
-
-
-def _fault_text(fault: int) -> str:
-    return "; ".join(_faults(fault)) or "of an unknown kind"
-
-
-def _faults(fault: int) -> list[str]:
-    return [text for bit, text in FAULTS.items() if fault & bit]
-
-
-def _trouble(fault: int, parts: dict[str, Any]) -> list[str]:
-    """One line for each thing that needs a person, the worst first."""
-    age_ns = parts["heartbeat_age_ns"]
-    lines = []
-    if age_ns is None or age_ns > STALE_NS:
-        lines.append(f"{_silence(age_ns)}: nothing that is shown is proven")
-    if fault:
-        lines.append(f"fault {fault}, every order is blocked: {_fault_text(fault)}")
+def _problems(parts: dict[str, Any]) -> list[Problem]:
+    """What is not as it should be, the worst first."""
+    found = []
+    if parts["silence"]:
+        found.append(Problem(f"{parts['silence']}: nothing that is shown is proven"))
+    if parts["fault"]:
+        found.append(Problem(f"fault {parts['fault']}, every order is blocked: {fault_text(parts['fault'])}"))
     if parts["journal_blocked"]:
-        lines.append("the journal takes no orders")
+        found.append(Problem("the journal takes no orders"))
+    if parts["market_closed"]:
+        found.append(Problem("outside the hours of the trading day", needs_person=False))
     if parts["switch_fault"]:
-        lines.append(f"the kill switches cannot be read: {parts['switch_fault']}")
+        found.append(Problem(f"the kill switches cannot be read: {parts['switch_fault']}"))
     for switch in parts["switches"]:
         unknown = "" if switch.known else ", which the gateway does not know: set in advance"
-        lines.append(f"kill switch set: {switch.where}{unknown}")
+        found.append(Problem(f"kill switch set: {switch.where}{unknown}", blocks=switch.where == "firm"))
     for session in parts["sessions"]:
-        if not session.up:
-            lines.append(_down_text(session))
-        if session.not_sure:
-            lines.append(f"{session.name}: {session.not_sure} orders are not sure")
-        if session.recovering:
-            lines.append(f"{session.name} takes no new order until the orders of before are confirmed")
+        found += _session_problems(session)
     if parts["never_canceled"]:
-        lines.append(f"{parts['never_canceled']} orders are open though the gateway has asked often to cancel them")
+        count = f"{parts['never_canceled']} orders are open though the gateway has asked often to cancel them"
+        found.append(Problem(count, blocks=False))
     if parts["contradicted"]:
         count = f"of {parts['contradicted']} orders it is not known how much was executed"
-        lines.append(f"{count}: ask the venue, then `tidegate resolve`, which lists them")
-    lines += [f"source {x.name} is silent" for x in parts["sources"] if not x.up and not x.by_hand]
-    lines += [f"held, not as pushed: {x.key} of {x.where} by {x.source}" for x in parts["pushed_limits"] if x.held]
-    lines += [f"not taken: {x.key} {plain(x.pushed)}{x.unit} of {x.where} by {x.source}" for x in parts["not_taken"]]
-    return lines
+        found.append(Problem(f"{count}: ask the venue, then `tidegate resolve`, which lists them", blocks=False))
+    found += [Problem(f"source {x.name} is silent") for x in parts["sources"] if not x.up and not x.by_hand]
+    held = [x for x in parts["pushed_limits"] if x.held]
+    found += [Problem(f"held, not as pushed: {x.key} of {x.where} by {x.source}") for x in held]
+    for x in parts["not_taken"]:
+        found.append(Problem(f"not taken: {x.key} {plain(x.pushed)}{x.unit} of {x.where} by {x.source}", blocks=False))
+    return found
+
+
+def _session_problems(session: SessionView) -> list[Problem]:
+    found = []
+    if not session.up:
+        found.append(Problem(_down_text(session)))
+    if session.not_sure:
+        found.append(Problem(f"{session.name}: {session.not_sure} orders are in doubt", blocks=False))
+    if session.recovering:
+        found.append(Problem(f"{session.name} takes no new order until the orders of before are confirmed"))
+    return found
 
 
 def _down_text(session: SessionView) -> str:

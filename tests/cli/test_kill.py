@@ -307,7 +307,7 @@ def test_without_a_heartbeat_the_last_known_orders_are_listed(still: Gateway) ->
     still.pulse.heartbeat_ns = 1
     result = still.kill("strategy=MOMO")
     assert result.exit_code == NOTHING_PROVEN
-    assert "NOTHING IS PROVEN" in result.output and "has not been about" in result.output
+    assert "NOTHING IS PROVEN" in result.output and "has not responded" in result.output
     assert "1 order was open when last known" in result.output and "O4-1" in result.output
     assert "no open orders" not in result.output
     assert still.killed() == {MOMO}
@@ -439,7 +439,7 @@ def test_a_venue_that_has_not_told_what_was_missed_is_waited_for(gateway: Gatewa
     gateway.state.record.sessions[XNAS].recovering = 1
     result = gateway.kill("strategy=MOMO", timeout="200ms")
     assert result.exit_code == NOTHING_PROVEN
-    assert "XNAS has not yet told what was missed" in result.output
+    assert "XNAS has not yet resent what was missed" in result.output
     assert "no open orders" not in result.output.replace("counts no open orders", "")
 
 

@@ -137,7 +137,7 @@ def test_of_a_gateway_that_hangs_nothing_is_proven(outside: Outside, command: tu
     outside.beat(5)
     done = outside.run(*command)
     assert done.returncode == 2
-    assert re.fullmatch(r"NOT PROVEN: the core has not been about for \d+\.\d s\n", done.stderr)
+    assert re.fullmatch(r"NOT PROVEN: the core has not responded for \d+\.\d s\n", done.stderr)
     assert done.stdout in ("", "\n", "[]\n")
     outside.add_order("C1").doubt = a.IN_DOUBT
     outside.add_exposure(a.ACCOUNT, "ACC1", "AAPL", -1_000)
@@ -156,7 +156,7 @@ def test_of_a_gateway_that_hangs_nothing_is_proven(outside: Outside, command: tu
         ),
         (
             lambda outside: setattr(outside.record.sessions[1], "recovering", 1),
-            "XNAS has not yet told what was missed",
+            "XNAS has not yet resent what was missed",
         ),
     ],
 )
@@ -207,7 +207,7 @@ def test_a_gateway_that_hangs_is_given_no_command(outside: Outside, command: tup
     finally:
         control.close()
     assert (done.returncode, done.stdout, taken) == (2, "", [])
-    told = r"the gateway does not answer, its core has not been about for \d+\.\d s: nothing is done\n"
+    told = r"the gateway does not answer, the core has not responded for \d+\.\d s: nothing is done\n"
     assert re.fullmatch(told, done.stderr)
 
 

@@ -31,6 +31,8 @@ OLD_S = 2  # a price, for an order
 WHERE = "max_order_qty account=ACC1"
 BUSY = LIMITS | {"session": {"default": {"max_messages": 100_000}}}
 
+HELD = "held, not as pushed: max_order_qty of account ACC1 by RISK\n"
+
 
 def wait_until(holds: Callable[[], object], timeout_s: float = 10, what: str = "") -> None:
     """Wait for something that is seen in shared memory or by HTTP, where nothing tells that it has changed."""
@@ -151,7 +153,7 @@ def test_a_publisher_that_fails_never_loosens_a_limit(start, tmp_path: Path) -> 
             calibrator.tell(f"nonsense {nonsense} {WHERE}")
             wait_held(topology, since_s)
             check_limit(ems, 500, epoch)
-            assert page(port, "ready") == "1 pushed limits are held\n"
+            assert page(port, "ready") == HELD
             epoch = epoch_of(calibrator.tell("push max_order_qty 500 account=ACC1"))
             wait_until(lambda: pushed(topology).state == a.VALID)
             assert page(port, "ready") == "ready\n"
@@ -165,7 +167,7 @@ def test_a_publisher_that_fails_never_loosens_a_limit(start, tmp_path: Path) -> 
         calibrator.tell("stick")
         wait_held(topology, since_s)
         check_limit(ems, FLOOR, looser)
-        assert page(port, "ready") == "source RISK is silent\n1 pushed limits are held\n"
+        assert page(port, "ready") == "source RISK is silent\n" + HELD
         cells, text = shown(topology)
         assert (*cells[4:8], cells[12]) == ("100", "5000", "100", "1000", "held") and "silent" in text
     with CalibratorProcess(file) as calibrator:

@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from gateway.config.files import ConfigError
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.fix.values import E8
-from gateway.kill.file import create, set_switch
+from gateway.kill.file import set_switch
 from gateway.ops import families as module
 from gateway.ops import metrics
 from gateway.ops.families import Families
-from gateway.ops.metrics import Server, Watcher, main, not_ready, source_kinds
+from gateway.ops.metrics import Server, Watcher, main, source_kinds
 from gateway.state.attach import NoGateway
 from gateway.state.memory import shared_block
 from gateway.state.names import Names
@@ -56,10 +57,11 @@ def page(gateway: MadeUp, path: str) -> tuple[int, str]:
 
 
 @pytest.fixture
-def alive(gateway, monkeypatch) -> Iterator[MadeUp]:
+def alive(gateway) -> Iterator[MadeUp]:
     """The same, with a heartbeat a moment ago whenever it is looked at."""
-    monkeypatch.setattr(metrics.Running, "heartbeat_age_ns", lambda _: 10_000_000)
-    yield gateway
+    gateway.beat(0)
+    with gateway.beating():
+        yield gateway
 
 
 def test_everything_is_well(alive):
@@ -71,24 +73,26 @@ def test_everything_is_well(alive):
 def test_live_is_about_the_heartbeat(gateway):
     gateway.beat(ago_s=0.0)
     assert page(gateway, "/live")[0] == 200
-    for ago_s in (1.0, 3600.0, -60.0):
+    for ago_s, why in ((1.0, "not responded for 1.0 s"), (3600.0, "for 3600")):
         gateway.beat(ago_s)
         status, body = page(gateway, "/live")
-        assert (status, "sign of life" in body) == (503, True)
+        assert (status, why in body) == (503, True), body
         assert page(gateway, "/ready")[0] == 503
 
 
 def set_up_reasons(gateway: MadeUp) -> dict:
     s = gateway.record
+    fault = "fault 3, every order is blocked: an output did not fit; the table of executions is full"
+    recovering = "XNAS takes no new order until the orders of before are confirmed"
     return {
-        "fault 3: an output did not fit, the table of executions is full": lambda: s.__setattr__("fault", 3),
+        fault: lambda: s.__setattr__("fault", 3),
         "the journal takes no orders": lambda: s.__setattr__("journal_blocked", 1),
         "outside the hours of the trading day": lambda: s.__setattr__("market_closed", 1),
-        "the kill switch of the firm is set": lambda: gateway.entity(a.FIRM).__setattr__("killed", 1),
-        "session EMS1 is not up": lambda: s.sessions[0].__setattr__("up", 0),
-        "venue XNAS is recovering": lambda: s.sessions[1].__setattr__("recovering", 1),
+        "kill switch set: firm": lambda: gateway.entity(a.FIRM).__setattr__("killed", 1),
+        "session EMS1 is down": lambda: s.sessions[0].__setattr__("up", 0),
+        recovering: lambda: s.sessions[1].__setattr__("recovering", 1),
         "source RISK is silent": lambda: s.sources[0].__setattr__("up", 0),
-        "1 pushed limits are held": lambda: gateway.push(
+        "held, not as pushed: max_order_qty of account ACC1 by RISK": lambda: gateway.push(
             0, 0, (a.ACCOUNT, "ACC1"), "", a.MAX_ORDER_QTY, state=a.HELD, effective=E8
         ),
     }
@@ -136,7 +140,6 @@ def test_flow(gateway):
 
 
 def test_a_kill_in_advance_is_told(gateway):
-    create(gateway.folder)
     for name in ("MOMO", "MOON"):
         set_switch(gateway.folder, a.STRATEGY, name, "alice", "test")
     gateway.entity(a.STRATEGY, "MOMO").killed = 1
@@ -290,7 +293,7 @@ def test_garbage_is_refused_or_told_but_never_fatal(gateway):
     kept = block.copy()
     random = np.random.default_rng(4)
     statuses = []
-    with Server(gateway.settings, ("127.0.0.1", 0)) as server:
+    with capture_logs(), Server(gateway.settings, ("127.0.0.1", 0)) as server:
         for k in range(20):
             assert server.answer("/metrics")[0] == 200
             for table in ("entities", "exposures", "parameters", "sources", "sessions", "instruments", "orders"):
@@ -300,6 +303,7 @@ def test_garbage_is_refused_or_told_but_never_fatal(gateway):
                 block[0][count] = random.integers(-(2**62), 2**62)
             if k % 4 == 0:
                 block[0]["entity_count"] = random.integers(-(2**62), 2**62)
+            gateway.beat(0)
             statuses += [server.answer(path)[0] for path in ("/metrics", "/live", "/ready")]
             block[:] = kept
     assert set(statuses) == {200, 503}
@@ -362,8 +366,8 @@ def test_not_ready_says_why_beside_the_heartbeat(gateway):
     gateway.beat(ago_s=5.0)
     gateway.record.journal_blocked = 1
     running = Watcher(gateway.settings.config.gateway).running()
-    reasons = not_ready(running, gateway.settings)
-    assert [reason.split()[0:2] for reason in reasons] == [["the", "core's"], ["the", "journal"]]
+    reasons = running.status(gateway.settings.config).not_ready
+    assert [reason.split()[0:2] for reason in reasons] == [["the", "core"], ["the", "journal"]]
 
 
 def test_the_process_serves_and_sees_the_gateway_hang_come_back_and_go(gateway):

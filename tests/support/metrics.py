@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.config.settings import load_settings
 from gateway.core import layout as a
 from gateway.core.layout import record_dtype
+from gateway.kill.file import create
 from gateway.state.build import build_state
 from gateway.state.memory import State, shared_block, shared_record
 from gateway.state.pulse import PULSE
@@ -36,13 +37,14 @@ class MadeUp:
     """A gateway that does nothing: its config, its state and its pulse, where all is well until a test sets fields."""
 
     def __init__(self, folder: Path, positions: str | None = None) -> None:
-        """Config in `folder`, the state folder below; sessions are up, sources are heard, nothing has happened yet."""
+        """Config in `folder`, the state folder below; sessions are up, sources are alive, nothing has happened yet."""
         self.port = free_port()
         config = BASE | {"metrics": {"listen": f"127.0.0.1:{self.port}"}, "parameters": {"sources": SOURCES}}
         self.config = write_config(folder, config, LIMITS, INSTRUMENTS, positions)
         self.settings = load_settings(self.config)
         self.folder = self.settings.config.gateway.state_dir
         self.folder.mkdir()
+        create(self.folder)
         self.new_run(1)
 
     def new_run(self, run: int) -> None:

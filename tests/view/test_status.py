@@ -111,7 +111,7 @@ def set_session(row: int, name: str, value: int) -> Callable[[Outside], None]:
         (kill(a.FIRM, ""), "KILLED", "kill switch set: firm"),
         (kill(a.STRATEGY, "ARB"), "LIVE", "kill switch set: strategy ARB"),
         (set_session(0, "up", 0), "LIVE", "session EMS1 is down"),
-        (set_session(1, "doubts", 3), "LIVE", "XNAS: 3 orders are not sure"),
+        (set_session(1, "doubts", 3), "LIVE", "XNAS: 3 orders are in doubt"),
         (set_session(1, "recovering", 1), "LIVE", "XNAS takes no new order"),
         (lambda outside: setattr(outside.record.sources[2], "up", 0), "LIVE", "source feed is silent"),
         (hold_limit, "LIVE", "held, not as pushed: max_long of account ACC1*AAPL by model"),
