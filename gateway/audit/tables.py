@@ -260,9 +260,7 @@ def _control(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str] 
     if event.kind == ev.CLOCK:
         return "clock", None, None, f"the wall clock is {value[0]} ns ahead of the gateway's"
     if event.kind in (ev.LOGON, ev.LOGOUT):
-        how = (
-            "" if event.kind == ev.LOGOUT else "goes on" if value[0] == ev.CONTINUED else "sequence numbers begin anew"
-        )
+        how = "" if event.kind == ev.LOGOUT else "goes on" if value[0] == ev.CONTINUED else "sequence numbers reset"
         return (
             *("session up" if event.kind == ev.LOGON else "session down", walk.names.session(event.session), None),
             how,
@@ -303,7 +301,7 @@ def _parameter(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str
     source = s.sources[value[ev.PARAMETER_SOURCE]]
     name = bytes(source.name[: source.name_size]).decode()
     if event.kind == ev.SOURCE:
-        return "source", None, None, f"{name} {'is heard' if value[ev.SOURCE_UP] else 'is silent'} {shown(event.data)}"
+        return "source", None, None, f"{name} {'is alive' if value[ev.SOURCE_UP] else 'is silent'} {shown(event.data)}"
     if event.kind == ev.RELEASE:
         return "release", None, None, shown(event.data)
     instrument, limit = value[ev.PARAMETER_INSTRUMENT], value[ev.PARAMETER_LIMIT]

@@ -74,7 +74,7 @@ def push(
 
 @app.command()
 def show(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Show what publishers push and what is in force, and which of them are heard. Exit status 2: what is shown is not
+    """Show what publishers push and what is in force, and which of them are alive. Exit status 2: what is shown is not
     proven, or nothing can be.
     """
     parts, unproven = _seen(config)
@@ -111,7 +111,7 @@ def release(
     reason: Annotated[str, typer.Option("--reason", help="why; goes to the journal with your name")],
     symbol: SymbolOption = "",
 ) -> None:
-    """Give a pushed limit back: what a person set counts again, until the publisher pushes anew."""
+    """Release a pushed limit: what a person set counts again, until the publisher pushes again."""
     from gateway.config.settings import load_settings
     from gateway.ops.control import ControlError, give_command
 

@@ -27,7 +27,7 @@ def resolve(
     ] = None,
     reason: Annotated[str, typer.Option(help="why; goes to the journal with your name")] = "",
 ) -> None:
-    """Say what became of an order in doubt, as its venue told you.
+    """Say what became of an order in doubt, as its venue says.
 
     Exit status 2: what is listed is not proven, or nothing was done.
     """

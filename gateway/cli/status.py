@@ -25,8 +25,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="for machines: all fiel
 
 @app.command()
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Say how a running gateway is. Exit status: 0 all is well, 1 something needs a person, 2 it cannot be told: none
-    runs, or its core is not about.
+    """Say how a running gateway is. Exit status: 0 all is well, 1 something needs a person, 2 nothing is proven:
+    none runs, or its core does not respond.
     """
     import time
     from datetime import UTC, datetime

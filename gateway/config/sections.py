@@ -191,7 +191,7 @@ class SessionSection(Model):
         description="what OrderQty(38) of a replace means at the venue: the total, as in FIX, or what shall be open",
     )
     cancel_rate: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="cancels a second that the gateway sends of its own accord"
+        default=None, ge=1, le=1_000_000, description="cancels a second that the gateway itself sends"
     )
     dont_know: bool = Field(default=False, description="an unknown fill is booked and answered with DontKnowTrade(Q)")
     on_disconnect: Literal["leave", "cancel"] = Field(

@@ -109,7 +109,7 @@ class Follower:
             path.unlink()
         found = newest_snapshot(folder)
         for note in found.notes:
-            log.error("a snapshot is left aside", reason=note)
+            log.error("a snapshot is not used", reason=note)
         self._replayer, self._number, self._seal = Replayer(), 0, NO_DIGEST
         if found.snapshot is not None:
             start = found.snapshot
@@ -216,7 +216,7 @@ class Follower:
                     check(path)
                     self._whole[path] = True
                 except JournalError as error:
-                    log.error("a snapshot is left aside", reason=str(error))
+                    log.error("a snapshot is not used", reason=str(error))
                     self._whole[path] = False
             if self._whole[path]:
                 kept.append(path)

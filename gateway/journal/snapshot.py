@@ -261,7 +261,7 @@ def _other_dtype(path: Path, head: np.void, layout: bytes) -> np.dtype:
     except ValueError as error:
         raise JournalError(f"{path}: is damaged: its layout cannot be read: {error}") from None
     for fault in layout_faults(dtype):
-        raise JournalError(f"{path}: was made by another release ({release}), it is left aside: {fault}")
+        raise JournalError(f"{path}: was made by another release ({release}), it is not used: {fault}")
     return dtype
 
 
@@ -302,7 +302,7 @@ def load(path: Path) -> Snapshot:
         state = State(block) if block.dtype in _todays_dtypes() else carry(State(block), restored)
     except ConfigError as error:
         reason = str(error).replace("\n", "; ")
-        raise JournalError(f"{path}: was made by another release, it is left aside: {reason}") from None
+        raise JournalError(f"{path}: was made by another release, it is not used: {reason}") from None
     return Snapshot(int(head["segment"]), int(head["sequence"]), state, restored, head["seal"].tobytes())
 
 

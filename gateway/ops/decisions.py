@@ -76,8 +76,9 @@ class Lines:
         message_type = fields.get(t.MsgType, "")
         verdict, child, answer = self._judge(session, message_type, [Sent(*output) for output in outputs])
         side = fields.get(t.Side, "")
+        came = datetime.fromtimestamp(wall_ns // 10**9, UTC)
         line: dict[str, Any] = {
-            "time": f"{datetime.fromtimestamp(wall_ns // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{wall_ns // 1000 % 10**6:06}Z",
+            "timestamp": f"{came:%Y-%m-%dT%H:%M:%S}.{wall_ns // 1000 % 10**6:06}Z",
             "session": self._sessions[session],
             "message": MESSAGES.get(message_type, message_type or "unreadable"),
             "verdict": verdict,

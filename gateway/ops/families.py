@@ -194,7 +194,7 @@ class Families:
         )
         canceling, residue = self._own_cancels()
         for name, text, counts in (
-            ("orders_being_canceled", "Open orders that the gateway cancels of its own accord.", canceling),
+            ("orders_being_canceled", "Open orders that the gateway itself cancels.", canceling),
             ("residue_orders", "Those of them that stay open though every cancel was tried: for a person.", residue),
         ):
             rows = [
@@ -255,7 +255,7 @@ class Families:
         yield self._gauge(
             *(
                 "source_up",
-                "1 when the publisher is heard; of kind by_hand none minds silence.",
+                "1 when the publisher is alive; of kind by_hand silence is no fault.",
                 ("source", "kind"),
             ),
             [((name, kind), float(x["up"])) for (name, x), kind in zip(named, self._kinds, strict=False)],
@@ -351,7 +351,7 @@ class Families:
         )
         yield self._total("trading_days_total", "Trading days ended.", "days")
         yield self._gauge(
-            *("series_left_out", "Series of a family that are not told, because there are too many.", ("family",)),
+            *("series_left_out", "Series of a family that are not shown, because there are too many.", ("family",)),
             [((f"tidegate_{name}",), float(count)) for name, count in self._left_out.items()],
         )
 

@@ -57,7 +57,7 @@ def configure_log() -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.MaybeTimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
         ],
@@ -66,15 +66,17 @@ def configure_log() -> None:
 
 
 def log_many(event: str, lines: list[dict[str, Any]]) -> None:
-    """Log lines of level info together. As JSON they go past structlog, whose work for a line is four times theirs."""
+    """Log lines of level info together; a `timestamp` that a line has stays. As JSON they go past structlog, whose work
+    for a line is four times theirs.
+    """
     if not _json_file:
         for line in lines:
             log.info(event, **line)
         return
-    told = {"event": event, "level": "info", "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z")}
+    head = {"event": event, "level": "info", "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z")}
     together = ""
     for line in lines:
-        text = json.dumps(line | told) + "\n"
+        text = json.dumps(head | line) + "\n"
         if len(together) + len(text) > select.PIPE_BUF:
             _write(together)
             together = ""

@@ -119,7 +119,7 @@ class _Feed:
         """Tell of a record that is left aside, once for as long as the file is mapped."""
         if row not in self._told:
             self._told.add(row)
-            log.warning("what is published is left aside", source=self._section.id, record=row, why=why)
+            log.warning("what is published is not used", source=self._section.id, record=row, why=why)
 
     def _unmap(self) -> None:
         self._identity = None
@@ -272,7 +272,7 @@ class QuoteFeed(_Feed):
         if not fault:
             fault = _time_fault(time_ns, now_ns)
         if fault:
-            log.error("quote is left aside", source=self._section.id, symbol=symbol, record=row, why=fault)
+            log.error("quote not used", source=self._section.id, symbol=symbol, record=row, why=fault)
             return None
         return Event(ev.QUOTE, 0, value=(self._state.instruments[symbol], *amounts, max(time_ns + base_ns, 1)))
 

@@ -111,7 +111,7 @@ class _RecordFile:
             return mmap.mmap(self._descriptor, size)
         fault = store.header_fault(head, os.fstat(self._descriptor).st_size, self.magic, self.record_size)
         if fault:
-            raise self._fail(f"{fault}; remove it to begin anew")
+            raise self._fail(f"{fault}; remove it to start over")
         return mmap.mmap(self._descriptor, store.file_bytes(head, self.record_size))
 
     def _take_over(self) -> dict[bytes, int]:
@@ -132,7 +132,7 @@ class _RecordFile:
             # One left half written is put right by its next push: its key has been written before.
             half_written = words[start // store.WORD] & 1
             if not half_written and int.from_bytes(checksum, "little") != zlib.crc32(body):
-                raise self._fail(f"record {row} is damaged; remove the file to begin anew")
+                raise self._fail(f"record {row} is damaged; remove the file to start over")
             rows[self._key(body)] = row
         return rows
 

@@ -253,7 +253,7 @@ def _terms_text(x: Explanation) -> str:
     notional = (
         "too large to compute" if d["notional_e4"] < 0 else f"{fixed(int(d['notional_e4']), E4)} {x.found.currency}"
     )
-    age = "never told" if d["reference_age_ns"] == NONE else f"{fixed(int(d['reference_age_ns']), 1_000_000)} ms old"
+    age = "no time" if d["reference_age_ns"] == NONE else f"{fixed(int(d['reference_age_ns']), 1_000_000)} ms old"
     reference = fixed(int(d["reference_e8"]), E8) if d["reference_e8"] else "none"
     factor = f", collar x {d['collar_factor']}" if d["collar_factor"] != 1 else ""
     return (

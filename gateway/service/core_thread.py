@@ -132,7 +132,7 @@ class Service:
         self._wall_offset_ns = self._start.wall_offset_ns
         self._journal.append_settings(self.settings.to_json(), self._now_ns())
         if clear_fault and int(s.fault) != clear_fault:
-            log.error("--clear-fault is about another word, nothing is cleared", named=clear_fault, fault=int(s.fault))
+            log.error("--clear-fault names another word, nothing is cleared", named=clear_fault, fault=int(s.fault))
         self._apply(self._start.event(self.run_number, s.fault != 0 and s.fault == clear_fault))
         self._look_about(self._observed.begin(self.run_number == 1))
         self._journal.sync()
@@ -191,7 +191,11 @@ class Service:
             self._apply(item)
             return
         if not item.is_wanted():
-            log.warning("command left aside, its giver has gone", user=item.user, command=str(item.request["command"]))
+            log.warning(
+                "command not carried out, nobody waits for it",
+                user=item.user,
+                command=str(item.request["command"]),
+            )
             return
         self._look_about([])
         try:

@@ -93,7 +93,7 @@ def put_aside(folder: Path, run: int) -> bool:
     """Keep the journal under another name, and QuickFIX's sequence numbers where they are, if `run` is the last one."""
     last = last_run(folder)
     if run != last:
-        log.error("--forget is about another run, nothing is forgotten", named=run, last=last)
+        log.error("--forget names another run, nothing is put aside", named=run, last=last)
         return False
     journal = folder / "journal"
     if not segment_files(journal):

@@ -157,7 +157,7 @@ def publishers(state: State, now_ns: int, quotes: Collection[str] = ()) -> list[
     return [
         (
             name,
-            "heard" if source["up"] else "silent",
+            "alive" if source["up"] else "silent",
             span_text(now_ns - int(source["since_ns"])),
             "" if name in quotes else str(source["pushes"]),
         )

@@ -74,9 +74,9 @@ def session_state(session: SessionView) -> Text:
 
 
 def source_state(source: Source) -> Text:
-    """Whether a publisher is heard."""
+    """Whether a publisher is alive."""
     if source.up:
-        return Text("heard", "green")
+        return Text("alive", "green")
     return Text("silent", "dim" if source.by_hand else "bold red")
 
 

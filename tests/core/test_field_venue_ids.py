@@ -75,7 +75,7 @@ def test_the_end_under_ids_of_the_desk(core: Core, end: str) -> None:
 
 
 def test_without_the_report_that_began_it(core: Core) -> None:
-    """F9: the desk's replace was never told, or without 41."""
+    """F9: the desk's replace was never reported, or without 41."""
     child = order(core)
     told(desk_fill(core, 2, "300", "500", "500", t41=None), t11="A", t14="500", t151="500")
     assert core.shares() == (500, 500, 0)

@@ -60,7 +60,7 @@ def pushed(topology: Topology):
 
 
 def wait_heard(topology: Topology, heard: int = 1) -> None:
-    """Until the one source is heard, or (0) is not."""
+    """Until the one source is alive, or (0) is not."""
     wait_until(lambda: topology.state.record.sources[0].up == heard, what="the source stays as it was")
 
 

@@ -399,7 +399,7 @@ def test_a_damaged_snapshot_does_not_count(folder, traded):
     damage(snapshot_path(folder, 2))
     hidden.rename(segment_path(folder, SEGMENTS))
     logs = follow_all(folder, every=100, keep_ns=0)
-    assert [line["event"] for line in logs] == ["a snapshot is left aside"]
+    assert [line["event"] for line in logs] == ["a snapshot is not used"]
     assert names(folder) == [*packed_names(*range(1, SEGMENTS + 1)), *snapshot_names(2, 4)]
     assert recovered_digest(folder) == state_digest(traded.state.block)
 

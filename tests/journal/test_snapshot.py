@@ -350,7 +350,7 @@ UNLIKE = {
 def test_a_layout_that_cannot_be_carried_is_left_aside(tmp_path, replayer, column, dtype):
     path = snap.save(tmp_path, of_zeros(replayer, dtype), 3)
     for read in (snap.load, snap.check):
-        with pytest.raises(JournalError, match=rf"another release \(.*left aside: it(s| has no) {column}\b") as error:
+        with pytest.raises(JournalError, match=rf"another release \(.*not used: it(s| has no) {column}\b") as error:
             read(path)
         assert "\n" not in str(error.value)
     assert len(snap.newest_snapshot(tmp_path).notes) == 1

@@ -68,7 +68,7 @@ def values(events: list[Event], kind: int = ev.PARAMETER) -> list[tuple[int, ...
 
 
 def ups(events: list[Event]) -> list[tuple[int, str]]:
-    """(whether it is heard, reason) of the SOURCE events, which are those of row 3."""
+    """(whether it is alive, reason) of the SOURCE events, which are those of row 3."""
     for event in events:
         assert event.kind != ev.SOURCE or event.value[0] == 3
     return [(event.value[1], event.data.decode()) for event in events if event.kind == ev.SOURCE]

@@ -202,7 +202,7 @@ class Core:
         return self.apply(Event(ev.QUOTE, self.time_ns, value=value))
 
     def logon(self, session: str, reset: bool = False):
-        """A session logs on; with `reset` its sequence numbers begin anew."""
+        """A session logs on; with `reset` its sequence numbers reset."""
         value = (ev.RESET if reset else ev.CONTINUED,)
         return self.apply(Event(ev.LOGON, self.time_ns, self.sessions[session], value=value))
 
@@ -297,7 +297,7 @@ class Core:
         return self.apply(Event(ev.RELEASE, self.time_ns, data=b"alice: done", value=value))
 
     def source(self, source: int, up: bool):
-        """A publisher is heard again, or has gone silent."""
+        """A publisher is alive again, or has gone silent."""
         return self.apply(Event(ev.SOURCE, self.time_ns, value=(source, int(up))))
 
     def journal(self, blocked: bool):

@@ -106,7 +106,7 @@ def test_rows_say_what_was_pushed_and_what_counts(running: State) -> None:
     assert first == ("VOL", "strategy MOMO", "max_order_qty", *bounds, "812", "12", "1.5s", "never", "loosening")
     pair = ("VOL", "account ACC1*AAPL", "max_long", "90", "20", "90", "900", "812", "12", "0.0s", "5h", "held")
     assert second == pair
-    assert publishers(running, NOW_NS) == [("HAND", "silent", "90.0s", "0"), ("VOL", "heard", "90.0s", "2")]
+    assert publishers(running, NOW_NS) == [("HAND", "silent", "90.0s", "0"), ("VOL", "alive", "90.0s", "2")]
 
 
 def test_a_row_that_leads_nowhere_is_shown_as_such(running: State) -> None:
@@ -122,7 +122,7 @@ def test_a_value_whose_time_has_run_out_says_so(running: State) -> None:
 
 
 def test_a_publisher_of_quotes_pushes_no_limits(running: State) -> None:
-    assert publishers(running, NOW_NS, ["VOL"])[1] == ("VOL", "heard", "90.0s", "")
+    assert publishers(running, NOW_NS, ["VOL"])[1] == ("VOL", "alive", "90.0s", "")
 
 
 def test_what_is_pushed_and_not_taken_is_shown(config: Path, running: State) -> None:

@@ -80,7 +80,7 @@ class Controls:
         canceled = script.working.pop()
         script.working.clear()
         script.pause(1.5)
-        script.caption("KILLED: every EMS is refused; a status is still told")
+        script.caption("KILLED: every EMS is refused; a status is still answered")
         script.refused("refused: KILLED", "EMS1", "ALPHA", "AAPL", BUY, 10, "187")
         script.refused("refused: KILLED", "EMS2", "HEDGE", "KO", SELL, 10, "60")
         script.refused("refused: KILLED", "EMS3", "FUTURES", "FESX", BUY, 1, "4940")

@@ -360,7 +360,7 @@ def _control_rows(script: Script, controls: Controls, gateway: GatewayProcess) -
         Row("pushed limits held, no calibrator", 1, gateway=controls.held),
         Row("kills that end: no open orders", 1, gateway=len(controls.proven)),
         Row("mass cancels (35=q) of the kill", 1, venues=sum(types["q"] for types in of_venues)),
-        Row("venues that tell changes (35=X)", 1, venues=sum(types["X"] > 0 for types in of_venues)),
+        Row("venues that send changes (35=X)", 1, venues=sum(types["X"] > 0 for types in of_venues)),
         Row("messages that break the FIX rules", 0, ems=refused[0], venues=refused[1]),
         *(
             Row(f"alert: {kind}", controls.alerts[kind], gateway=alerts[kind])

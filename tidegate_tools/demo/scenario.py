@@ -187,7 +187,7 @@ class Script:
         self.rest("EMS1", "BETA", "AAPL", BUY, 131, Decimal("184"))
         self.refused("refused: DUPLICATE_ORDER", "EMS1", "BETA", "AAPL", BUY, 131, "184")
         self.pause(0.35)
-        self.caption("Everything that is wrong is told at once")
+        self.caption("Everything that is wrong is in one reject")
         self.refused("refused: several checks at once", "EMS1", "BETA", "AAPL", BUY, 9000, "250")
         self.pause(0.5)
         self.caption("What breaks the dictionary draws 35=3, what is not served 35=j")
@@ -247,7 +247,7 @@ class Script:
         self.refused("refused: PRICE_COLLAR", "EMS1", "ALPHA", "KO", BUY, 100, "63.50")
         self.pause(0.5)
         self.caption(
-            "XNYS moves up by a dollar, tells it by 35=X, and the collar with it: 63.50 passes, and fills at 61.01"
+            "XNYS moves up by a dollar, sends it by 35=X, and the collar with it: 63.50 passes, and fills at 61.01"
         )
         market.offset = 100
         venue.set_liquidity(market.quote())

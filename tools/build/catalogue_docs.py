@@ -15,7 +15,7 @@ Written by `python -m tools.build.catalogue_docs` from `gateway/core/catalogue.p
 
 Every new order and every replace runs through all checks in one pass, and the reject names every one that fired. Those
 from FAULT to REPLACE_TERMS are prerequisites: when one of them fires the limits are not looked at, except that
-CL_ORD_ID_REUSE is told together with them. Cancels run through none.
+CL_ORD_ID_REUSE is reported together with them. Cancels run through none.
 
 An exposure limit (MAX_LONG, MAX_SHORT) fires only when the worst case after the order is over the limit *and* higher
 than before it, so an order that reduces a position passes whatever the limit says.

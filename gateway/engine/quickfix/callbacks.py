@@ -241,7 +241,7 @@ class Application(fix.Application):
         waiting, self.waiting[row] = self.waiting[row], Waiting()
         if waiting.count and waiting.last >= logon:
             log.error(
-                "the EMS began its numbers anew and may never have got reports, it must ask with OrderStatusRequest(H)",
+                "the EMS reset its numbers and may never have got reports, it must ask with OrderStatusRequest(H)",
                 session=self.names[row],
                 reports=waiting.count,
                 cl_ord_ids=waiting.cl_ord_ids,

@@ -29,7 +29,7 @@ ORDER = b"11=C1-0\x0121=1\x0138=100\x0140=2\x0144=100\x0154=1\x0155=AAPL\x0160=2
 STATUS_REQUEST = b"11=C1-0\x0154=1\x0155=AAPL\x01"
 REPORT = b"6=0\x0111=%s\x0114=10\x0117=E1-1\x0137=O1-1\x0139=2\x0154=1\x0155=AAPL\x01150=F\x01151=0\x01"
 NOT_NUMBERS = ["abc", "", "-1", "1.5", "9223372036854775808", "99999999999999999999"]
-LOST = "the EMS began its numbers anew and may never have got reports, it must ask with OrderStatusRequest(H)"
+LOST = "the EMS reset its numbers and may never have got reports, it must ask with OrderStatusRequest(H)"
 
 
 def ems_of(port: int) -> RawFixClient:
