@@ -31,6 +31,7 @@ LIMIT_KINDS = {
     "reference_max_age": "duration",
 }
 LIMIT_KEYS = tuple(LIMIT_KINDS)
+LIMITS = len(LIMIT_KEYS)
 (
     MAX_ORDER_QTY,
     MAX_ORDER_NOTIONAL,
@@ -42,6 +43,5 @@ LIMIT_KEYS = tuple(LIMIT_KINDS)
     MESSAGE_WINDOW,
     DUPLICATE_WINDOW,
     REFERENCE_MAX_AGE,
-) = range(10)
-LIMITS = len(LIMIT_KEYS)
+) = range(LIMITS)
 HIGHER_IS_TIGHTER = (MESSAGE_WINDOW, DUPLICATE_WINDOW)  # of every other limit lower is

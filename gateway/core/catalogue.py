@@ -1,6 +1,6 @@
 """The catalogue of checks and limits: one row each. Kernels take the numbers from here, docs/checks.md is made of it.
 
-To add a check: a row here, a function in `checks.py`, a call in `checks.judge`, a test in which it alone fires.
+How to add one is in docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ class Check:
     scopes: tuple[int, ...]
     mandatory_scope: int | None
     rules: str
+    judged: bool
+    """Whether `checks.judge` runs it; every other check ends the pass before that."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ RATE_SCOPES = (a.FIRM, a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW, a.SESSIO
     KILLED,
     TRADING_DAY,
     TRANSLATION,
-) = range(26)
+    *_,
+) = range(a.MAX_CHECKS)
 
 LIMITS = (
     Limit(a.MAX_ORDER_QTY, ORDER_SCOPES, a.ACCOUNT, "largest OrderQty(38)"),
@@ -120,11 +123,13 @@ LIMITS = (
 
 def _limited(check: int, name: str, index: int, unit: int, compares: str, rules: str, reason: int) -> Check:
     limit = LIMITS[index]
-    return Check(check, name, reason, unit, compares, limit.key, limit.scopes, limit.mandatory_scope, rules)
+    return Check(check, name, reason, unit, compares, limit.key, limit.scopes, limit.mandatory_scope, rules, True)
 
 
-def _plain(check: int, name: str, reason: int, unit: int, compares: str, rules: str = "") -> Check:
-    return Check(check, name, reason, unit, compares, None, (), None, rules)
+def _plain(
+    check: int, name: str, reason: int, unit: int, compares: str, rules: str = "", judged: bool = False
+) -> Check:
+    return Check(check, name, reason, unit, compares, None, (), None, rules, judged)
 
 
 SIZE_RULES = "15c3-5(c)(1)(ii); RTS 6 Art. 15(1)"
@@ -152,8 +157,15 @@ CHECKS = (
     _plain(
         REPLACE_TERMS, "REPLACE_TERMS", t.ORDER_BROKER_OPTION, NO_NUMBERS, "a replace keeps instrument, side, account"
     ),
-    _plain(LOT, "LOT", t.ORDER_BROKER_OPTION, QUANTITY, "OrderQty(38) is a multiple of the lot"),
-    _plain(TICK_SIZE, "TICK_SIZE", t.ORDER_BROKER_OPTION, PRICE, "Price(44), StopPx(99) are multiples of the tick"),
+    _plain(LOT, "LOT", t.ORDER_BROKER_OPTION, QUANTITY, "OrderQty(38) is a multiple of the lot", judged=True),
+    _plain(
+        TICK_SIZE,
+        "TICK_SIZE",
+        t.ORDER_BROKER_OPTION,
+        PRICE,
+        "Price(44), StopPx(99) are multiples of the tick",
+        judged=True,
+    ),
     _limited(
         MAX_ORDER_QTY, "MAX_ORDER_QTY", a.MAX_ORDER_QTY, QUANTITY, "OrderQty(38)", SIZE_RULES, t.ORDER_EXCEEDS_LIMIT
     ),

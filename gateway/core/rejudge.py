@@ -22,13 +22,7 @@ from gateway.jit import entry, kernel
 PAIR_KEY = 1 << 32
 REUSE = 1 << c.CL_ORD_ID_REUSE
 # What `judge` finds; every other check ended the pass before it, whatever the limits.
-JUDGED = sum(
-    1 << check
-    for check in (
-        *(c.LOT, c.TICK_SIZE, c.MAX_ORDER_QTY, c.REFERENCE_PRICE, c.PRICE_COLLAR, c.MAX_ORDER_NOTIONAL, c.MAX_LONG),
-        *(c.MAX_SHORT, c.MAX_OPEN_ORDERS, c.MAX_MESSAGES, c.DUPLICATE_ORDER),
-    )
-)
+JUDGED = sum(1 << check.id for check in c.CHECKS if check.judged)
 
 VERDICT = np.dtype(
     [

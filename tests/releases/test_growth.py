@@ -1,47 +1,91 @@
-"""A limit and a scope more leave what was written before as it was: tried on a copy of the gateway that has both."""
+"""The gateway grows as docs/architecture.md says, and what was written before stays as it was: tried on a copy."""
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+
+import pytest
 
 import gateway
 
 ROOT = Path(gateway.__file__).parent.parent
-GROWN = {
-    "vocabulary.py": [
-        ('"session", "venue")', '"session", "venue", "sector")'),
-        ("SESSION, VENUE = range(9)", "SESSION, VENUE, SECTOR = range(10)"),
-        ('"reference_max_age": "duration",', '"reference_max_age": "duration", "max_odd_lots": "count",'),
-        ("    REFERENCE_MAX_AGE,\n) = range(10)", "    REFERENCE_MAX_AGE,\n    MAX_ODD_LOTS,\n) = range(11)"),
-    ],
-    "core/catalogue.py": [
-        (
-            '"age up to which a reference price is fresh"),',
-            '"age up to which a reference price is fresh"),\n'
-            '    Limit(a.MAX_ODD_LOTS, ORDER_SCOPES, None, "orders at an odd lot"),',
-        ),
-    ],
+COPIED = ("gateway", "fix_specs", "tests", "tools", "tidegate_tools", "docs", "pyproject.toml")
+STEP = re.compile(r"In `([^`]+)`(?:, (behind|at the end of) `([^`]+)`)?:\n\n((?: {8}.*\n|\n)+)")
+SECTOR = {
+    ('"session", "venue")', '"session", "venue", "sector")'),
+    ("SESSION, VENUE = range(9)", "SESSION, VENUE, SECTOR = range(10)"),
 }
 
 
-def test_what_was_written_before_is_read_by_a_gateway_with_a_limit_and_a_scope_more(tmp_path: Path) -> None:
-    for name in ("gateway", "fix_specs", "tests", "pyproject.toml"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
-    for name, changes in GROWN.items():
-        path = tmp_path / "gateway" / name
-        source = path.read_text()
-        for old, new in changes:
-            assert source.count(old) == 1, old
-            source = source.replace(old, new)
-        path.write_text(source)
-    checked = "import gateway.core.layout as a; assert (a.SCOPES, a.LIMITS) == (10, 11), a.__file__"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/releases/test_releases.py"]
-    for run in ([sys.executable, "-c", checked], command):
-        done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for name in COPIED:
+        put = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        put(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def insert(source: str, how: str, where: str, text: str) -> str:
+    """Source with a text behind the line `where`, at the end of what has this name, or at its own end."""
+    lines = source.split("\n")
+    if not how:
+        return f"{source.rstrip()}\n\n\n{text}"
+    if how == "behind":
+        at = next(k + 1 for k, line in enumerate(lines) if line.strip() == where)
+        indent = len(lines[at - 1]) - len(lines[at - 1].lstrip())
+    else:
+        nodes = [node for node in ast.parse(source).body if where in ast.unparse(node).split("(")[0]]
+        node = next(n for n in nodes if isinstance(n, ast.FunctionDef) or where == ast.unparse(n).split(" =")[0])
+        assert node.end_lineno is not None
+        at, indent = node.end_lineno - (not isinstance(node, ast.FunctionDef)), 4
+    return "\n".join([*lines[:at], textwrap.indent(text.rstrip(), " " * indent), *lines[at:]])
+
+
+def follow_the_recipe(copy: Path) -> int:
+    """Add the check of docs/architecture.md; returns how many lines that takes."""
+    recipe = (copy / "docs" / "architecture.md").read_text().partition("### a check")[2].partition("###")[0]
+    steps = STEP.findall(recipe)
+    count = 0
+    for file, how, where, block in steps:
+        text = textwrap.dedent(block).strip("\n") + "\n"
+        path = copy / file
+        path.write_text(insert(path.read_text(), how, where, text))
+        count += text.count("\n")
+    return count
+
+
+def run(copy: Path, *command: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(copy), "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=copy, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_a_check_is_added_by_the_recipe(copy: Path) -> None:
+    """It fires alone, the catalogue and its page have it, and the journals of earlier releases are read."""
+    assert follow_the_recipe(copy) < 40
+    run(copy, "-m", "tools.build.catalogue_docs")
+    tests = ("tests/core/test_checks.py", "tests/core/test_kernels.py", "tests/tools/test_catalogue_docs.py")
+    wanted = "odd_lot or catalogue or up_to_date"
+    run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", wanted)
+    run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/releases/test_releases.py")
+
+
+def test_a_scope_more_leaves_what_was_written_before(copy: Path) -> None:
+    follow_the_recipe(copy)
+    path = copy / "gateway" / "vocabulary.py"
+    source = path.read_text()
+    for old, new in SECTOR:
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
+    path.write_text(source)
+    run(copy, "-c", "import gateway.core.layout as a; assert (a.SCOPES, a.LIMITS) == (10, 11), a.__file__")
+    run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/releases/test_releases.py")
