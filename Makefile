@@ -11,7 +11,7 @@ KILLS ?= 2000
 FUZZ_SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos soak lint bench warmup clean
+.PHONY: help demo test chaos soak lint bench package warmup clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,10 @@ lint: $(STAMP) ## ruff and mypy
 
 bench: $(STAMP) ## run the benchmarks (ARGS go to tools.bench)
 	$(BIN)/python -m tools.bench $(ARGS)
+
+package: $(STAMP) ## build the wheel and the image's environment by the steps of the Dockerfile, and run the demo from it
+	rm -rf build/image
+	$(BIN)/python -m tools.build.image build/image
 
 warmup: $(STAMP) ## compile the kernels into the cache (ARGS go to tidegate warmup)
 	$(BIN)/tidegate warmup $(ARGS)

@@ -40,7 +40,7 @@ class Controls:
     def calibrate(self) -> None:
         """A calibrator tightens a limit while orders flow, pushes nonsense, loosens and dies."""
         script = self.script
-        self.alerts["publisher is back"] += 1
+        self.alerts["source_back"] += 1
         script.caption("A calibrator watches volatility, and may tighten ALPHA's 5,000 shares an order: 1,000 KO pass")
         script.rest("EMS1", "ALPHA", "KO", BUY, 1000, Decimal("58.50"))
         script.pause(1.0)
@@ -56,7 +56,7 @@ class Controls:
         script.caption("It pushes nonsense, the bits of a NaN: what was in force holds, loudly")
         self.calibrator.tell(f"nonsense nan max_order_qty {PUSHED_SCOPE}")
         self._wait_state(a.HELD, "the nonsense")
-        self.alerts["pushed limit is held where it was: not a value that can be used"] += 1
+        self.alerts["parameter_bad"] += 1
         self._refused()
         script.pause(1.0)
         script.caption("It pushes 5,000: loosening takes time, 10% of what people set a minute")
@@ -74,7 +74,7 @@ class Controls:
         script.pause(1.0)
         output = self.command("kill", "--scope", "firm", "--timeout", "60s", "--reason", "end of the demonstration")
         self.proven += [line for line in output if line == "no open orders"]
-        self.alerts["kill switch set"] += 1
+        self.alerts["kill_set"] += 1
         script.expected["canceled by the kill switch"] += working
         script.wait_outcome("canceled by the kill switch")
         canceled = script.working.pop()
@@ -91,7 +91,7 @@ class Controls:
         """A person releases the switch, and says why."""
         self.script.caption("Setting it is easy; rearming takes the gateway, a name and a reason")
         self.command("rearm", "--scope", "firm", "--reason", "the demonstration is over")
-        self.alerts["kill switch released"] += 1
+        self.alerts["kill_released"] += 1
         self.script.trade("EMS2", "HEDGE", "MSFT", BUY, 110)
         self.script.pause(0.8)
 
@@ -122,14 +122,14 @@ class Controls:
         self.calibrator.tell("die")
         script.wait(lambda: s.sources[0].up == 0, "the silence of the calibrator")
         self._wait_state(a.HELD, "the hold")
-        self.alerts["publisher is silent: its limits are held where they were, its prices grow old"] += 1
+        self.alerts["source_silent"] += 1
         self.held = int((s.parameters[: int(s.parameter_count)]["state"] == a.HELD).sum())
         self._refused()
         script.pause(1.5)
         script.caption("Only a person gives a limit back")
         where = ("--source", SOURCE, "--scope", PUSHED_SCOPE, "--limit", "max_order_qty")
         self.command("params release", *where, "--reason", "its calibrator is dead")
-        self.alerts["pushed limit released"] += 1
+        self.alerts["parameter_released"] += 1
         script.rest("EMS1", "ALPHA", "KO", BUY, 1000, Decimal("58.45"))
         script.pause(0.8)
 

@@ -136,12 +136,10 @@ class GatewayProcess:
                 self._log.append(line.rstrip("\n"))
             if '"event": "gateway is up"' in line:
                 self._up.set()
-            if '"level": "error"' in line or '"level": "critical"' in line:
-                entry = json.loads(line)
-                if entry["event"] == "alert":
-                    self._alerts[entry["text"].partition(":")[0]] += 1
-                else:
-                    self._errors[entry["event"]] += 1
+            if '"event": "alert"' in line:
+                self._alerts[json.loads(line)["alert"]] += 1
+            elif '"level": "error"' in line or '"level": "critical"' in line:
+                self._errors[json.loads(line)["event"]] += 1
 
 
 @dataclass(frozen=True)
