@@ -45,7 +45,8 @@ def resolve(
         attached = attach(gateway)
         rows = orders_in_doubt(attached.state)
     unproven = unproven_of(attached)
-    table = folded("order", "venue", "symbol", "side", "quantity", "executed", "")
+    ids = ("order", "venue", "OrderID there", "ClOrdID there", "account")
+    table = folded(*ids, "symbol", "side", "quantity", "executed", "why")
     for row in rows:
         table.add_row(*row)
     if rows or not unproven:

@@ -270,7 +270,8 @@ class Service:
             log.info("session has exchanged what was missed", session=name, in_doubt=int(own.doubts))
         elif event.kind == ev.LOGOUT:
             if event.session in self._up:
-                log.info("session is down", session=name)
+                tell = log.info if event.session in self._ems else log.warning
+                tell("session is down", session=name)
             self._up.discard(event.session)
         else:
             self._up.add(event.session)

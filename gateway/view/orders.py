@@ -202,7 +202,9 @@ def _status(status: int, waiting: list[tuple[int, bool]]) -> tuple[str, str]:
 
 
 def orders_in_doubt(state: State) -> list[tuple[str, ...]]:
-    """(OrderID, venue, symbol, side, quantity, executed, doubt) of every order in doubt."""
+    """(OrderID, venue, OrderID and ClOrdID there, account, symbol, side, quantity, executed, doubt) of every order in
+    doubt: what a person needs to ask the venue about it.
+    """
     s = state.record
     names = Names(state)
     orders = s["orders"][: s.order_count]
@@ -210,7 +212,12 @@ def orders_in_doubt(state: State) -> list[tuple[str, ...]]:
     unsure = (orders["doubt"] != a.SURE) | (orders["unbooked_e8"] > 0)
     for row in np.flatnonzero((orders["number"] != a.NONE) & unsure):
         order = s.orders[row]
-        what = (order_id(order), str(names.session(int(order.venue))), str(names.instrument(int(order.instrument))))
+        request = s.requests[int(order.accepted)]
+        child = f"C{request.run}-{request.child}"
+        there = text_of(order.venue_order_id, order.venue_order_id_size)
+        account = str(names.entity(int(order.entities[a.ACCOUNT])))
+        what: tuple[str, ...] = (order_id(order), str(names.session(int(order.venue))), there, child, account)
+        what += (str(names.instrument(int(order.instrument))),)
         quantities = (str(Decimal(quantity) / E8) for quantity in told_quantities(order))
         doubts = [DOUBTS[int(order.doubt)]] if order.doubt != a.SURE else []
         if order.unbooked_e8 > 0:

@@ -163,6 +163,7 @@ def test_orders_in_doubt_that_a_person_resolves(start) -> None:
     assert refused(ems).startswith("RECOVERY")
     listed = tidegate(topology, "resolve").stdout
     assert all(number in listed for number in numbers)
+    assert all(child in listed for child in children(venue)) and "ACC1" in listed
     wrong = [
         (["O9-9", "--as", "gone", "--reason", "x"], "is not an open order"),
         ([numbers[0], "--as", "lost", "--reason", "x"], "want a verdict"),

@@ -11,7 +11,8 @@ from gateway.core.layout import SCOPE_NAMES
 DOCS = Path(__file__).parents[2] / "docs"
 HEAD = """# The check catalogue
 
-Written by `python -m tools.build.catalogue_docs` from `gateway/core/catalogue.py`; a test keeps the two equal.
+For risk officers and those who write limits.yaml. Written by `python -m tools.build.catalogue_docs` from
+`gateway/core/catalogue.py`; a test keeps the two equal.
 
 Every new order and every replace runs through all checks in one pass, and the reject names every one that fired. Those
 from FAULT to REPLACE_TERMS are prerequisites: when one of them fires the limits are not looked at, except that
