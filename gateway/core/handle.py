@@ -47,7 +47,7 @@ from gateway.core.handlers.sweep import (
 )
 from gateway.core.layout import FIRM_ROW, MAX_MESSAGE_BYTES, NONE
 from gateway.core.messages.alerts import alert, alert_once
-from gateway.core.messages.text import add_bytes
+from gateway.core.messages.text import say
 from gateway.core.messages.to_ems import business_reject, session_reject
 from gateway.core.messages.to_venue import SUBSCRIBE_AT_ONCE, market_data_request
 from gateway.fix import tags as t
@@ -73,12 +73,6 @@ UNSUPPORTED = c.phrase("Unsupported Message Type")
 
 
 @kernel
-def _say(s, phrase):
-    s.work.text_size = 0
-    add_bytes(s.work, phrase, 0, phrase.size)
-
-
-@kernel
 def _message_type(index, buf):
     """MsgType(35) as an integer, 0 when it is not one or two bytes."""
     f = find(index, t.MsgType)
@@ -92,7 +86,7 @@ def _message_type(index, buf):
 def _reject_unindexed(s, out, buf, event, fault):
     """Reject a message whose bytes could not be indexed, by what was wrong with them."""
     index = s.work.index
-    _say(s, NOT_INDEXED)
+    say(s.work, NOT_INDEXED)
     reason = t.REJECT_INVALID_TAG
     tag = 0
     if fault == EMPTY_VALUE:
@@ -133,7 +127,7 @@ def _from_ems(s, out, buf, event):
     if event.length > MAX_MESSAGE_BYTES:
         # What was kept is indexed for MsgType(35); that it ends in the middle of a field is no news.
         index_message(index, buf, event.start, MAX_MESSAGE_BYTES, s.dictionary[own.version].data_length_tag, False)
-        _say(s, TOO_LONG)
+        say(s.work, TOO_LONG)
         business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_OTHER)
         return 0
     dictionary = s.dictionary[own.version]
@@ -154,7 +148,7 @@ def _from_ems(s, out, buf, event):
         or message_type == t.ORDER_STATUS_REQUEST
     )
     if row < 0 or not supported:
-        _say(s, UNSUPPORTED)
+        say(s.work, UNSUPPORTED)
         business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_UNSUPPORTED_MESSAGE)
         if message_type == t.DONT_KNOW_TRADE:
             alert(s, out, al.REFUSED_BY_EMS, buf, event.start, event.length)
@@ -164,7 +158,7 @@ def _from_ems(s, out, buf, event):
     else:
         reason, tag = validate(dictionary, index, buf, row)
     if reason != VALID:
-        _say(s, NOT_VALID)
+        say(s.work, NOT_VALID)
         session_reject(s, out, buf, event.session, event.msg_seq_num, reason, tag)
     elif message_type == t.NEW_ORDER_SINGLE:
         new_order_single(s, out, buf, event, dictionary.messages[row])

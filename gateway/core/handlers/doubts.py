@@ -18,7 +18,7 @@ from gateway.core.handlers.refusals import refuse_child, refuse_request
 from gateway.core.handlers.sweep import expect_back, venue_is_back
 from gateway.core.layout import NONE
 from gateway.core.messages.alerts import alert, alert_once
-from gateway.core.messages.text import add_bytes
+from gateway.core.messages.text import say
 from gateway.core.messages.to_ems import new_report, report
 from gateway.core.messages.to_venue import order_mass_status_request, order_status_request
 from gateway.core.orders.exposure import closed, is_sure, never_acknowledged, raise_doubt, settle, unanswered
@@ -224,8 +224,7 @@ def answer_in_doubt(s, out, buf, event, request):
     if unknown and not never:
         pass  # a request that was refused meanwhile
     elif unknown:
-        s.work.text_size = 0
-        add_bytes(s.work, NOT_KNOWN_THERE, 0, NOT_KNOWN_THERE.size)
+        say(s.work, NOT_KNOWN_THERE)
         refuse_child(s, out, buf, event, request)
     else:
         if told_cum(o, index, buf) > o.cum_e8:
@@ -250,8 +249,7 @@ def on_resolve(s, out, buf, event):
     if o.doubt == a.SURE and o.unbooked_e8 == 0 and event.value[ev.RESOLVE_VERDICT] != ev.GONE:
         return
     alert(s, out, al.RESOLVED_BY, buf, event.start, event.length)
-    s.work.text_size = 0
-    add_bytes(s.work, RESOLVED, 0, RESOLVED.size)
+    say(s.work, RESOLVED)
     is_sure(s, o)
     never = o.status == t.STATUS_PENDING_NEW
     if o.unbooked_e8 > 0:

@@ -13,7 +13,7 @@ from gateway.core.checks.route import require_up, route
 from gateway.core.checks.service import check_stale, require_not_killed, require_service, sent_again
 from gateway.core.checks.terms import check_translation, read_terms
 from gateway.core.layout import NONE, SURE
-from gateway.core.messages.text import add_bytes, explain
+from gateway.core.messages.text import add_bytes, explain, say
 from gateway.core.messages.to_ems import cancel_reject, new_report, order_reject, report, status_of_unknown, status_type
 from gateway.core.messages.to_venue import child_cancel, child_order
 from gateway.core.orders.exposure import settle
@@ -227,8 +227,7 @@ def _place(s, x, buf, id_start, id_size):
 @kernel
 def _reject_change(s, out, buf, session, row, kind, reason, phrase):
     """OrderCancelReject of the request in hand, with one phrase as its text."""
-    s.work.text_size = 0
-    add_bytes(s.work, phrase, 0, phrase.size)
+    say(s.work, phrase)
     response = t.RESPONSE_TO_CANCEL if kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
     orig = s.orders[row].accepted if row != NONE else NONE
     cancel_reject(s, out, buf, session, NONE, orig, row, response, reason, False)

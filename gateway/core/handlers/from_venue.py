@@ -49,7 +49,7 @@ from gateway.core.orders.requests import unlink_pending
 from gateway.core.orders.status import rank, refresh_status, trade_status
 from gateway.core.tables.entities import find_entity
 from gateway.core.tables.orders import find_by_venue_order_id, link_venue_order_id, unlink_venue_order_id
-from gateway.core.tables.requests import find_child
+from gateway.core.tables.requests import child_named
 from gateway.fix import tags as t
 from gateway.fix.fields import char_of, decimal_of
 from gateway.fix.index import find
@@ -246,11 +246,9 @@ def _request_of(s, venue, index, buf):
     since a venue's desk may have changed the order under ids of its own. NONE: it is not ours.
     """
     for tag in (t.ClOrdID, t.OrigClOrdID):
-        f = find(index, tag)
-        if f >= 0:
-            request = find_child(s, venue, buf, index.start[f], index.length[f])
-            if request != NONE:
-                return request, False
+        request = child_named(s, venue, index, buf, tag)
+        if request != NONE:
+            return request, False
     f = find(index, t.OrderID)
     if f < 0:
         return NONE, False

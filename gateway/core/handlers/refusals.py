@@ -13,7 +13,7 @@ from gateway.core.messages.to_ems import cancel_reject, new_report, report
 from gateway.core.messages.to_venue import order_status_request
 from gateway.core.orders.exposure import closed, raise_doubt, settle
 from gateway.core.orders.requests import forget_request, unlink_pending
-from gateway.core.tables.requests import find_child
+from gateway.core.tables.requests import child_named
 from gateway.fix import tags as t
 from gateway.fix.fields import char_of
 from gateway.fix.index import find
@@ -120,16 +120,14 @@ def review_orders(s, out, venue, most):
 def order_cancel_reject(s, out, buf, event):
     """OrderCancelReject(9) from a venue: the request is over, the order works on."""
     index = s.work.index
-    f = find(index, t.ClOrdID)
-    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    request = child_named(s, event.session, index, buf, t.ClOrdID)
     if request == NONE or s.requests[request].state != a.REQUEST_PENDING:
         alert(s, out, al.UNKNOWN_REJECT, buf, event.start, event.length)
         return
     f = find(index, t.CxlRejReason)
     reason = parse_int(buf, index.start[f], index.length[f]) if f >= 0 else t.CANCEL_BROKER_OPTION
     status = char_of(index, buf, t.OrdStatus, 0)
-    f = find(index, t.OrigClOrdID)
-    named = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    named = child_named(s, event.session, index, buf, t.OrigClOrdID)
     row = s.requests[request].order
     o = s.orders[row]
     # An order that is not known may be a replace of ours that was refused.
@@ -173,8 +171,7 @@ def _say_refused(s, index, buf):
 def undelivered(s, out, buf, event):
     """A child that its venue never had, or refused by a session Reject: the event's bytes name it in ClOrdID(11)."""
     index = s.work.index
-    f = find(index, t.ClOrdID)
-    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    request = child_named(s, event.session, index, buf, t.ClOrdID)
     if request == NONE:
         return
     doubt = s.orders[s.requests[request].order].doubt
@@ -199,8 +196,7 @@ def business_reject_of_child(s, out, buf, event):
     if about >= 0 and index.length[about] == 1 and buf[index.start[about]] == t.ORDER_STATUS_REQUEST:
         alert(s, out, al.NO_STATUS, buf, event.start, event.length)
         return
-    f = find(index, t.BusinessRejectRefID)
-    request = find_child(s, event.session, buf, index.start[f], index.length[f]) if f >= 0 else NONE
+    request = child_named(s, event.session, index, buf, t.BusinessRejectRefID)
     if request == NONE:
         alert(s, out, al.UNKNOWN_REJECT, buf, event.start, event.length)
         return

@@ -26,6 +26,13 @@ def add_bytes(work, source, start, size):
 
 
 @kernel
+def say(work, phrase):
+    """Make a phrase the text."""
+    work.text_size = 0
+    add_bytes(work, phrase, 0, phrase.size)
+
+
+@kernel
 def add_char(work, char):
     """Append one byte to the text."""
     if work.text_size < TEXT_BYTES:

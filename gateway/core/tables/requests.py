@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.core.layout import CHILD_ROWS, ID_BYTES, NONE
 from gateway.core.tables.entities import _mix
+from gateway.fix.index import find
 from gateway.fix.values import copy_bytes, hash_bytes, parse_int, same_bytes
 from gateway.jit import kernel
 
@@ -94,7 +95,7 @@ def _child_of(buf, start, size):
 
 
 @kernel
-def find_child(s, venue, buf, start, size):
+def _find_child(s, venue, buf, start, size):
     """Row of the request whose child ClOrdID ("C<run>-<number>") this is at this venue, or NONE.
 
     A refused cancel's row was given back, but until it is used again its child is known: a venue may yet act on it.
@@ -121,3 +122,10 @@ def given_back(s, buf, start, size):
     if run < 1 or run > r.run:
         return False
     return child < r.child or (child == r.child and run == r.run and r.order == NONE)
+
+
+@kernel
+def child_named(s, venue, index, buf, tag):
+    """The request whose child a field of a venue's message names by our ClOrdID, or NONE."""
+    f = find(index, tag)
+    return _find_child(s, venue, buf, index.start[f], index.length[f]) if f >= 0 else NONE
