@@ -11,6 +11,7 @@ same kernels as plain Python; `NUMBA_BOUNDSCHECK=1` checks every index.
 from __future__ import annotations
 
 import ast
+import fcntl
 import functools
 import hashlib
 import os
@@ -26,12 +27,14 @@ import numba  # noqa: E402
 import numpy  # noqa: E402
 from llvmlite import binding  # noqa: E402
 from numba import njit  # noqa: E402
+from numba.core.caching import FunctionCache  # noqa: E402
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen  # noqa: E402
 from numba.core.compiler import Compiler  # noqa: E402
 from numba.core.registry import cpu_target  # noqa: E402
 
 PACKAGE = Path(__file__).parent
 LEAF = "leaf"
+UNRESOLVED = ".numba.unresolved$"  # how numba names a function that is called before it is compiled
 OPTIONS = ("NUMBA_OPT", "NUMBA_BOUNDSCHECK", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 
 
@@ -70,7 +73,7 @@ def cache_folder(path: Path) -> str:
 
 
 @functools.cache
-def _may_cache() -> bool:
+def may_cache() -> bool:
     """Whether kernels can be kept; a user without a place for them compiles what is called, each time."""
     try:
         cache_root().mkdir(parents=True, exist_ok=True)
@@ -100,6 +103,8 @@ class _LeafLibrary(_Library):
         pass
 
     def _finalize_final_module(self) -> None:
+        if any(each.name.startswith(UNRESOLVED) for each in self._final_module.global_variables):
+            raise RuntimeError(f"{self.name}: a kernel that calls itself must be an entry point")
         self._finalize_dynamic_globals()
         self._finalized = True
 
@@ -133,10 +138,29 @@ class _Codegen(JITCPUCodegen):
 cpu_target.target_context.codegen().__class__ = _Codegen
 
 
+class _Cache(FunctionCache):
+    """Numba's own, which several processes may write: it numbers the files of a kernel by an index that it reads first,
+    so two that save at once would take one number for two signatures.
+    """
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        folder = Path(self._cache_path)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            super().save_overload(sig, data)
+        finally:
+            os.close(lock)
+
+
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     # A dispatcher takes its cache folder from this setting when it is made.
     numba.config.CACHE_DIR = cache_folder(Path(function.__code__.co_filename))
-    return njit(nogil=True, cache=_may_cache(), error_model="numpy", no_cfunc_wrapper=True, **options)(function)
+    made = njit(nogil=True, cache=may_cache(), error_model="numpy", no_cfunc_wrapper=True, **options)(function)
+    if may_cache() and not numba.config.DISABLE_JIT:
+        made._cache.__class__ = _Cache
+    return made
 
 
 def kernel(function: Callable[..., Any]) -> Any:

@@ -19,6 +19,7 @@ import numpy as np
 import structlog
 from numba import from_dtype
 from numba.core import event as numba_event
+from numba.core.config import DISABLE_JIT
 from numba.core.dispatcher import Dispatcher
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -31,7 +32,7 @@ from gateway.core.events import BUFFER, EVENT, OUT
 from gateway.core.handlers.pushed import restore_parameters
 from gateway.core.layout import CAPACITIES, NONE, record_dtype, state_dtype
 from gateway.core.setup import add_entity, add_exposure, add_instrument
-from gateway.jit import cache_root
+from gateway.jit import cache_root, may_cache
 from gateway.journal import format as f
 from gateway.journal import scan
 from gateway.journal.append import append_settings, step
@@ -41,6 +42,7 @@ from gateway.state.build import EMPTY
 from gateway.state.memory import new_block
 
 TELL_EVERY_S = 10.0
+MOST_WAIT_S = 120.0  # for the other process, when this one has done its own share
 
 log = structlog.get_logger()
 
@@ -150,12 +152,15 @@ def _warm_feeds() -> None:
 
 @contextmanager
 def _beside(tally: _Tally, capacity: str, share: str) -> Iterator[None]:
-    """Have another process compile a share meanwhile, where there is a core for it. What it cannot do is done here."""
-    if len(os.sched_getaffinity(0)) < 2:
+    """Have another process compile a share meanwhile, where there is a core for it and a cache to meet in. What it
+    cannot do, or not in time, is done here.
+    """
+    if len(os.sched_getaffinity(0)) < 2 or not may_cache():
         yield
         return
-    command = [sys.executable, "-m", __name__, capacity, share]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    # -P: nothing is imported from the folder that this process was started in.
+    command = [sys.executable, "-P", "-m", "gateway.warmup", capacity, share]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
 
         def follow() -> None:
             for line in process.stdout or ():
@@ -163,11 +168,17 @@ def _beside(tally: _Tally, capacity: str, share: str) -> Iterator[None]:
 
         reader = threading.Thread(target=follow, daemon=True)
         reader.start()
-        yield
-        while process.poll() is None:
-            tally.begin()
-            reader.join(1.0)
-        reader.join()
+        try:
+            yield
+            deadline_s = time.monotonic() + MOST_WAIT_S
+            while process.poll() is None and time.monotonic() < deadline_s:
+                tally.begin()
+                reader.join(1.0)
+        finally:
+            process.kill()
+            reader.join()
+    if process.returncode:
+        log.warning("a process that compiles beside this one has failed", share=share, status=process.returncode)
 
 
 def _compile_venue_messages(capacity: str) -> None:
@@ -192,7 +203,7 @@ def warm_up(capacity: str, console: Console | None = None) -> float:
     with Progress(*columns, *times, console=console, transient=True) as progress:
         tally = _Tally(progress, _kernels())
         with numba_event.install_listener("numba:compile", _Compiled(tally.begin, tally.add)):
-            if step._cache.load_overload(_of_step(capacity), step.targetctx) is None:
+            if not DISABLE_JIT and step._cache.load_overload(_of_step(capacity), step.targetctx) is None:
                 with _beside(tally, capacity, "venue"):
                     core._from_ems.compile(_of_messages(capacity))
                 core.handle_event.compile(_of_event(capacity))

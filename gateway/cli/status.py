@@ -39,7 +39,7 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         attached = attach(settings.gateway)
         view = status_of(attached.state, attached.pulse, settings, attached.since_ns, time.monotonic_ns())
     if as_json:
-        _print_json({"state": view.word} | _fields(view))
+        _print_json({"state": view.word, "trouble": view.trouble, "not_ready": view.not_ready} | _fields(view))
     else:
         from gateway.view.screens import status_parts
 

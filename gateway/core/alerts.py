@@ -97,7 +97,7 @@ ALERTS = {
     UNKNOWN_FILL: Alert(
         "unknown_fill",
         ERROR,
-        f"fill of an order that is not the gateway's, not booked: it names no known instrument and side; {RECONCILE}",
+        f"fill of an order that is not the gateway's, not booked: no ExecID(17), known instrument or side; {RECONCILE}",
     ),
     UNKNOWN_FILL_TAKEN_BACK: Alert(
         "unknown_fill_taken_back", ERROR, "bust of a fill of an order that is not the gateway's: taken back"

@@ -17,7 +17,7 @@ NO_VALUES = (0,) * ev.VALUES
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: `kind` as in `layout`, `time_ns` monotonic, `data` the message, `value` for QUOTE and CLOCK."""
+    """One event: `kind` as in `events`, `time_ns` monotonic, `data` the message, `value` for QUOTE and CLOCK."""
 
     kind: int
     time_ns: int

@@ -348,8 +348,8 @@ def handle_event(s, event, buf, out):
 def handle(block, event_block, buf_block, out_block):
     """Apply one event to the state.
 
-    All arrays have one record: of `layout.state_dtype`; of `layout.EVENT`; of `layout.BUFFER`, which holds the event's
-    message from `event.start`, `event.length` bytes (cut at MAX_MESSAGE_BYTES); and of `layout.OUT`, overwritten with
+    All arrays have one record: of `layout.state_dtype`; of `events.EVENT`; of `events.BUFFER`, which holds the event's
+    message from `event.start`, `event.length` bytes (cut at MAX_MESSAGE_BYTES); and of `events.OUT`, overwritten with
     what to send. Never raises: a broken invariant sets `fault`, which blocks every order.
     """
     handle_event(block[0], event_block[0], buf_block[0].bytes, out_block[0])

@@ -26,7 +26,8 @@ class Connection(Protocol):
 class Engine(Protocol):
     """Carries messages between FIX sessions and the core. Sessions are named by their row in the config.
 
-    What comes in is put into the inbox as events. The core's thread alone calls these methods.
+    What comes in is put into the inbox as events. The core's thread alone calls these methods, but for `sync`, which
+    the journal's thread calls too.
     """
 
     @property

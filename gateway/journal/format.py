@@ -60,7 +60,7 @@ OUT_RECORD = np.dtype(  # then the body
         ("head", HEAD),
         ("session", "i8"),  # NONE: an alert
         ("msg_seq_num", "i8"),  # 0: given by the engine
-        ("message_type", "i8"),
+        ("message_type", "i8"),  # of an alert its number in core.alerts; 0, of earlier releases: its words are the body
         ("size", "i8"),
     ]
 )

@@ -50,7 +50,7 @@ class Recent:
             if isinstance(entry, Entry):
                 for output in entry.outputs:
                     session = ids[output.session] if 0 <= output.session < len(ids) else None
-                    yield NamedOutput(session, output.message_type, output.body)
+                    yield NamedOutput(session, output.message_type, output.body, output.alert)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class NamedOutput:
     session: str | None
     message_type: str
     body: bytes
+    alert: int = 0
 
 
 @dataclass

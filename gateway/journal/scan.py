@@ -79,12 +79,14 @@ def find_later_record(words, at, sequence):
 
 @kernel
 def _same_output(message, out, words, octets, at):
-    """Whether an output is what the OUT record at this word says; of alerts, whose words may change, that it is one."""
+    """Whether an output is what the OUT record at this word says. Alerts of releases before their table are in words,
+    under the number 0: of those, that it is one.
+    """
     start = (at + OUT_WORDS) * 8
     length = words[at]
     at += f.HEAD_WORDS
-    if message.session == NONE:
-        return words[at] == NONE
+    if message.session == NONE and words[at] == NONE and words[at + 2] == 0:
+        return True
     if OUT_WORDS * 8 + message.length > length:
         return False
     if words[at] != message.session or words[at + 2] != message.message_type or words[at + 3] != message.length:

@@ -17,7 +17,7 @@ from gateway.core.layout import NONE
 from gateway.fix.values import E8
 from gateway.state.memory import State
 from gateway.view.orders import find_order
-from gateway.view.pushed import _where, source_names
+from gateway.view.pushed import source_names, where_text
 
 VERDICTS = {"gone": ev.GONE, "working": ev.WORKING}
 FACTS = ("order", "verdict", "source", "scope", "name", "symbol", "limit")
@@ -110,7 +110,7 @@ def release_event(state: State, request: dict[str, Any], user: str) -> Event:
     for what, value, known in (("source", source, sources), ("scope", scope, a.SCOPE_NAMES), ("limit", limit, keys)):
         if value not in known:
             raise ConfigError(f"release: {what}: want one of {', '.join(known)}, got {value!r:.80}")
-    where = _where(scope, name, symbol)
+    where = where_text(scope, name, symbol)
     entity = state.entities.get((a.SCOPE_NAMES.index(scope), name), NONE)
     instrument = state.instruments.get(symbol, NONE) if symbol else NONE
     if entity == NONE or (symbol and instrument == NONE):

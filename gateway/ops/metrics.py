@@ -161,17 +161,23 @@ class Server(ThreadingHTTPServer):
             return 503, f"the gateway's memory makes no sense: {error}\n".encode()
 
     def _metrics(self, running: Running) -> tuple[int, bytes]:
-        view = running.status(self._settings.config)
-        age_ns = view.heartbeat_age_ns
+        heartbeat_ns, now_ns = int(running.pulse["heartbeat_ns"]), time.monotonic_ns()
         health = {
-            "heartbeat_age_seconds": math.inf if age_ns is None else age_ns / 1e9,
-            "live": float(view.live),
-            "ready": float(not view.not_ready),
+            "heartbeat_age_seconds": (now_ns - heartbeat_ns) / 1e9 if heartbeat_ns else math.inf,
+            "live": float(not silence(heartbeat_ns, now_ns)),
+            "ready": float(self._is_ready(running)),
         }
         registry = CollectorRegistry()
         in_advance = self._killed_in_advance(running.state)
         registry.register(Families(running.state, running.names, running.pulse, health, self._sources, in_advance))
         return 200, generate_latest(registry)
+
+    def _is_ready(self, running: Running) -> bool:
+        """Whether every order that should be taken is; False where that cannot be read."""
+        try:
+            return not running.status(self._settings.config).not_ready
+        except (ValueError, LookupError, ArithmeticError):
+            return False
 
     def _killed_in_advance(self, state: State) -> list[tuple[int, str]]:
         """Kill switches of names that the gateway does not know; none where they cannot be read: the firm is killed."""

@@ -292,6 +292,7 @@ class Service:
         self._engine.start()
         for item in unsettled:
             self._settle(item)
+        self._start.unsent.clear()
         self._outbox.settled = True
         self._send_waiting()
         self._journal.hand()

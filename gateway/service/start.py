@@ -109,6 +109,7 @@ def start_of(s: Any, recovered: Recovered, settings: Settings, forgotten: bool) 
         ended = ev.REBOOTED  # venues may have more of ours than is known here
     # After a power cut the engine's files may lack what had been handed to it.
     outputs = late_outputs(recovered) if ended == ev.REBOOTED else recovered.unsent
+    unsent = of_todays_sessions(outputs, settings)
     wall_ns = time.time_ns()
     base_ns = int(s.time_base_ns)
     if s.boot != boot:
@@ -116,7 +117,7 @@ def start_of(s: Any, recovered: Recovered, settings: Settings, forgotten: bool) 
         base_ns = int(s.now_ns) + passed_ns - time.monotonic_ns() if s.now_ns else 0
     return Start(
         ended,
-        of_todays_sessions(outputs, settings),
+        unsent,
         boot,
         base_ns,
         wall_ns - time.monotonic_ns() - base_ns,

@@ -82,7 +82,7 @@ def of_todays_sessions(outputs: list[NamedOutput], settings: Settings) -> list[O
     for output in outputs:
         if output.session is None or output.session in rows:
             row = NONE if output.session is None else rows[output.session]
-            found.append(Output(row, output.message_type, output.body))
+            found.append(Output(row, output.message_type, output.body, output.alert))
         else:
             text = output.body.decode("utf-8", "replace")
             log.error("not sent, its session is gone", session=output.session, text=text)

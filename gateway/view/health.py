@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-STALE_NS = 1_000_000_000  # a core that is alive writes its heartbeat every 10 ms
+STALE_NS = 1_000_000_000  # a core that is alive writes its heartbeat with each event and each tick, every 100 ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def not_taken(state: State, sources: Iterable[SourceSection], monotonic_ns: int)
         for record in _records(section.file) if section.id in known else ():
             _, epoch, time_ns, expires_ns, scope, limit, value, model, _, name, symbol, _ = record
             if 0 <= scope < a.SCOPES and 0 <= limit < a.LIMITS and monotonic_ns - time_ns > SECOND_NS:
-                where = _where(a.SCOPE_NAMES[scope], padded_text(name), padded_text(symbol))
+                where = where_text(a.SCOPE_NAMES[scope], padded_text(name), padded_text(symbol))
                 if (section.id, where, limit) not in taken:
                     found.append(NotTaken(section.id, where, limit, value, epoch, model, time_ns, expires_ns))
     return found
@@ -221,6 +221,6 @@ def span_text(ns: int) -> str:
     return f"{ns / SECOND_NS:.1f}s"
 
 
-def _where(scope: str, name: str, symbol: str) -> str:
+def where_text(scope: str, name: str, symbol: str) -> str:
     """A place as `Names.place` has it."""
     return f"{scope} {name}".strip() + (f"*{symbol}" if symbol else "")

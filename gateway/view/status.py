@@ -243,7 +243,10 @@ def _problems(parts: dict[str, Any]) -> list[Problem]:
     if parts["contradicted"]:
         count = f"of {parts['contradicted']} orders it is not known how much was executed"
         found.append(Problem(f"{count}: ask the venue, then `tidegate resolve`, which lists them", blocks=False))
-    found += [Problem(f"source {x.name} is silent") for x in parts["sources"] if not x.up and not x.by_hand]
+    for x in parts["sources"]:
+        if not x.up and not x.by_hand:
+            # Without quotes orders are still taken, at the prices that venues send.
+            found.append(Problem(f"source {x.name} is silent", blocks=x.pushes is not None))
     held = [x for x in parts["pushed_limits"] if x.held]
     found += [Problem(f"held, not as pushed: {x.key} of {x.where} by {x.source}") for x in held]
     for x in parts["not_taken"]:

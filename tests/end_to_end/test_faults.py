@@ -284,7 +284,7 @@ def test_a_fill_of_no_order_is_booked_and_the_venue_is_told_so(start, version: s
     assert {int(row.position_e8) for row in s.exposures[: s.exposure_count]} == {70 * 10**8}
     assert (s.unknown_executions, s.fault) == (1, 0)
     alert = topology.gateway.wait_log("alert")
-    assert alert["text"].startswith("an order that is not the gateway's") and exec_id in alert["text"]
+    assert alert["text"].startswith("fill of an order that is not the gateway's: booked") and exec_id in alert["text"]
     place(ems)
 
 

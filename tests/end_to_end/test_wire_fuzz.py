@@ -278,7 +278,7 @@ def test_the_gateway_lives_and_trades_whatever_is_sent(tmp_path: Path) -> None:
         s = topology.state.record
         print(f"\nseed {SEED}: {dict(run.counts)}, {before} -> {after}, {s.open_order_count} orders open")
         assert int(s.fault) == 0
-        assert after["VmRSS"] - before["VmRSS"] < MAX_GROWTH_KB, (before, after)
+        assert after["RssAnon"] - before["RssAnon"] < MAX_GROWTH_KB, (before, after)
         assert after["fds"] - before["fds"] <= MAX_MORE and after["threads"] - before["threads"] <= MAX_MORE
         for honest in (topology.venue, topology.ems):
             assert honest.refused == [] and honest.session_rejects == []

@@ -382,11 +382,13 @@ class WireTopology:
         return map_state(self.folder / "var" / "state.bin", self.capacity)
 
     def gateway_usage(self) -> dict[str, int]:
-        """Resident memory (kB), threads and descriptors of the gateway's process."""
+        """Memory of its own (kB, without the tables and the journal, which are mapped and of a fixed size), threads and
+        descriptors of the gateway's process.
+        """
         process = Path(f"/proc/{self.gateway.pid}")
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
         descriptors = sum(1 for _ in (process / "fd").iterdir())
-        return {"VmRSS": int(status["VmRSS"].split()[0]), "threads": int(status["Threads"]), "fds": descriptors}
+        return {"RssAnon": int(status["RssAnon"].split()[0]), "threads": int(status["Threads"]), "fds": descriptors}
 
     def trades(self, timeout_s: float = 10.0) -> str:
         """Place an order of the honest EMS at the honest venue and cancel it: why that does not work, "" when it does.

@@ -137,7 +137,7 @@ class GatewayProcess:
             if '"event": "gateway is up"' in line:
                 self._up.set()
             if '"event": "alert"' in line:
-                self._alerts[json.loads(line)["alert"]] += 1
+                self._alerts[json.loads(line).get("alert", "")] += 1
             elif '"level": "error"' in line or '"level": "critical"' in line:
                 self._errors[json.loads(line)["event"]] += 1
 
@@ -204,7 +204,7 @@ def _end(_: int, frame: FrameType | None) -> None:
 
 
 def _run(folder: Path, console: Console, serve: bool, fast: bool) -> int:
-    console.print("Starting venues and gateway; the first start compiles the kernels, two to four minutes.")
+    console.print("Starting venues and gateway; the first start compiles the kernels, a minute or so.")
     warm_up(CAPACITY, console)
     with ExitStack() as stack:
         venues = {name: stack.enter_context(_venue(name, begin)) for name, begin in VENUES.items()}

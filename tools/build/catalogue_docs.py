@@ -39,6 +39,9 @@ For risk officers and those who run the gateway. Written by `python -m tools.bui
 
 An alert is a log line `alert` at the level below. Its key `alert` has the name; `text` has these words, then the order,
 the venue and the message that it is about. It is in the journal, in `tidegate replay` and in the audit export too.
+
+The engine adds alerts of its own, in the log alone, with the session: `ahead_of_a_gap`, `not_handed_on`,
+`session_reject`, `session_failed`, `session_not_made`.
 """
 
 

@@ -26,7 +26,7 @@ RISK_ALERT_NAME = "RiskAlert"
 COMMENT = """
  {begin_string} as Tidegate speaks it: a QuickFIX data dictionary reduced to the messages of an order gateway, with the
  user field {tag} ({name}) allowed in every application message.
- Made by tools/build_fix_specs.py from {stock} of the QuickFIX source archive; run that again rather than edit this.
+ Made by tools/build/fix_specs.py from {stock} of the QuickFIX source archive; run that again rather than edit this.
  Copyright (c) 2001-2020 Oren Miller. This product includes software developed by quickfixengine.org
  (http://www.quickfixengine.org/). Terms: QUICKFIX-LICENSE.txt beside this file.
 """

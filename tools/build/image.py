@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 OWN = re.compile(r"(?<![\w./$}])/(build|opt|wheels|var|etc)\b")
+KEPT = ("PIP_", "SSL_", "HOME", "HTTP_", "HTTPS_", "NO_PROXY")  # how packages are reached
 SHIMS = {"useradd": "exit 0", "install": 'exec mkdir -p "${@: -2}"', "python": f'exec {sys._base_executable} "$@"'}  # type: ignore[attr-defined]
 
 
@@ -54,7 +55,7 @@ class Image:
         for name, script in SHIMS.items():
             (shims / name).write_text(f"#!/bin/bash\n{script}\n")
             (shims / name).chmod(0o755)
-        kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "HOME"))}
+        kept = {name: value for name, value in os.environ.items() if name.upper().startswith(KEPT)}
         self.environment = kept | {"PATH": f"{shims}:/usr/local/bin:/usr/bin:/bin"}
 
     def below(self, text: str) -> str:

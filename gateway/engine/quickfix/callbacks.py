@@ -135,7 +135,12 @@ class Application(fix.Application):
             return
         raw.drop_seen(session.getExpectedTargetNum())
         if not raw.add(text):
-            log.error("alert", session=self.names[row], text="too much comes ahead of a gap, the session is cut")
+            log.error(
+                "alert",
+                alert="ahead_of_a_gap",
+                session=self.names[row],
+                text="too much comes ahead of a gap, the session is cut",
+            )
             self.cut.add(row)
             # QuickFIX holds a lock that disconnecting needs another one before; this is done at its next turn.
             session.logout("too much ahead of a gap")
@@ -173,7 +178,8 @@ class Application(fix.Application):
         elif row not in self.venues or is_admin or self._hand_on(row, number):
             return
         what = f"QuickFIX has counted message {number or 'without a number'} where {expected} was expected"
-        log.error("alert", session=self.names[row], text=f"{what}, and has not handed it on")
+        text = f"{what}, and has not handed it on"
+        log.error("alert", alert="not_handed_on", session=self.names[row], text=text)
         if row in self.venues:
             refusal = f"35=3{SOH}45={number}{SOH}58={what}{SOH}"
             self.inbox.put(Event(ev.UNREAD, 0, row, data=refusal.encode("utf-8", "surrogateescape")))
@@ -213,7 +219,8 @@ class Application(fix.Application):
             self.lines[row].note_logout(text)
 
     def _alert(self, row: int, what: str, message: fix.Message) -> None:
-        log.error("alert", session=self.names[row], text=f"{what}: {message.toString().replace(SOH, '|')}")
+        text = f"{what}: {message.toString().replace(SOH, '|')}"
+        log.error("alert", alert="session_reject", session=self.names[row], text=text)
 
     def _refused(self, row: int, reject: fix.Message) -> None:
         """A venue refuses the message that RefSeqNum(45) names, which the core knows by its ClOrdID only."""

@@ -202,7 +202,7 @@ class QuickFixEngine:
                 fix._quickfix.Initiator_block(self._movers[row])
             except Exception as error:
                 text = f"QuickFIX fails on what the venue sent: {error}"
-                log.error("alert", session=self._sessions[row].id, text=text)
+                log.error("alert", alert="session_failed", session=self._sessions[row].id, text=text)
                 self._stopping.wait(AGAIN_S)
             else:
                 self._replace(row)
@@ -221,7 +221,8 @@ class QuickFixEngine:
                 why = f"the session cannot be made: {error}"
                 self.connections[row].why = why
                 if not failing:
-                    log.error("alert", session=section.id, text=f"{why}; this is tried again every {AGAIN_S:g} s")
+                    text = f"{why}; this is tried again every {AGAIN_S:g} s"
+                    log.error("alert", alert="session_not_made", session=section.id, text=text)
                 failing = True
                 self._stopping.wait(AGAIN_S)
 
