@@ -17,7 +17,7 @@ from gateway.core import layout as a
 from gateway.core.driver import Output
 from gateway.core.layout import NONE, UNLIMITED, UNSET
 from gateway.fix import tags as t
-from gateway.fix.values import TOO_LARGE
+from gateway.fix.layout import TOO_LARGE
 from gateway.journal.decision import limits_found
 from gateway.replay.history import wall_text
 from gateway.replay.walk import Change, Step, Walk

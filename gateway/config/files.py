@@ -15,7 +15,7 @@ import yaml
 from gateway.config.sections import NAME, parse_duration_ns
 from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS, PER_INSTRUMENT_SCOPES, Limit
-from gateway.fix.values import E8, MAX_WHOLE
+from gateway.fix.layout import E8, MAX_WHOLE
 
 EXACT = Context(prec=60, traps=[InvalidOperation, Overflow, Inexact])
 

@@ -52,17 +52,9 @@ from gateway.core.messages.to_ems import business_reject, session_reject
 from gateway.core.messages.to_venue import SUBSCRIBE_AT_ONCE, market_data_request
 from gateway.fix import tags as t
 from gateway.fix.fields import char_of
-from gateway.fix.index import (
-    BAD_DATA_LENGTH,
-    BAD_TAG,
-    EMPTY_VALUE,
-    INDEXED,
-    TOO_MANY_FIELDS,
-    find,
-    forget_message,
-    index_message,
-)
-from gateway.fix.validate import VALID, find_message, validate
+from gateway.fix.index import find, forget_message, index_message
+from gateway.fix.layout import BAD_DATA_LENGTH, BAD_TAG, EMPTY_VALUE, INDEXED, TOO_MANY_FIELDS, VALID
+from gateway.fix.validate import find_message, validate
 from gateway.fix.values import parse_int
 from gateway.jit import entry, kernel
 

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.fix.index import INDEX, MAX_TAG
-from gateway.fix.validate import DICTIONARY_TABLE
+from gateway.fix.layout import DICTIONARY_TABLE, INDEX, MAX_TAG
 from gateway.vocabulary import *  # noqa: F403
 from gateway.vocabulary import MAX_LIMITS, MAX_SCOPES
 
@@ -49,6 +48,7 @@ SURE, UNCONFIRMED, UNANSWERED, IN_DOUBT, QUERIED = 0, 1, 2, 3, 4
 
 # Why the gateway itself cancels an order: its switch is set, its EMS is gone, a person said so.
 BY_KILL, BY_DROP, BY_PERSON = 1, 2, 3
+MAX_CANCEL_TRIES = 5  # cancels of one order, then a person must see to it
 
 # What became of the order message of an event.
 NOT_DECIDED, ACCEPTED, REFUSED = 0, 1, 2

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.fix.index import find
-from gateway.fix.values import DECIMALS, POINT, TOO_PRECISE, parse_decimal
+from gateway.fix.layout import DECIMALS, POINT, TOO_PRECISE
+from gateway.fix.values import parse_decimal
 from gateway.jit import kernel
 
 

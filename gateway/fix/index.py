@@ -7,33 +7,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.jit import kernel
-
-MAX_FIELDS = 512
-MAX_TAG = 10_000  # tags from here on are listed but not found by tag; 5000 to 9999 are user-defined
-SOH = 1
-
-INDEX = np.dtype(
-    [
-        ("stamp", "i8"),  # number of the message indexed last; makes old entries of `where` void without clearing
-        ("count", "i8"),
-        ("garbled", "i8"),  # pieces of a lenient reading that are no fields, or are not to be relied on
-        ("empty_tag", "i8"),  # tag of the first field without a value, 0: none
-        ("tag", "i8", MAX_FIELDS),
-        ("start", "i8", MAX_FIELDS),  # first byte of the value
-        ("length", "i8", MAX_FIELDS),  # bytes of the value
-        ("where", "i8", MAX_TAG),  # stamp * MAX_FIELDS + number of the first field with this tag
-    ]
+from gateway.fix.layout import (
+    BAD_DATA_LENGTH,
+    BAD_TAG,
+    EMPTY_VALUE,
+    INDEXED,
+    MAX_FIELDS,
+    MAX_TAG,
+    SOH,
+    TOO_MANY_FIELDS,
+    TRUNCATED,
 )
-
-# Results of `index_message`.
-INDEXED = 0
-BAD_TAG = 1  # no digits before '=', a leading zero, or more than nine digits
-EMPTY_VALUE = 2  # the rest is indexed all the same
-TRUNCATED = 3  # the last field has no SOH, or a data field runs past the end
-TOO_MANY_FIELDS = 4
-BAD_DATA_LENGTH = 5
-
+from gateway.jit import kernel
 
 TAG_TOO_LARGE = 10**9
 NO_LENGTH = -1

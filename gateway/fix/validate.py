@@ -8,47 +8,25 @@ from __future__ import annotations
 import numpy as np
 
 from gateway.fix import tags as t
-from gateway.fix.index import MAX_TAG, find
-from gateway.fix.values import MALFORMED, NO_TIME, parse_decimal, parse_int, parse_utc_timestamp
+from gateway.fix.index import find
+from gateway.fix.layout import (
+    ABSENT,
+    BOOLEAN,
+    CHARACTER,
+    DECIMAL,
+    DIGITS,
+    GROUP,
+    INTEGER,
+    MALFORMED,
+    MAX_TAG,
+    MULTIPLE,
+    NO_TIME,
+    TEXT,
+    TIMESTAMP,
+    VALID,
+)
+from gateway.fix.values import parse_decimal, parse_int, parse_utc_timestamp
 from gateway.jit import kernel
-
-MAX_MESSAGE_TYPES = 32
-MAX_REQUIRED = 32
-MAX_GROUPS = 48
-MAX_ENUM_VALUES = 4096
-VALID = -1
-
-# Role of a tag in a message: where it may stand. GROUP + g: a member of group g of the message.
-ABSENT, HEADER, BODY, TRAILER, GROUP = 0, 1, 2, 3, 4
-
-# How a field's value is written.
-TEXT, INTEGER, DECIMAL, CHARACTER, BOOLEAN, TIMESTAMP, DIGITS, MULTIPLE, DATA = 1, 2, 3, 4, 5, 6, 7, 8, 9
-
-GROUP_TABLE = np.dtype([("count_tag", "i8"), ("delimiter", "i8"), ("parent", "i8")])  # parent: group number, -1 body
-
-MESSAGE_TABLE = np.dtype(
-    [
-        ("message_type", "i8"),
-        ("required_count", "i8"),
-        ("required", "i8", MAX_REQUIRED),
-        ("group_count", "i8"),
-        ("groups", np.dtype((np.record, GROUP_TABLE)), MAX_GROUPS),
-        ("role", "u1", MAX_TAG),
-        ("group_of", "u1", MAX_TAG),  # for the count tag of group g: g + 1
-    ]
-)
-
-DICTIONARY_TABLE = np.dtype(
-    [
-        ("message_count", "i8"),
-        ("messages", np.dtype((np.record, MESSAGE_TABLE)), MAX_MESSAGE_TYPES),
-        ("format", "u1", MAX_TAG),  # TEXT ... DATA; 0: not in the dictionary
-        ("enum_start", "i4", MAX_TAG),
-        ("enum_count", "i4", MAX_TAG),
-        ("enum_value", "u8", MAX_ENUM_VALUES),  # up to eight bytes, little-endian
-        ("data_length_tag", "i8", MAX_TAG),
-    ]
-)
 
 
 @kernel

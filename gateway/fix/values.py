@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from gateway.fix.layout import (
+    DAY_NS,
+    DECIMALS,
+    E4,
+    E8,
+    MALFORMED,
+    MAX_WHOLE,
+    MINUS,
+    NO_TIME,
+    POINT,
+    TOO_LARGE,
+    TOO_PRECISE,
+)
 from gateway.jit import kernel
-
-E4 = 10_000
-E8 = 100_000_000
-MAX_WHOLE = 10_000_000_000  # largest whole part of a price or quantity; 10^10 x 10^8 still fits int64
-MALFORMED = -(2**62)
-TOO_PRECISE = MALFORMED + 1  # more than eight decimals that matter
-TOO_LARGE = MALFORMED + 2
-POINT, MINUS, DECIMALS = 46, 45, 8
-DAY_NS = 86_400_000_000_000
-NO_TIME = -1
 
 
 @kernel

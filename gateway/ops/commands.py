@@ -14,7 +14,7 @@ from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS
 from gateway.core.driver import Event
 from gateway.core.layout import NONE
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.state.memory import State
 from gateway.view.orders import find_order
 from gateway.view.pushed import source_names, where_text

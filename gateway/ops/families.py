@@ -22,9 +22,8 @@ from prometheus_client.core import (
 from gateway import __version__
 from gateway.core import layout as a
 from gateway.core.catalogue import CHECKS, LIMITS
-from gateway.core.handlers.sweep import MAX_CANCEL_TRIES
-from gateway.core.layout import NONE, UNLIMITED, UNSET
-from gateway.fix.values import E8
+from gateway.core.layout import MAX_CANCEL_TRIES, NONE, UNLIMITED, UNSET
+from gateway.fix.layout import E8
 from gateway.state.memory import State
 from gateway.state.names import Names
 from gateway.state.pulse import LATENCY_BOUNDS_NS

@@ -18,7 +18,7 @@ from gateway.core import layout as a
 from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE
 from gateway.fix.dictionary import load_dictionary
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.journal.decision import NOT_KEPT, breaches_of, limits_found
 from gateway.replay.compare import Difference
 from gateway.replay.explain import Explanation, Found, OrderHistory, worst_after

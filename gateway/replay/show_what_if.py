@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.fix import tags as t
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.replay.history import wall_text
 from gateway.replay.show import E4, fixed, table
 from gateway.replay.what_if import WINDOW_LIMITS, Change, WhatIf

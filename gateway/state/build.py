@@ -16,9 +16,8 @@ from gateway.core.layout import NONE, record_dtype
 from gateway.core.setup import add_entity, add_exposure, add_instrument
 from gateway.fix import tags as t
 from gateway.fix.dictionary import load_dictionary
-from gateway.fix.index import MAX_TAG
+from gateway.fix.layout import DICTIONARY_TABLE, MAX_TAG
 from gateway.fix.tables import allow_user_tags, fill_dictionary_table
-from gateway.fix.validate import DICTIONARY_TABLE
 from gateway.state.memory import State, new_block
 
 BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44}

@@ -18,7 +18,7 @@ from gateway.config.settings import Settings
 from gateway.core.handlers.pushed import restore_parameters
 from gateway.core.layout import ACCOUNT, CAPACITIES, NONE, SCOPE_NAMES, state_dtype
 from gateway.core.setup import exposure_rows, link_rows
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.state.build import build_state
 from gateway.state.memory import State
 

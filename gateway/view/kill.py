@@ -15,9 +15,8 @@ import numpy as np
 
 from gateway.config.files import ConfigError
 from gateway.core import layout as a
-from gateway.core.handlers.sweep import MAX_CANCEL_TRIES
-from gateway.core.layout import CAPACITIES, NONE, record_dtype, state_dtype
-from gateway.fix.values import E8
+from gateway.core.layout import CAPACITIES, MAX_CANCEL_TRIES, NONE, record_dtype, state_dtype
+from gateway.fix.layout import E8
 from gateway.kill.format import scope_text
 from gateway.machine import owner
 from gateway.state.memory import map_state

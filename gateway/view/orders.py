@@ -15,7 +15,7 @@ import numpy as np
 from gateway.config.files import ConfigError
 from gateway.core import layout as a
 from gateway.fix import tags as t
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.state.memory import State
 from gateway.state.names import DOUBTS, ORDER_TYPES, SIDES, Names
 from gateway.view.figures import Clock, exact, name_at, text_of

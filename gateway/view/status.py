@@ -18,7 +18,7 @@ import numpy as np
 from gateway.config.sections import Config
 from gateway.core import layout as a
 from gateway.core.catalogue import CHECKS, LIMITS
-from gateway.core.handlers.sweep import MAX_CANCEL_TRIES
+from gateway.core.layout import MAX_CANCEL_TRIES
 from gateway.kill.file import read_switches
 from gateway.kill.format import SwitchFault, scope_text
 from gateway.state.memory import State

@@ -27,7 +27,7 @@ from gateway.config.settings import load_settings
 from gateway.core import layout as a
 from gateway.core.layout import NONE, record_dtype
 from gateway.fix import tags as t
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.kill import format as f
 from gateway.kill.file import Observer, create, read_switches, set_switch
 from gateway.ops.control import Command, ControlSocket

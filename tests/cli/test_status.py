@@ -14,7 +14,7 @@ import pytest
 
 from gateway.core import layout as a
 from gateway.fix import tags as t
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.kill.file import set_switch
 from gateway.ops.control import Command, ControlSocket
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
@@ -253,3 +253,10 @@ def test_top_wants_a_terminal(outside: Outside) -> None:
     done = outside.run("top")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("top: want a terminal")
+
+
+def test_looking_at_a_gateway_needs_no_compiler() -> None:
+    """Numba takes longer to import than all the rest of these commands."""
+    modules = "gateway.cli.main, gateway.view.status, gateway.view.screens, gateway.view.positions, gateway.view.kill"
+    script = f"import sys, {modules}, gateway.state.attach, gateway.config.settings\nassert 'numba' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.core.layout import CAPACITIES
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from tests.support.checks import Reply
 from tests.support.core import Core
 from tests.support.doubts import alerts, told

@@ -12,7 +12,7 @@ from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS
 from gateway.core.driver import Event
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from tests.support.checks import NAMED, WHO, config_with_everyone, fired, passed, refused
 from tests.support.core import Core
 from tests.support.pushed import in_force, pushed_core

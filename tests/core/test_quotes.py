@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core import events as ev
 from gateway.core.driver import Event
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from tests.support.checks import fired, passed
 from tests.support.core import BASE, Core
 

@@ -9,10 +9,11 @@ import pytest
 
 from gateway.core.layout import MAX_MESSAGE_BYTES, record_dtype
 from gateway.fix import index as ix
+from gateway.fix import layout as fix_layout
 from gateway.jit import entry
 from tests.support.core import Core, Fields
 
-DATA_LENGTH_TAG = np.zeros(ix.MAX_TAG, np.int64)
+DATA_LENGTH_TAG = np.zeros(fix_layout.MAX_TAG, np.int64)
 DATA_LENGTH_TAG[[96, 213, 355]] = [95, 212, 354]
 
 
@@ -32,7 +33,7 @@ class Index:
     """One index record, used for message after message as the core does."""
 
     def __init__(self) -> None:
-        self.records = np.zeros(1, record_dtype(ix.INDEX))
+        self.records = np.zeros(1, record_dtype(fix_layout.INDEX))
 
     def read(self, data: bytes) -> int:
         # Bytes around the message are SOH and digits, so that reading beyond it would change the result.
@@ -56,19 +57,19 @@ def index() -> Index:
 
 
 def test_fields_are_found_by_tag(index: Index) -> None:
-    assert index.read(b"8=FIX.4.4\x0135=D\x0111=A=B\x0138=100\x0112345=x\x0110=000\x01") == ix.INDEXED
+    assert index.read(b"8=FIX.4.4\x0135=D\x0111=A=B\x0138=100\x0112345=x\x0110=000\x01") == fix_layout.INDEXED
     assert index.fields == [(8, b"FIX.4.4"), (35, b"D"), (11, b"A=B"), (38, b"100"), (12345, b"x"), (10, b"000")]
     assert [index.find(tag) for tag in (8, 35, 11, 38, 10, 44, 0, 9999)] == [0, 1, 2, 3, 5, -1, -1, -1]
 
 
 def test_a_message_leaves_nothing_of_the_one_before(index: Index) -> None:
-    assert index.read(b"11=A\x0138=100\x0144=1\x01") == ix.INDEXED
-    assert index.read(b"44=2\x01") == ix.INDEXED
+    assert index.read(b"11=A\x0138=100\x0144=1\x01") == fix_layout.INDEXED
+    assert index.read(b"44=2\x01") == fix_layout.INDEXED
     assert (index.find(11), index.find(38), index.find(44)) == (-1, -1, 0)
 
 
 def test_of_a_repeated_tag_the_first_is_found(index: Index) -> None:
-    assert index.read(b"11=A\x0138=1\x0111=B\x01") == ix.INDEXED
+    assert index.read(b"11=A\x0138=1\x0111=B\x01") == fix_layout.INDEXED
     assert index.find(11) == 0
     assert index.fields[2] == (11, b"B")
 
@@ -76,30 +77,30 @@ def test_of_a_repeated_tag_the_first_is_found(index: Index) -> None:
 @pytest.mark.parametrize("raw", [b"a\x01b", b"\x01\x01\x01", b"10=000\x0138=1\x01", b"x", b"=\x00\xff"])
 def test_data_fields_may_hold_anything(index: Index, raw: bytes) -> None:
     data = b"11=A\x01354=%d\x01355=%s\x0138=5\x01" % (len(raw), raw)
-    assert index.read(data) == ix.INDEXED
+    assert index.read(data) == fix_layout.INDEXED
     assert index.fields == [(11, b"A"), (354, b"%d" % len(raw)), (355, raw), (38, b"5")]
 
 
 @pytest.mark.parametrize("length", [b"4", b"6", b"999", b"99999999999999999999", b"-1", b"x", b"5.0"])
 def test_data_fields_with_a_wrong_length(index: Index, length: bytes) -> None:
-    assert index.read(b"354=%s\x01355=a\x01b=c\x0138=5\x01" % length) == ix.BAD_DATA_LENGTH
+    assert index.read(b"354=%s\x01355=a\x01b=c\x0138=5\x01" % length) == fix_layout.BAD_DATA_LENGTH
 
 
 def test_data_field_that_runs_to_the_end(index: Index) -> None:
-    assert index.read(b"354=3\x01355=abc\x01") == ix.INDEXED
-    assert index.read(b"354=3\x01355=abc") == ix.BAD_DATA_LENGTH
-    assert index.read(b"354=4\x01355=abc\x01") == ix.BAD_DATA_LENGTH
+    assert index.read(b"354=3\x01355=abc\x01") == fix_layout.INDEXED
+    assert index.read(b"354=3\x01355=abc") == fix_layout.BAD_DATA_LENGTH
+    assert index.read(b"354=4\x01355=abc\x01") == fix_layout.BAD_DATA_LENGTH
 
 
 def test_data_field_without_its_length_is_read_as_text(index: Index) -> None:
-    assert index.read(b"355=abc\x0138=5\x01") == ix.INDEXED
-    assert index.read(b"354=3\x0111=A\x01355=abc\x01") == ix.INDEXED
+    assert index.read(b"355=abc\x0138=5\x01") == fix_layout.INDEXED
+    assert index.read(b"354=3\x0111=A\x01355=abc\x01") == fix_layout.INDEXED
     assert index.fields == [(354, b"3"), (11, b"A"), (355, b"abc")]
 
 
 @pytest.mark.parametrize("data", [b"11=A", b"11=A\x0138=5", b"11=A\x0138", b"11=A\x0138=", b"1", b"11=A\x015"])
 def test_truncated(index: Index, data: bytes) -> None:
-    assert index.read(data) == ix.TRUNCATED
+    assert index.read(data) == fix_layout.TRUNCATED
 
 
 @pytest.mark.parametrize(
@@ -108,40 +109,40 @@ def test_truncated(index: Index, data: bytes) -> None:
     + [b"0=5\x01", b"1234567890=5\x01", b"99999999999999999999999999=5\x01", b"\xff=5\x01", b"+38=5\x01"],
 )
 def test_bad_tags(index: Index, field: bytes) -> None:
-    assert index.read(b"11=A\x01" + field + b"44=1\x01") == ix.BAD_TAG
-    assert index.read(field + b"44=1\x01") == ix.BAD_TAG
+    assert index.read(b"11=A\x01" + field + b"44=1\x01") == fix_layout.BAD_TAG
+    assert index.read(field + b"44=1\x01") == fix_layout.BAD_TAG
 
 
 def test_the_largest_tags_are_listed_but_not_found(index: Index) -> None:
-    assert index.read(b"9999=a\x0110000=b\x01999999999=c\x01") == ix.INDEXED
+    assert index.read(b"9999=a\x0110000=b\x01999999999=c\x01") == fix_layout.INDEXED
     assert index.fields == [(9999, b"a"), (10000, b"b"), (999_999_999, b"c")]
     assert index.find(9999) == 0
 
 
 def test_an_empty_value_is_told_after_everything_is_indexed(index: Index) -> None:
-    assert index.read(b"11=A\x0138=\x0144=\x0154=1\x01") == ix.EMPTY_VALUE
+    assert index.read(b"11=A\x0138=\x0144=\x0154=1\x01") == fix_layout.EMPTY_VALUE
     assert index.records[0].empty_tag == 38
     assert index.fields == [(11, b"A"), (38, b""), (44, b""), (54, b"1")]
     assert index.find(54) == 3
-    assert index.read(b"11=A\x01") == ix.INDEXED
+    assert index.read(b"11=A\x01") == fix_layout.INDEXED
 
 
 def test_an_empty_data_field_is_an_empty_value(index: Index) -> None:
-    assert index.read(b"354=0\x01355=\x0138=5\x01") == ix.EMPTY_VALUE
+    assert index.read(b"354=0\x01355=\x0138=5\x01") == fix_layout.EMPTY_VALUE
     assert index.records[0].empty_tag == 355
 
 
 def test_an_empty_message(index: Index) -> None:
-    assert index.read(b"") == ix.INDEXED
+    assert index.read(b"") == fix_layout.INDEXED
     assert index.fields == []
 
 
 def test_as_many_fields_as_there_is_room_for(index: Index) -> None:
-    data = b"58=x\x01" * ix.MAX_FIELDS
-    assert index.read(data) == ix.INDEXED
-    assert len(index.fields) == ix.MAX_FIELDS
-    assert index.read(data + b"58=x\x01") == ix.TOO_MANY_FIELDS
-    assert index.read(b"58=x\x01") == ix.INDEXED
+    data = b"58=x\x01" * fix_layout.MAX_FIELDS
+    assert index.read(data) == fix_layout.INDEXED
+    assert len(index.fields) == fix_layout.MAX_FIELDS
+    assert index.read(data + b"58=x\x01") == fix_layout.TOO_MANY_FIELDS
+    assert index.read(b"58=x\x01") == fix_layout.INDEXED
 
 
 # What the EMS sees of it

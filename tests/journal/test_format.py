@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gateway.core import alerts as al
 from gateway.core import catalogue as c
 from gateway.core import events as ev
 from gateway.core import layout as a
+from gateway.core.alerts import alert_text
 from gateway.core.driver import Event
 from gateway.core.layout import MAX_MESSAGE_BYTES, NONE
 from gateway.fix.tags import message_type
@@ -124,10 +126,12 @@ def test_events_and_outputs(core: JournaledCore) -> None:
         for record, output in zip([r for r in records if r.kind == OUT], outputs, strict=True):
             to, number, written_type, size = OUT_BODY.unpack_from(record.body)
             body = record.body[OUT_BODY.size :]
-            assert (to, number, body[:size]) == (output.session, 0, output.body)
+            assert (to, number) == (output.session, 0)
             assert body[size:] == bytes(-size % 8)
-            if output.session != NONE:
-                assert written_type == message_type(output.message_type)
+            if output.session == NONE:
+                assert (written_type, alert_text(written_type, body[:size])) == (output.alert, output.body)
+            else:
+                assert (written_type, body[:size]) == (message_type(output.message_type), output.body)
         count, took_ns, _, fault = COMMIT_BODY.unpack(records[-1].body)
         assert count == len(outputs)
         assert took_ns >= 0
@@ -378,8 +382,9 @@ def test_fields_of_the_other_records(core: JournaledCore) -> None:
         size=len(data),
         value=range(201, 209),
     )
-    body = core.log[-1][1][0].body
-    assert fields_by_name(f.OUT_RECORD, sent) == expected(session=NONE, msg_seq_num=0, message_type=0, size=len(body))
+    alert = {"session": NONE, "msg_seq_num": 0, "message_type": al.NOT_HANDLED}
+    assert fields_by_name(f.OUT_RECORD, sent) == expected(**alert, size=len(data))
+    assert core.log[-1][1][0].body == alert_text(al.NOT_HANDLED, data)
     got = fields_by_name(f.COMMIT_RECORD, committed)
     assert got.pop("took_ns")[0] >= 0
     assert got == expected(outputs=1, handed=5, fault=8)

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from gateway.config.files import ConfigError
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.kill.file import set_switch
 from gateway.ops import families as module
 from gateway.ops import metrics

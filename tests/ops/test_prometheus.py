@@ -14,7 +14,7 @@ import yaml
 from gateway import shipped
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from tests.support.journal import wait_for
 from tests.support.metrics import MadeUp, MetricsProcess
 from tests.support.prometheus import Prometheus, program

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.core.checks import price, size
 from gateway.fix import values
-from gateway.fix.values import E8, MALFORMED, MAX_WHOLE, NO_TIME, TOO_LARGE, TOO_PRECISE
+from gateway.fix.layout import E8, MALFORMED, MAX_WHOLE, NO_TIME, TOO_LARGE, TOO_PRECISE
 from gateway.jit import entry
 
 D = Decimal

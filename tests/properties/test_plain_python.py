@@ -14,7 +14,7 @@ import pytest
 
 from gateway.core import events as ev
 from gateway.core import layout as a
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from tests.support.core import BASE, LIMITS, Core
 
 ROOT = Path(__file__).parents[2]

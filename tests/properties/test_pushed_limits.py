@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from gateway.core import layout as a
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from tests.support.core import START_NS, Core
 from tests.support.pushed import in_force, pushed_core
 

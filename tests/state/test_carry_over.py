@@ -20,7 +20,7 @@ from gateway.core.layout import CAPACITIES, NONE
 from gateway.core.tables.executions import find_execution
 from gateway.core.tables.exposures import find_exposure
 from gateway.core.tables.requests import find_request
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.jit import entry
 from gateway.state import carry_over as carrying
 from gateway.state.build import build_state

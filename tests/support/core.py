@@ -14,7 +14,7 @@ from gateway.config.settings import load_settings
 from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Driver, Event, Output, clock_event
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.state.build import build_state
 
 WALL_NS = 1_783_771_200_000_000_000  # 2026-07-11 12:00:00 UTC

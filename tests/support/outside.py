@@ -15,7 +15,7 @@ from gateway.config.settings import load_settings
 from gateway.core import layout as a
 from gateway.core.layout import record_dtype
 from gateway.fix import tags as t
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.kill.file import create
 from gateway.state.build import build_state
 from gateway.state.memory import State, shared_block, shared_record

@@ -26,7 +26,7 @@ from gateway.core import events as ev
 from gateway.core.driver import Event
 from gateway.engine.quickfix import engine as engine_module
 from gateway.engine.quickfix.store import read_store
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.service.core_thread import Service
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, Fields, write_config
 from tests.support.forked import CONTEXT, fork

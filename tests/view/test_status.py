@@ -16,9 +16,9 @@ from gateway.config.files import ConfigError
 from gateway.core import catalogue as c
 from gateway.core import events as ev
 from gateway.core import layout as a
-from gateway.core.handlers.sweep import MAX_CANCEL_TRIES
+from gateway.core.layout import MAX_CANCEL_TRIES
 from gateway.fix import tags as t
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.ops.commands import cancel_event
 from gateway.params.publisher import ParameterPublisher
 from gateway.state.attach import Attached, NoGateway, attach
@@ -211,7 +211,9 @@ def test_doubt_and_the_gateways_own_cancels_are_told(outside: Outside) -> None:
     order.doubt, order.canceled_by, order.cancel_tries = a.IN_DOUBT, a.BY_PERSON, 2
     [view] = orders_of(outside)
     assert (view.doubt, view.canceled_by, view.cancel_tries) == ("in doubt", "a person", 2)
-    assert orders_in_doubt(outside.state) == [("O7-1", "XNAS", "AAPL", "buy", "100", "0", "in doubt")]
+    assert orders_in_doubt(outside.state) == [
+        ("O7-1", "XNAS", "", "C0-0", "ACC1", "AAPL", "buy", "100", "0", "in doubt")
+    ]
 
 
 def test_orders_are_chosen_by_name_and_told_oldest_first(outside: Outside) -> None:

@@ -23,7 +23,7 @@ from rich.console import Console
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.fix import tags as t
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.state.attach import attach
 from gateway.view.top import LEAST_LINES, make_frame, rates, screen, share_lines, take_sample
 from tests.support import outside as support

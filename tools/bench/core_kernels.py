@@ -12,8 +12,9 @@ from gateway.core import events as ev
 from gateway.core.handle import handle
 from gateway.core.messages.write import write_digits
 from gateway.fix import tags as t
-from gateway.fix.index import INDEXED, index_message
-from gateway.fix.validate import VALID, find_message, validate
+from gateway.fix.index import index_message
+from gateway.fix.layout import INDEXED, VALID
+from gateway.fix.validate import find_message, validate
 from gateway.fix.values import copy_bytes
 from gateway.jit import entry, kernel
 from gateway.journal.append import step

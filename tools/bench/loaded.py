@@ -18,7 +18,7 @@ from gateway.core.events import BUFFER, EVENT, OUT
 from gateway.core.handle import handle
 from gateway.core.layout import record_dtype
 from gateway.fix import tags as t
-from gateway.fix.values import E8
+from gateway.fix.layout import E8
 from gateway.journal import format as f
 from gateway.journal.writer import Journal, JournalingDriver
 from gateway.state.build import build_state

@@ -9,7 +9,8 @@ from gateway.core.layout import NONE
 from gateway.fix import tags as t
 from gateway.fix.fields import char_of
 from gateway.fix.index import find
-from gateway.fix.values import NO_TIME, parse_utc_timestamp
+from gateway.fix.layout import NO_TIME
+from gateway.fix.values import parse_utc_timestamp
 from gateway.jit import kernel
 
 

@@ -7,7 +7,8 @@ from gateway.core import layout as a
 from gateway.core.checks.breaches import breach, fail, found_at_tightest
 from gateway.core.checks.limits import require
 from gateway.core.layout import NONE
-from gateway.fix.values import E8, multiply_up
+from gateway.fix.layout import E8
+from gateway.fix.values import multiply_up
 from gateway.jit import kernel
 
 MAX_EXPOSURE_E8 = 4 * 10**18  # sums above this could leave int64

@@ -8,8 +8,9 @@ from gateway.core.layout import NONE
 from gateway.core.messages.translate import _can_be_said
 from gateway.fix import tags as t
 from gateway.fix.fields import char_of, decimal_of
-from gateway.fix.index import MAX_TAG, find
-from gateway.fix.validate import ABSENT, BODY, TRAILER, VALID, find_message, value_reason
+from gateway.fix.index import find
+from gateway.fix.layout import ABSENT, BODY, MAX_TAG, TRAILER, VALID
+from gateway.fix.validate import find_message, value_reason
 from gateway.fix.values import same_bytes
 from gateway.jit import kernel
 

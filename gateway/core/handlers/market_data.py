@@ -11,7 +11,8 @@ from gateway.core.messages.alerts import alert
 from gateway.core.tables.instruments import find_security, find_symbol, instrument_named
 from gateway.fix import tags as t
 from gateway.fix.index import find
-from gateway.fix.values import DAY_NS, NO_TIME, parse_decimal, parse_utc_date, parse_utc_time, parse_utc_timestamp
+from gateway.fix.layout import DAY_NS, NO_TIME
+from gateway.fix.values import parse_decimal, parse_utc_date, parse_utc_time, parse_utc_timestamp
 from gateway.jit import kernel
 
 FAR_OFF = 2  # a price more than so many times the last one, or less than its part, is believed when it is told again

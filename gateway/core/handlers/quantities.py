@@ -15,7 +15,8 @@ from gateway.core.orders.status import refresh_status
 from gateway.fix import tags as t
 from gateway.fix.fields import char_of, price_of
 from gateway.fix.index import find
-from gateway.fix.values import E8, TOO_PRECISE, parse_decimal, parse_decimal_up
+from gateway.fix.layout import E8, TOO_PRECISE
+from gateway.fix.values import parse_decimal, parse_decimal_up
 from gateway.jit import kernel
 
 E16 = 10**16

@@ -10,7 +10,7 @@ from __future__ import annotations
 from gateway.core import alerts as al
 from gateway.core import events as ev
 from gateway.core import layout as a
-from gateway.core.layout import NONE
+from gateway.core.layout import MAX_CANCEL_TRIES, NONE
 from gateway.core.messages.alerts import alert
 from gateway.core.messages.to_venue import child_cancel, mass_cancel
 from gateway.core.tables.requests import add_request, requests_left
@@ -21,7 +21,6 @@ MOST_CANCELS = a.OUT_MESSAGES // 2  # of one event
 ROWS_AT_ONCE = 4_000  # orders looked at in one event, in less than half a millisecond
 RETRY_NS = 1_000_000_000
 SLICE_NS = 100_000_000  # what a venue's rate allows in so long goes at once
-MAX_CANCEL_TRIES = 5
 ANSWER_NS = 5_000_000_000  # in which an order's report still counts as the answer to a mass cancel
 START_GRACE_NS = 30_000_000_000  # in which an EMS must be back after a start of the gateway
 OWN_ID_BYTES = 9

@@ -6,9 +6,10 @@ from gateway.core import catalogue as c
 from gateway.core.layout import NONE, VERSION_44
 from gateway.core.messages.write import has_room, put_bytes
 from gateway.fix import tags as t
-from gateway.fix.index import MAX_TAG, find
-from gateway.fix.validate import ABSENT, GROUP, VALID, find_message, value_reason
-from gateway.fix.values import NO_TIME, copy_bytes, parse_utc_timestamp
+from gateway.fix.index import find
+from gateway.fix.layout import ABSENT, GROUP, MAX_TAG, NO_TIME, VALID
+from gateway.fix.validate import find_message, value_reason
+from gateway.fix.values import copy_bytes, parse_utc_timestamp
 from gateway.jit import kernel
 
 CHILD_ID, ORDER_ID, EXEC_ID = ord("C"), ord("O"), ord("E")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core.layout import NONE, TEXT_BYTES, UNSET
 from gateway.core.messages.write import write_decimal, write_digits
-from gateway.fix.values import E4, E8
+from gateway.fix.layout import E4, E8
 from gateway.jit import kernel
 
 SPACE, COMMA, SEMICOLON, DOT = 32, 44, 59, 46

@@ -7,8 +7,8 @@ buffer: the message is then dropped whole and the fault word set, which blocks t
 from __future__ import annotations
 
 from gateway.core.layout import FAULT_OUTPUT_FULL, OUT_BYTES, OUT_MESSAGES, TEXT_BYTES
-from gateway.fix.index import SOH
-from gateway.fix.values import DAY_NS, E8, copy_bytes
+from gateway.fix.layout import DAY_NS, E8, SOH
+from gateway.fix.values import copy_bytes
 from gateway.jit import kernel
 
 TAIL = OUT_BYTES - TEXT_BYTES - 2 * 1024  # where a message that does not fit is written, over the one before it
