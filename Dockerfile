@@ -27,7 +27,8 @@ RUN sed -i -e 's|state_dir: [^ ]*|state_dir: /var/lib/tidegate|' -e 's|listen: 1
     /etc/tidegate/gateway.yaml
 USER tidegate
 WORKDIR /var/lib/tidegate
-RUN tidegate warmup
+ARG CAPACITY=standard
+RUN tidegate warmup --capacity ${CAPACITY}
 VOLUME /var/lib/tidegate
 EXPOSE 9878
 ENTRYPOINT ["tidegate"]

@@ -251,6 +251,7 @@ def test_quotes_of_a_publisher_that_goes_stale(start, tmp_path: Path, prices: Pr
     limits = LIMITS | {"instrument": {"default": {"collar_bps": 1000, "reference_max_age": f"{OLD_S}s"}}}
     source = {"id": "PRICES", "file": str(tmp_path / "prices.quotes"), "max_silence": SILENCE}
     topology = start(limits=limits, venue_session={"market_data": False}, quotes=[source])
+    topology.wait_up()
     ems, venue = topology.ems["EMS1"], topology.venues["XNAS"]
     assert not any(first(m.fields, 35) == "V" for m in venue.log)
     bought = ems.new_order(symbol="AAPL", quantity=50, price="100.1")

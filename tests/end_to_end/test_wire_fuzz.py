@@ -27,7 +27,8 @@ MANY = 7000
 """Messages behind a gap."""
 BACK_S = 30.0
 """In which a venue that was lost is connected to again."""
-MAX_GROWTH_KB, MAX_MORE = 32 * 1024, 20
+MAX_GROWTH_KB, MAX_MORE = 9 * 16 * 1024, 20
+"""What may wait ahead of gaps in nine sessions, for as long as their connections last; threads, descriptors."""
 MAY_BE_A_FILL = a.FAULT_UNREADABLE_FILL | a.FAULT_UNREADABLE
 NOT_TOLD = ("decision", "  File", "Thread", "Current thread", "Extension modules")
 QUOTES = [(b"269", b"0"), (b"270", b"99.9"), (b"269", b"1"), (b"270", b"100.1")]

@@ -69,7 +69,7 @@ class Image:
         subprocess.run(done, cwd=at or self.at, env=self.environment, check=True)
 
     def set(self, arguments: str) -> None:
-        """ARG or ENV."""
+        """ENV, or ARG without another value."""
         for part in shlex.split(arguments):
             name, _, value = part.partition("=")
             known = re.sub(r"\$\{?(\w+)\}?", lambda match: self.environment.get(match[1], ""), value)
@@ -89,8 +89,8 @@ class Image:
                     shutil.copy(ROOT / file, place / inside)
 
 
-def build(folder: Path) -> Image:
-    """Run all steps; the environment is in `opt/tidegate`."""
+def build(folder: Path, given: dict[str, str]) -> Image:
+    """Run all steps, with these values of ARG; the environment is in `opt/tidegate`."""
     image = Image(folder)
     for name, arguments in instructions((ROOT / "Dockerfile").read_text()):
         if name == "RUN":
@@ -100,6 +100,8 @@ def build(folder: Path) -> Image:
         elif name == "WORKDIR":
             image.at = Path(image.below(arguments))
             image.at.mkdir(parents=True, exist_ok=True)
+        elif name == "ARG" and (argument := arguments.partition("=")[0]) in given:
+            image.environment[argument] = given[argument]
         elif name in ("ARG", "ENV"):
             image.set(arguments)
     return image
@@ -107,7 +109,7 @@ def build(folder: Path) -> Image:
 
 def main(folder: str) -> None:
     """Build, look at what is installed, run the demonstration."""
-    image = build(Path(folder))
+    image = build(Path(folder), {"CAPACITY": "small"})  # what the demonstration takes
     outside = image.folder / "var"
     image.run("! /opt/tidegate/bin/python -c 'import tools' 2> /dev/null", outside)
     image.run("tidegate limits check --config /etc/tidegate/gateway.yaml", outside)
