@@ -25,6 +25,7 @@ from gateway.replay.explain import Explanation, Found, OrderHistory, worst_after
 from gateway.replay.history import Moment, wall_text
 from gateway.state.memory import State
 from gateway.state.names import DOUBTS, FAULTS, ORDER_TYPES, SIDES, Names
+from gateway.view.orders import STATUSES
 
 E4 = 10_000
 HEADER_TAGS = frozenset((8, 9, 10, 34, 35, 49, 52, 56))
@@ -52,7 +53,6 @@ EVENT_NAMES = {
     ev.RELEASE: "pushed limit released",
     ev.SOURCE: "publisher",
 }
-STATUSES = {0x30: "new", 0x31: "partly filled", 0x32: "filled", 0x33: "done for day", 0x41: "pending new"}
 UNIT_SCALES = {c.QUANTITY: E8, c.PRICE: E8, c.MONEY: E4}
 LIMIT_UNITS = {"quantity": c.QUANTITY, "money": c.MONEY, "count": c.COUNT, "duration": c.MILLISECONDS}
 
