@@ -226,7 +226,7 @@ def test_until_prints_orders_positions_sessions_and_fault(make: Make) -> None:
     core.logout("XNAS")
     core.close()
     rows = [line.replace(" ", "") for line in replay(core.folder, "--until", core.sequence).stdout.splitlines()]
-    assert "│O1-0│EMS1│A1│C1-0│XNAS│AAPL│buy│100│99.5│30│70│partlyfilled││2026-07-1112:00:00.000000│" in rows
+    assert "│O1-0│EMS1│A1│C1-0│XNAS│AAPL│buy│100│99.5│30│70│partiallyfilled││2026-07-1112:00:00.000000│" in rows
     assert "│accountACC1│AAPL│30│70│0│" in rows
     assert any(row.startswith("│XNAS│initiator│down│") for row in rows)
     assert "fault:none" in rows
