@@ -200,7 +200,8 @@ def warm_up(capacity: str, console: Console | None = None) -> float:
     started = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     times = (TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, *times, console=console, transient=True) as progress:
+    shown = console.is_terminal  # else a line would be printed at the end
+    with Progress(*columns, *times, console=console, transient=True, disable=not shown) as progress:
         tally = _Tally(progress, _kernels())
         with numba_event.install_listener("numba:compile", _Compiled(tally.begin, tally.add)):
             if not DISABLE_JIT and step._cache.load_overload(_of_step(capacity), step.targetctx) is None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, folded, one_line_errors, tables
+from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, folded, one_line_errors, refuse, tables
 from gateway.cli.status import tell_unproven, unproven_of
 
 app = typer.Typer()
@@ -39,6 +39,10 @@ def resolve(
     with one_line_errors(NoGateway, ControlError):
         gateway = load_settings(config).config.gateway
         if order is not None:
+            if verdict not in ("gone", "working"):
+                refuse(f"--as: want gone or working, got {verdict or 'nothing'}")
+            if not reason.strip():
+                refuse("--reason: want one, it goes to the journal")
             request = {"command": "resolve", "order": order, "verdict": verdict, "executed": executed, "reason": reason}
             typer.echo(give_command(gateway.state_dir, request))
             return

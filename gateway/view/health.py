@@ -39,5 +39,5 @@ def fault_text(fault: int) -> str:
 
 def not_resent(venues: Iterable[str]) -> str:
     """That these venues may have more of ours than is counted; empty without any."""
-    named = ", ".join(venues)
-    return f"{named} has not yet resent what was missed" if named else ""
+    named = list(venues)
+    return f"{', '.join(named)} {'has' if len(named) == 1 else 'have'} not yet resent what was missed" if named else ""

@@ -166,8 +166,8 @@ def test_orders_in_doubt_that_a_person_resolves(start) -> None:
     assert all(child in listed for child in children(venue)) and "ACC1" in listed
     wrong = [
         (["O9-9", "--as", "gone", "--reason", "x"], "is not an open order"),
-        ([numbers[0], "--as", "lost", "--reason", "x"], "want a verdict"),
-        ([numbers[0], "--as", "gone"], "and a reason"),
+        ([numbers[0], "--as", "lost", "--reason", "x"], "--as: want gone or working, got lost"),
+        ([numbers[0], "--as", "gone"], "--reason: want one"),
         (
             [numbers[0], "--as", "gone", "--executed", "101", "--reason", "x"],
             "between 0 (what is known) and 100",

@@ -109,6 +109,15 @@ def test_files_and_errors(tmp_path: Path) -> None:
     assert len(run("--follow", "--order", "a")) == 4
 
 
+def test_lines_without_a_message_are_passed_over(tmp_path: Path) -> None:
+    """A log of events, a comment, an empty line."""
+    path = tmp_path / "x.log"
+    path.write_text("20261130-20:00:00 : Created session\n\n# a comment\n" + LOG)
+    assert len(run(str(path))) == 6
+    path.write_text("nothing of FIX\n")
+    assert len(run(str(path))) == 0
+
+
 def test_follow_gives_whole_lines_as_they_are_written(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     with path.open("w") as log:

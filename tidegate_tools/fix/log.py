@@ -69,10 +69,10 @@ class LogMessage:
 
 
 def read_messages(lines: Iterable[str]) -> Iterator[LogMessage]:
-    """All messages of the lines, several a line or one, with any common delimiter."""
+    """All messages of the lines, several a line or one, with any common delimiter; others are passed over."""
     for line in lines:
         starts = list(_START.finditer(line))
-        ends = [start.start() for start in starts[1:]] + [len(line)]
+        ends = [*(start.start() for start in starts[1:]), len(line)][: len(starts)]
         previous_end = 0
         for start, limit in zip(starts, ends, strict=True):
             delimiter = start.group(1)

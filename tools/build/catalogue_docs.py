@@ -40,8 +40,11 @@ For risk officers and those who run the gateway. Written by `python -m tools.bui
 An alert is a log line `alert` at the level below. Its key `alert` has the name; `text` has these words, then the order,
 the venue and the message that it is about. It is in the journal, in `tidegate replay` and in the audit export too.
 
-The engine adds alerts of its own, in the log alone, with the session: `ahead_of_a_gap`, `not_handed_on`,
-`session_reject`, `session_failed`, `session_not_made`.
+The engine adds alerts of its own, at level error, in the log alone, with the session: `ahead_of_a_gap` (too much waits
+behind messages that are missing: the session is cut, and logs on again), `not_handed_on` (the session layer counted a
+message without handing it on: it is asked for again, or its orders are asked about), `session_reject` (a peer refuses a
+message that cannot be named, or an EMS refuses one of ours: look into it), `session_failed` and `session_not_made` (a
+venue's session could not go on, or be made: this is tried again every second).
 """
 
 
