@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -173,7 +173,8 @@ def _beside(tally: _Tally, capacity: str, share: str) -> Iterator[None]:
             deadline_s = time.monotonic() + MOST_WAIT_S
             while process.poll() is None and time.monotonic() < deadline_s:
                 tally.begin()
-                reader.join(1.0)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(1.0)
         finally:
             process.kill()
             reader.join()

@@ -32,6 +32,7 @@ def resolve(
     Exit status 2: what is listed is not proven, or nothing was done.
     """
     from gateway.config.settings import load_settings
+    from gateway.ops.commands import VERDICTS
     from gateway.ops.control import ControlError, give_command
     from gateway.state.attach import NoGateway, attach
     from gateway.view.orders import orders_in_doubt
@@ -39,8 +40,8 @@ def resolve(
     with one_line_errors(NoGateway, ControlError):
         gateway = load_settings(config).config.gateway
         if order is not None:
-            if verdict not in ("gone", "working"):
-                refuse(f"--as: want gone or working, got {verdict or 'nothing'}")
+            if verdict not in VERDICTS:
+                refuse(f"--as: want {' or '.join(VERDICTS)}, got {verdict or 'nothing'}")
             if not reason.strip():
                 refuse("--reason: want one, it goes to the journal")
             request = {"command": "resolve", "order": order, "verdict": verdict, "executed": executed, "reason": reason}

@@ -20,6 +20,7 @@ from gateway.fix.layout import E8, MAX_WHOLE
 EXACT = Context(prec=60, traps=[InvalidOperation, Overflow, Inexact])
 
 Read = Callable[[Path], str]
+"""Gives the text of a config file; raises ConfigError."""
 
 
 class ConfigError(Exception):
@@ -61,9 +62,11 @@ class Position:
 
 
 LimitTable = dict[tuple[int, str, str], dict[int, int]]
+"""Limits by (scope, name, symbol of a pair or ""); name "default" stands for every entity of the scope."""
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Text of a config file; raises ConfigError."""
     try:
         return path.read_text("utf-8")
     except OSError as error:
@@ -85,7 +88,8 @@ class _Loader(yaml.SafeLoader):
         return dict(super().construct_mapping(node, deep))
 
 
-def _parse_yaml(path: Path, read: Read) -> Any:
+def parse_yaml(path: Path, read: Read) -> Any:
+    """What a YAML file holds; raises ConfigError."""
     try:
         return yaml.load(read(path), _Loader)
     except yaml.YAMLError as error:
@@ -128,7 +132,8 @@ def _number(path: Path, line: int, row: dict[str, str], key: str, default: str, 
     return value
 
 
-def _parse_instruments(path: Path, read: Read) -> list[Instrument]:
+def parse_instruments(path: Path, read: Read) -> list[Instrument]:
+    """Instruments of a CSV file; raises ConfigError."""
     optional = {"security_id", "lot", "multiplier", "currency", "previous_close"}
     instruments = []
     seen: dict[str, int] = {}
@@ -156,7 +161,8 @@ def _parse_instruments(path: Path, read: Read) -> list[Instrument]:
     return instruments
 
 
-def _parse_positions(path: Path, read: Read) -> list[Position]:
+def parse_positions(path: Path, read: Read) -> list[Position]:
+    """Opening positions of a CSV file; raises ConfigError."""
     positions: dict[tuple[str, str, str], Position] = {}
     for line, row in _rows(path, read, {"account", "symbol", "quantity"}, {"strategy"}):
         key = (row["account"], row.get("strategy", ""), row["symbol"])
@@ -189,8 +195,9 @@ def _limit_value(limit: Limit, value: object) -> int:
     return number
 
 
-def _parse_limits(path: Path, read: Read) -> LimitTable:
-    data = _parse_yaml(path, read)
+def parse_limits(path: Path, read: Read) -> LimitTable:
+    """Limits of a YAML file; raises ConfigError."""
+    data = parse_yaml(path, read)
     by_key = {limit.key: limit for limit in LIMITS}
     pair_scopes = {f"{a.SCOPE_NAMES[k]}*instrument": k for k in PER_INSTRUMENT_SCOPES if k != a.INSTRUMENT}
     table: LimitTable = {}

@@ -16,19 +16,17 @@ from gateway.config.files import (
     LimitTable,
     Position,
     Read,
-    _parse_instruments,
-    _parse_limits,
-    _parse_positions,
-    _parse_yaml,
-    _read_text,
+    parse_instruments,
+    parse_limits,
+    parse_positions,
+    parse_yaml,
+    read_text,
 )
 from gateway.config.sections import Config
 from gateway.core import layout as a
 
 OF_ACCEPTORS = {"desks", "accounts", "strategies", "traders", "flows", "defaults", "max_poss_dup_age"}
 OF_INITIATORS = {"reconnect", "order_status"}
-"""Gives the text of a config file; raises ConfigError."""
-"""Limits by (scope, name, symbol of a pair or ""); name "default" stands for every entity of the scope."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Settings:
 
 def load_settings(path: Path) -> Settings:
     """Read the main config and the files it names (paths are relative to it); raises ConfigError."""
-    settings = _parse(path, _read_text)
+    settings = _parse(path, read_text)
     _refuse_idle(settings)
     return settings
 
@@ -92,12 +90,12 @@ def _parse(path: Path, read: Read) -> Settings:
             sources[str(file)] = read(file)
         return sources[str(file)]
 
-    config = _validated(path, _parse_yaml(path, read_once))
+    config = _validated(path, parse_yaml(path, read_once))
     folder = path.parent
     config = _with_paths(config, folder)
-    instruments = _parse_instruments(folder / config.instruments, read_once)
-    limits = _parse_limits(folder / config.limits, read_once)
-    positions = _parse_positions(folder / config.positions, read_once) if config.positions else []
+    instruments = parse_instruments(folder / config.instruments, read_once)
+    limits = parse_limits(folder / config.limits, read_once)
+    positions = parse_positions(folder / config.positions, read_once) if config.positions else []
     settings = Settings(config, instruments, limits, positions, path, sources)
     _cross_check(path, folder, settings)
     return settings

@@ -48,12 +48,13 @@ log = structlog.get_logger(process="metrics")
 
 @dataclass(frozen=True)
 class Running:
-    """A gateway as its memory shows it: its state with the names in it, and its pulse (a record of PULSE)."""
+    """A gateway as its memory shows it: its state with the names in it, its pulse (a record of PULSE), and the wall
+    clock at its start.
+    """
 
     state: State
     names: Names
     pulse: Any
-
     since_ns: int
 
     def status(self, config: Config) -> Status:

@@ -41,8 +41,8 @@ def insert(source: str, how: str, where: str, text: str) -> str:
         at = next(k + 1 for k, line in enumerate(lines) if line.strip() == where)
         indent = len(lines[at - 1]) - len(lines[at - 1].lstrip())
     else:
-        nodes = [node for node in ast.parse(source).body if where in ast.unparse(node).split("(")[0]]
-        node = next(n for n in nodes if isinstance(n, ast.FunctionDef) or where == ast.unparse(n).split(" =")[0])
+        starts = (f"{where} =", f"@kernel\ndef {where}(")
+        (node,) = [node for node in ast.parse(source).body if ast.unparse(node).startswith(starts)]
         assert node.end_lineno is not None
         at, indent = node.end_lineno - (not isinstance(node, ast.FunctionDef)), 4
     return "\n".join([*lines[:at], textwrap.indent(text.rstrip(), " " * indent), *lines[at:]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core.checks.breaches import fail
 from gateway.core.layout import NONE
-from gateway.core.messages.translate import _can_be_said
+from gateway.core.messages.translate import can_be_said
 from gateway.fix import tags as t
 from gateway.fix.fields import char_of, decimal_of
 from gateway.fix.index import find
@@ -88,7 +88,7 @@ def check_translation(s, x, index, buf, message_type):
         if tag >= MAX_TAG or (s.carry_order[tag] == 0 and tag != t.TimeInForce):
             continue
         if message.role[tag] == ABSENT:
-            said = _can_be_said(index, buf, tag, version)
+            said = can_be_said(index, buf, tag, version)
         else:
             said = value_reason(dictionary, tag, buf, index.start[f], index.length[f]) == VALID
         if not said:

@@ -17,7 +17,7 @@ from gateway.core.messages.text import add_bytes, explain, say
 from gateway.core.messages.to_ems import cancel_reject, new_report, order_reject, report, status_of_unknown, status_type
 from gateway.core.messages.to_venue import child_cancel, child_order
 from gateway.core.orders.exposure import settle
-from gateway.core.orders.requests import _add_pending, _count_pending, _fill_request
+from gateway.core.orders.requests import add_pending, count_pending, fill_request
 from gateway.core.tables.exposures import exposure_row
 from gateway.core.tables.orders import add_order, orders_left
 from gateway.core.tables.requests import add_request, find_request, requests_left
@@ -175,7 +175,7 @@ def _place(s, x, buf, id_start, id_size):
     o = s.orders[row]
     request = add_request(s, x.session, t.NEW_ORDER_SINGLE, buf, id_start, id_size)
     s.requests[request].state = a.REQUEST_ACCEPTED
-    _fill_request(s.requests[request], x, row)
+    fill_request(s.requests[request], x, row)
     o.doubt = SURE
     o.asked = 0
     o.session = x.session
@@ -277,7 +277,7 @@ def order_cancel_request(s, out, buf, event):
         _reject_change(s, out, buf, event.session, row, t.ORDER_CANCEL_REQUEST, t.CANCEL_BROKER_OPTION, VENUE_DOWN)
         return
     # One request is kept free for each open order, so its first cancel always finds room.
-    pending = _count_pending(s, o, t.ORDER_CANCEL_REQUEST)
+    pending = count_pending(s, o, t.ORDER_CANCEL_REQUEST)
     full = requests_left(s) == 0 or (pending > 0 and requests_left(s) <= s.open_order_count)
     crowded = pending >= MAX_PENDING_CANCELS and s.now_ns - o.cancel_asked_ns < CANCEL_AGAIN_NS
     if full or crowded:
@@ -291,7 +291,7 @@ def order_cancel_request(s, out, buf, event):
     orig = target if replace_pending else o.accepted
     f = find(index, t.ClOrdID)
     o.cancel_asked_ns = s.now_ns
-    request = _add_pending(s, o, event.session, t.ORDER_CANCEL_REQUEST, buf, index.start[f], index.length[f])
+    request = add_pending(s, o, event.session, t.ORDER_CANCEL_REQUEST, buf, index.start[f], index.length[f])
     s.requests[request].order = row
     child_cancel(s, out, buf, row, request, orig)
 
@@ -353,7 +353,7 @@ def order_cancel_replace_request(s, out, buf, event, message):
         _remember(s, event.session, kind, row, buf, index.start[f], index.length[f])
         _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_BROKER_OPTION, SUPERSEDED)
         return
-    if _count_pending(s, o, kind) >= MAX_PENDING_REPLACES:
+    if count_pending(s, o, kind) >= MAX_PENDING_REPLACES:
         _remember(s, event.session, kind, row, buf, index.start[f], index.length[f])
         _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_ALREADY_PENDING, ALREADY_PENDING)
         return
@@ -374,8 +374,8 @@ def order_cancel_replace_request(s, out, buf, event, message):
             s, out, buf, event.session, NONE, o.accepted, row, t.RESPONSE_TO_REPLACE, t.CANCEL_BROKER_OPTION, False
         )
         return
-    request = _add_pending(s, o, event.session, kind, buf, index.start[f], index.length[f])
-    _fill_request(s.requests[request], x, row)
+    request = add_pending(s, o, event.session, kind, buf, index.start[f], index.length[f])
+    fill_request(s.requests[request], x, row)
     s.requests[request].qty_e8 = wanted
     s.work.decision = a.ACCEPTED
     s.work.request = request

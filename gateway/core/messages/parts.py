@@ -26,7 +26,7 @@ def copy_field(s, out, index, buf, tag):
 
 
 @kernel
-def _has_field(dictionary, message, index, buf, f):
+def has_field(dictionary, message, index, buf, f):
     """Whether a field may stand in a message of a dictionary, where it stands and with the value that it has."""
     tag = index.tag[f]
     if message.role[tag] == ABSENT or (message.role[tag] < GROUP and find(index, tag) != f):
@@ -52,7 +52,7 @@ def copy_carried(s, out, index, buf, carry, version, message_type):
     for f in range(index.count):
         tag = index.tag[f]
         if tag < MAX_TAG and carry[tag] == 1 and index.length[f] > 0 and _has_length(s, index, f, tag):
-            if version != NONE and not _has_field(s.dictionary[version], message, index, buf, f):
+            if version != NONE and not has_field(s.dictionary[version], message, index, buf, f):
                 continue
             # With its tag and delimiter, as it stands in the message.
             digits = 1 if tag < 10 else 2 if tag < 100 else 3 if tag < 1_000 else 4
@@ -70,25 +70,27 @@ def put_cl_ord_id(s, out, tag, request):
 
 
 @kernel
-def _put_none(s, out, tag):
+def put_none(s, out, tag):
+    """Append a field whose value is NONE."""
     put_bytes(s, out, tag, NONE_TEXT, 0, NONE_TEXT.size)
 
 
 @kernel
-def _next_exec(s):
+def next_exec_number(s):
+    """Number of the next ExecID(17) that the gateway gives."""
     s.next_exec += 1
     return s.next_exec
 
 
 @kernel
-def _other_version(s, to, of):
+def other_version(s, to, of):
     """FIX version of session `to` if it is not that of session `of`, else NONE."""
     version = s.sessions[to].version
     return version if version != s.sessions[of].version else NONE
 
 
 @kernel
-def _has_time(index, buf):
+def has_time(index, buf):
     """Whether the message in hand has a TransactTime(60) that both FIX versions know: in seconds or milliseconds."""
     f = find(index, t.TransactTime)
     if f < 0 or (index.length[f] != SECONDS and index.length[f] != MILLISECONDS):

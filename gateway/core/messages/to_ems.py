@@ -7,12 +7,12 @@ from gateway.core.layout import ACCOUNT, NONE, VERSION_42, VERSION_44
 from gateway.core.messages.parts import (
     EXEC_ID,
     ORDER_ID,
-    _has_time,
-    _next_exec,
-    _put_none,
     copy_carried,
     copy_field,
+    has_time,
+    next_exec_number,
     put_cl_ord_id,
+    put_none,
 )
 from gateway.core.messages.write import (
     begin,
@@ -66,7 +66,7 @@ def order_reject(s, out, work, buf, session, reason, live):
         put_int(out, t.AvgPx, 0)
     copy_field(s, out, index, buf, t.ClOrdID)
     put_decimal(out, t.CumQty, s.orders[live].cum_e8 - s.orders[live].restated_e8 if live != NONE else 0)
-    put_id(out, t.ExecID, EXEC_ID, s.run, _next_exec(s))
+    put_id(out, t.ExecID, EXEC_ID, s.run, next_exec_number(s))
     if version == VERSION_42:
         put_char(out, t.ExecTransType, t.TRANS_NEW)
     copy_field(s, out, index, buf, t.SecurityIDSource)
@@ -76,7 +76,7 @@ def order_reject(s, out, work, buf, session, reason, live):
         put_decimal(out, t.OrderQty, o.qty_e8 - o.restated_e8)
         put_char(out, t.OrdStatus, order_status(s, o))
     else:
-        _put_none(s, out, t.OrderID)
+        put_none(s, out, t.OrderID)
         copy_field(s, out, index, buf, t.OrderQty)
         put_char(out, t.OrdStatus, t.STATUS_REJECTED)
     copy_field(s, out, index, buf, t.OrdType)
@@ -101,7 +101,6 @@ def new_report(s, row, exec_type, trans_type):
     """Terms of the next report on an order, for the caller to change: with the next ExecID(17), under the ClOrdID of
     the last accepted request, not of a trade, in the gateway's own words.
     """
-    s.next_exec += 1
     x = s.work.report
     x.order = row
     x.cl_ord_id = s.orders[row].accepted
@@ -109,7 +108,7 @@ def new_report(s, row, exec_type, trans_type):
     x.exec_type = exec_type
     x.trans_type = trans_type
     x.last_qty_e8 = NONE
-    x.exec_number = s.next_exec
+    x.exec_number = next_exec_number(s)
     x.exec_ref = NONE
     x.relay = 0
     return x
@@ -205,7 +204,7 @@ def report(s, out, buf, x):
     else:
         put_bytes(s, out, t.Text, work.text, 0, work.text_size)
     put_char(out, t.TimeInForce, r.time_in_force)
-    if x.relay == 1 and _has_time(index, buf):
+    if x.relay == 1 and has_time(index, buf):
         copy_field(s, out, index, buf, t.TransactTime)
     else:
         put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
@@ -267,7 +266,7 @@ def cancel_reject(s, out, buf, session, cl_ord_id, orig, row, response_to, reaso
         put_char(out, t.OrdStatus, order_status(s, s.orders[row]))
         put_cl_ord_id(s, out, t.OrigClOrdID, orig)
     else:
-        _put_none(s, out, t.OrderID)
+        put_none(s, out, t.OrderID)
         put_char(out, t.OrdStatus, t.STATUS_REJECTED)
         copy_field(s, out, index, buf, t.OrigClOrdID)
     if relay:
@@ -294,10 +293,10 @@ def status_of_unknown(s, out, buf, session):
     put_int(out, t.AvgPx, 0)
     copy_field(s, out, index, buf, t.ClOrdID)
     put_int(out, t.CumQty, 0)
-    put_id(out, t.ExecID, EXEC_ID, s.run, _next_exec(s))
+    put_id(out, t.ExecID, EXEC_ID, s.run, next_exec_number(s))
     if version == VERSION_42:
         put_char(out, t.ExecTransType, t.TRANS_STATUS)
-    _put_none(s, out, t.OrderID)
+    put_none(s, out, t.OrderID)
     put_char(out, t.OrdStatus, t.STATUS_REJECTED)
     copy_field(s, out, index, buf, t.SecurityID)
     copy_field(s, out, index, buf, t.SecurityIDSource)

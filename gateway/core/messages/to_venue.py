@@ -7,10 +7,10 @@ from gateway.core.layout import ACCOUNT, NONE, VERSION_42, VERSION_44
 from gateway.core.messages.parts import (
     CHILD_ID,
     ORDER_ID,
-    _has_field,
-    _other_version,
     copy_carried,
     copy_field,
+    has_field,
+    other_version,
     put_cl_ord_id,
 )
 from gateway.core.messages.translate import put_terms_42, put_terms_44
@@ -60,7 +60,7 @@ def child_order(s, out, buf, row, request, message_type, orig):
         put_decimal(out, t.StopPx, r.stop_e8)
     if s.sessions[o.venue].version == VERSION_44:
         put_cl_ord_id(s, out, t.SecondaryClOrdID, request)
-    other = _other_version(s, o.venue, o.session)
+    other = other_version(s, o.venue, o.session)
     symbol = find(index, t.Symbol)
     if symbol >= 0 and is_not_available(index, buf, symbol):
         index.tag[symbol] = 0  # nothing carries it over
@@ -96,7 +96,7 @@ def _names_security(s, o, index, buf):
         return False
     dictionary = s.dictionary[s.sessions[o.venue].version]
     message = dictionary.messages[find_message(dictionary, t.ORDER_CANCEL_REQUEST)]
-    return source < 0 or _has_field(dictionary, message, index, buf, source)
+    return source < 0 or has_field(dictionary, message, index, buf, source)
 
 
 @kernel

@@ -67,7 +67,7 @@ def _row_42(index, buf):
 
 
 @kernel
-def _can_be_said(index, buf, tag, version):
+def can_be_said(index, buf, tag, version):
     """Whether a field that the other version does not have is told by another there."""
     if version == VERSION_44:
         return tag == t.CustomerOrFirm or (tag == t.Rule80A and _row_44(index, buf) >= 0)

@@ -11,7 +11,8 @@ from gateway.jit import kernel
 
 
 @kernel
-def _fill_request(r, x, order):
+def fill_request(r, x, order):
+    """Terms of a request, from the candidate that passed."""
     r.order = order
     r.qty_e8 = x.qty_e8
     r.price_e8 = x.price_e8
@@ -21,7 +22,7 @@ def _fill_request(r, x, order):
 
 
 @kernel
-def _count_pending(s, o, kind):
+def count_pending(s, o, kind):
     """Requests of the EMS on an order that wait for the venue."""
     count = 0
     row = o.pending
@@ -33,7 +34,7 @@ def _count_pending(s, o, kind):
 
 
 @kernel
-def _add_pending(s, o, session, kind, buf, id_start, id_size):
+def add_pending(s, o, session, kind, buf, id_start, id_size):
     """Enter a request that waits for the venue; returns its row."""
     request = add_request(s, session, kind, buf, id_start, id_size)
     r = s.requests[request]

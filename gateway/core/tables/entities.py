@@ -8,14 +8,15 @@ from gateway.jit import kernel
 
 
 @kernel
-def _mix(a, b):
+def mix(a, b):
+    """31-bit hash of two numbers."""
     return ((a * 1_000_003) ^ (b * 7_919) ^ (a >> 7)) & 0x7FFFFFFF
 
 
 @kernel
 def entity_bucket(s, scope, buf, start, size):
     """Bucket of an entity's hash chain."""
-    return _mix(hash_bytes(buf, start, size), scope) & (s.entity_head.size - 1)
+    return mix(hash_bytes(buf, start, size), scope) & (s.entity_head.size - 1)
 
 
 @kernel

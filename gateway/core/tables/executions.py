@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.layout import ID_BYTES, NONE
-from gateway.core.tables.entities import _mix
+from gateway.core.tables.entities import mix
 from gateway.fix.values import copy_bytes, hash_bytes, same_bytes
 from gateway.jit import kernel
 
@@ -13,7 +13,7 @@ RECYCLE_ROWS = 64  # looked at for one that may be used again, for a report that
 @kernel
 def execution_bucket(s, venue, buf, start, size):
     """Bucket of an execution's hash chain."""
-    return _mix(hash_bytes(buf, start, size), venue) & (s.execution_head.size - 1)
+    return mix(hash_bytes(buf, start, size), venue) & (s.execution_head.size - 1)
 
 
 @kernel

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gateway.core.layout import NONE
-from gateway.core.tables.entities import _mix
+from gateway.core.tables.entities import mix
 from gateway.jit import kernel
 
 
 @kernel
 def _exposure_bucket(s, entity, instrument):
-    return _mix(entity * 31 + 7, instrument + 1) & (s.exposure_head.size - 1)
+    return mix(entity * 31 + 7, instrument + 1) & (s.exposure_head.size - 1)
 
 
 @kernel

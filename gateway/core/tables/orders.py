@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.layout import ID_BYTES, NONE
-from gateway.core.tables.entities import _mix
+from gateway.core.tables.entities import mix
 from gateway.fix.values import hash_bytes, same_bytes
 from gateway.jit import kernel
 
@@ -32,7 +32,7 @@ def add_order(s):
 
 @kernel
 def _venue_order_id_bucket(s, venue, buf, start, size):
-    return _mix(hash_bytes(buf, start, size), venue) & (s.venue_order_id_head.size - 1)
+    return mix(hash_bytes(buf, start, size), venue) & (s.venue_order_id_head.size - 1)
 
 
 @kernel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.layout import CHILD_ROWS, ID_BYTES, NONE
-from gateway.core.tables.entities import _mix
+from gateway.core.tables.entities import mix
 from gateway.fix.index import find
 from gateway.fix.values import copy_bytes, hash_bytes, parse_int, same_bytes
 from gateway.jit import kernel
@@ -12,7 +12,7 @@ from gateway.jit import kernel
 @kernel
 def request_bucket(s, session, buf, start, size):
     """Bucket of a request's hash chain."""
-    return _mix(hash_bytes(buf, start, size), session) & (s.request_head.size - 1)
+    return mix(hash_bytes(buf, start, size), session) & (s.request_head.size - 1)
 
 
 @kernel

@@ -274,13 +274,14 @@ class QuickFixEngine:
         """
         settled: list[Output | Event] = []
         for output in outputs:
-            stored = False if output.session == NONE else self._was_stored(output)
+            if output.session == NONE:
+                settled.append(output)  # an alert, which is no message
+                continue
+            stored = self._was_stored(output)
+            perhaps_sent = stored is None or rebooted
             if stored:
                 continue
-            perhaps_sent = output.session != NONE and (stored is None or rebooted)
-            if output.session == NONE:
-                settled.append(output)
-            elif self._sessions[output.session].role == "acceptor":
+            if self._sessions[output.session].role == "acceptor":
                 body = b"97=Y\x01" + output.body if perhaps_sent else output.body
                 settled.append(Output(output.session, output.message_type, body))
             elif not perhaps_sent and output.message_type in NEVER_LATE:
