@@ -29,6 +29,8 @@ LIMIT_KINDS = {
     "message_window": "duration",
     "duplicate_window": "duration",
     "reference_max_age": "duration",
+    "max_order_age": "duration",
+    "max_quote_spread": "bps",
 }
 LIMIT_KEYS = tuple(LIMIT_KINDS)
 LIMITS = len(LIMIT_KEYS)
@@ -43,5 +45,7 @@ LIMITS = len(LIMIT_KEYS)
     MESSAGE_WINDOW,
     DUPLICATE_WINDOW,
     REFERENCE_MAX_AGE,
+    MAX_ORDER_AGE,
+    MAX_QUOTE_SPREAD,
 ) = range(LIMITS)
 HIGHER_IS_TIGHTER = (MESSAGE_WINDOW, DUPLICATE_WINDOW)  # of every other limit lower is

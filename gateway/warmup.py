@@ -144,6 +144,27 @@ def _warm_journal(block: np.ndarray) -> None:
     scan.apply_records(block, words, octets, starts, 0, 0, *buffers, result)
 
 
+def _warm_loop(block: np.ndarray) -> None:
+    """Let the loop of the native engine run without a connection."""
+    from gateway.engine.native import layout as n
+    from gateway.engine.native.again import find_first, send_again
+    from gateway.engine.native.loop import put_message, serve
+    from gateway.engine.native.wire import find_frame
+
+    links = np.zeros(1, record_dtype(n.LINK))
+    loop = np.zeros(1, record_dtype(n.LOOP))
+    links["fd"], loop["epoll"] = NONE, NONE
+    cursor = np.zeros(1, record_dtype(f.CURSOR))
+    buffers = (np.zeros(1, record_dtype(dtype)) for dtype in (f.SEGMENT, EVENT, BUFFER, OUT))
+    serve(block, cursor, *buffers, links, loop, np.zeros(64, np.int64))
+    lines = block[0].lines
+    put_message(lines, links, loop, 0, 48, 1, 0, 0, np.frombuffer(b"1=A\x01", np.uint8))
+    words = np.frombuffer(bytes(1024), np.int64)
+    find_first(words, 0, 1)
+    send_again(lines, links, loop, 0, words, words.view(np.uint8), np.zeros(1, record_dtype(n.RESEND)), False, 0, 0)
+    find_frame(np.frombuffer(bytes(8), np.uint8), 0, 8)
+
+
 def _warm_feeds() -> None:
     """Read an empty file of a publisher."""
     memory = np.frombuffer(bytes(HEADER_BYTES), np.int64)
@@ -195,8 +216,10 @@ def _compile_replay(capacity: str) -> None:
 SHARES = {"venue": _compile_venue_messages, "replay": _compile_replay}
 
 
-def warm_up(capacity: str, console: Console | None = None) -> float:
-    """Make every kernel ready to run for a named capacity; returns the seconds it took."""
+def warm_up(capacity: str, console: Console | None = None, native: bool = True) -> float:
+    """Make every kernel ready to run for a named capacity, those of the native engine where it is used; returns the
+    seconds it took.
+    """
     console = console or Console(file=sys.stderr)
     started = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
@@ -219,6 +242,8 @@ def warm_up(capacity: str, console: Console | None = None) -> float:
             Driver(block).handle(Event(ev.TICK, 0))
             _warm_journal(block)
             _warm_feeds()
+            if native:
+                _warm_loop(block)
     seconds = time.monotonic() - started
     compiled = len(tally.names)
     if compiled and console.is_terminal:

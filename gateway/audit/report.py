@@ -26,6 +26,7 @@ from gateway.journal.read import JournalError
 from gateway.replay.history import History, Watch, unwatched
 from gateway.replay.walk import Change, Step, Walk
 from gateway.state.names import DOUBTS, SIDES
+from gateway.view.figures import fixed, plain
 
 COLUMNS = {name: {column: at for at, column in enumerate(schema.names)} for name, schema in SCHEMAS.items()}
 MOST_ROWS = 100  # of open orders and of what went wrong; the export has all
@@ -181,12 +182,6 @@ def make_report(journal: Path, period: Period, watch: Watch = unwatched) -> Repo
     )
 
 
-def figure(value: Decimal | int) -> str:
-    """A number for people: thousands apart, no trailing zeros."""
-    text = f"{value:,f}" if isinstance(value, Decimal) else f"{value:,d}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def moment(wall_ns: int, zone: str) -> str:
     """Wall time for people, to the millisecond."""
     told = datetime.fromtimestamp(wall_ns // 10**9, UTC).astimezone(ZoneInfo(zone))
@@ -194,7 +189,7 @@ def moment(wall_ns: int, zone: str) -> str:
 
 
 def _counts(counter: Counter[str]) -> list[tuple[str, ...]]:
-    return [(name, figure(count)) for name, count in counter.most_common()]
+    return [(name, plain(count)) for name, count in counter.most_common()]
 
 
 def _summary(walk: Walk, tally: Tally, period: Period, segments: int) -> Section:
@@ -203,9 +198,9 @@ def _summary(walk: Walk, tally: Tally, period: Period, segments: int) -> Section
     rows = [
         ("period", f"{period}, times in {zone_of(walk.settings)}" if walk.settings else str(period)),
         ("journal", f"{segments} segments, up to record {walk.last_sequence}"),
-        ("orders and replaces", f"{figure(judged)}: {figure(accepted)} accepted, {figure(judged - accepted)} refused"),
-        ("executions", f"{figure(len(fills))} standing, {figure(len(tally.executions) - len(fills))} busted"),
-        ("open orders at the end", figure(int(walk.state.record.open_order_count))),
+        ("orders and replaces", f"{plain(judged)}: {plain(accepted)} accepted, {plain(judged - accepted)} refused"),
+        ("executions", f"{plain(len(fills))} standing, {plain(len(tally.executions) - len(fills))} busted"),
+        ("open orders at the end", plain(int(walk.state.record.open_order_count))),
     ]
     return Section("Summary", "", ("what", "value"), rows)
 
@@ -215,7 +210,7 @@ def _orders(tally: Tally, by: str) -> Section:
     rows = []
     for name in names:
         accepted, refused = (tally.orders[by, name, verdict] for verdict in ("accepted", "refused"))
-        rows.append((name, figure(accepted), figure(refused), f"{100 * refused / (accepted + refused):.1f} %"))
+        rows.append((name, plain(accepted), plain(refused), f"{100 * refused / (accepted + refused):.1f} %"))
     return Section(f"Orders and replaces by {by}", "", (by, "accepted", "refused", "share refused"), rows)
 
 
@@ -234,8 +229,8 @@ def _fills(walk: Walk, tally: Tally) -> Section:
         multiplier = multipliers.get(symbol, Decimal(1))
         rows.append(
             (
-                *(symbol, account, figure(bought), _average(paid, bought), figure(paid * multiplier)),
-                *(figure(sold), _average(got, sold), figure(got * multiplier), figure((bought - sold).normalize() + 0)),
+                *(symbol, account, plain(bought), _average(paid, bought), plain(paid * multiplier)),
+                *(plain(sold), _average(got, sold), plain(got * multiplier), plain((bought - sold).normalize() + 0)),
             )
         )
     header = ("instrument", "account", "bought", "average", "value", "sold", "average", "value", "net")
@@ -243,7 +238,7 @@ def _fills(walk: Walk, tally: Tally) -> Section:
 
 
 def _average(value: Decimal, qty: Decimal) -> str:
-    return figure((value / qty).quantize(Decimal("1e-8"))) if qty else ""
+    return plain((value / qty).quantize(Decimal("1e-8"))) if qty else ""
 
 
 def _positions(walk: Walk) -> Section:
@@ -253,7 +248,7 @@ def _positions(walk: Walk) -> Section:
         scope, name = names.entities[int(x.entity)]
         amounts = [int(x[key]) for key in ("position_e8", "open_buy_e8", "open_sell_e8")]
         if scope == a.ACCOUNT and any(amounts):
-            rows.append((name, names.instruments[int(x.instrument)], *(figure(scaled(v, 8)) for v in amounts)))
+            rows.append((name, names.instruments[int(x.instrument)], *(fixed(v, 8) for v in amounts)))
     header = ("account", "instrument", "position", "open buys", "open sells")
     return Section("Positions at the end", "", header, sorted(rows))
 
@@ -265,12 +260,12 @@ def _open_orders(walk: Walk) -> Section:
     for at in found[:MOST_ROWS]:
         o = s.orders[int(at)]
         r = s.requests[int(o.accepted)]
-        price = figure(scaled(int(r.price_e8), 8)) if r.price_e8 else "market"
+        price = fixed(int(r.price_e8), 8) if r.price_e8 else "market"
         rows.append(
             (
                 *(f"O{o.run}-{o.number}", bytes(r.cl_ord_id[: r.cl_ord_id_size]).decode("latin-1")),
                 *(names.entities[int(o.entities[a.ACCOUNT])][1], names.instruments[int(o.instrument)]),
-                *(SIDES[int(o.side)], figure(scaled(int(o.qty_e8), 8)), figure(scaled(int(o.reserved_e8), 8)), price),
+                *(SIDES[int(o.side)], fixed(int(o.qty_e8), 8), fixed(int(o.reserved_e8), 8), price),
                 *(names.sessions[int(o.venue)], DOUBTS[int(o.doubt)]),
             )
         )
@@ -284,8 +279,8 @@ def _largest(tally: Tally, zone: str) -> Section:
     wanted = ("session", "cl_ord_id", "account", "symbol", "side")
     rows = [
         (
-            *(verdict, figure(row[at["notional"]]), *(str(row[at[name]] or "") for name in wanted)),
-            *(figure(row[at["qty"]]), moment(row[at["time"]], zone)),
+            *(verdict, plain(row[at["notional"]]), *(str(row[at[name]] or "") for name in wanted)),
+            *(plain(row[at["qty"]]), moment(row[at["time"]], zone)),
         )
         for verdict, row in sorted(tally.largest.items())
     ]
@@ -311,7 +306,7 @@ def _order_to_trade(tally: Tally) -> Section:
         counts = [tally.messages[session, message_type] for message_type in "DGF"]
         fills = tally.fills[session]
         ratio = f"{sum(counts) / fills:.2f}" if fills else "no fill"
-        rows.append((session, *(figure(count) for count in counts), figure(fills), ratio))
+        rows.append((session, *(plain(count) for count in counts), plain(fills), ratio))
     text = "Orders, replaces and cancels received for each fill."
     return Section("Order-to-trade ratio", text, ("session", "orders", "replaces", "cancels", "fills", "ratio"), rows)
 
@@ -321,7 +316,7 @@ def _latency(tally: Tally) -> Section:
     for name, took in (("orders and replaces", tally.took_ns), ("all events", tally.all_took_ns)):
         if took:
             values = np.percentile(np.array(took, np.int64), PERCENTILES, method="inverted_cdf")
-            rows.append((name, figure(len(took)), *(f"{value / 1000:,.1f}" for value in values)))
+            rows.append((name, plain(len(took)), *(f"{value / 1000:,.1f}" for value in values)))
     header = ("what", "number", *(f"p{p:g}" if p < 100 else "max" for p in PERCENTILES))
     text = "Microseconds in the core, from the journaling of an event to that of its outcome."
     return Section("Latency", text, header, rows)

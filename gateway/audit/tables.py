@@ -22,6 +22,7 @@ from gateway.journal.decision import limits_found
 from gateway.replay.history import wall_text
 from gateway.replay.walk import Change, Step, Walk
 from gateway.state.names import FAULTS, ORDER_TYPES, SIDES, Names, fields_of
+from gateway.view.figures import fixed, limit_text
 
 Row = tuple[Any, ...]
 
@@ -83,11 +84,12 @@ UNITS = {
     c.PRICE: ("price", 1),
     c.COUNT: ("count", 10**8),
     c.MILLISECONDS: ("ms", 100),
+    c.BASIS_POINTS: ("bps", 10**8),
 }
 KINDS = {
     "quantity": UNITS[c.QUANTITY],
     "money": UNITS[c.MONEY],
-    "bps": ("bps", 10**8),
+    "bps": UNITS[c.BASIS_POINTS],
     "count": UNITS[c.COUNT],
     "duration": UNITS[c.MILLISECONDS],
 }
@@ -96,12 +98,6 @@ KINDS = {
 def scaled(value: int, places: int) -> Decimal:
     """Exact decimal of a fixed-point integer."""
     return Decimal(int(value)).scaleb(-places)
-
-
-def plain(value: Decimal) -> str:
-    """A decimal without trailing zeros or exponent."""
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def shown(message: bytes) -> str:
@@ -273,6 +269,8 @@ def _control(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str] 
         return _kill(walk, step)
     if event.kind == ev.CANCEL:
         return "cancel", None, _order_id(walk, value[0]), shown(event.data)
+    if event.kind == ev.ADJUST:
+        return "adjust", None, None, shown(event.data)
     if event.kind in (ev.PARAMETER, ev.RELEASE, ev.SOURCE):
         return _parameter(walk, step)
     return None
@@ -319,7 +317,7 @@ def _resolve(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str]:
     """A person's word on an order in doubt: the event's bytes say who and why."""
     value = step.entry.event.value
     verdict = "is gone" if value[ev.RESOLVE_VERDICT] == ev.GONE else "works"
-    done = plain(scaled(value[ev.RESOLVE_CUM], 8))
+    done = fixed(value[ev.RESOLVE_CUM], 8)
     order_id = _order_id(walk, value[ev.RESOLVE_ORDER])
     return "resolve", None, order_id, f"the order {verdict}, executed {done}: {shown(step.entry.event.data)}"
 
@@ -338,25 +336,17 @@ def settings_values(settings: Settings) -> dict[str, str]:
     found = dict(_flat("", settings.config.model_dump(mode="json")))
     for instrument in settings.instruments:
         for key, value in vars(instrument).items():
-            text = plain(scaled(value, 8)) if key.endswith("_e8") else value
+            text = fixed(value, 8) if key.endswith("_e8") else value
             if key != "symbol" and text != "":
                 found[f"instruments.{instrument.symbol}.{key.removesuffix('_e8')}"] = text
     for position in settings.positions:
         names = (position.account, position.strategy, position.symbol)
-        found[".".join(("positions", *filter(None, names)))] = plain(scaled(position.quantity_e8, 8))
+        found[".".join(("positions", *filter(None, names)))] = fixed(position.quantity_e8, 8)
     for (scope, name, symbol), limits in settings.limits.items():
         place = [a.SCOPE_NAMES[scope] + ("*instrument" if symbol else ""), name + (f"*{symbol}" if symbol else "")]
         for index, value in limits.items():
             found[".".join(("limits", *filter(None, place), c.LIMITS[index].key))] = limit_text(index, value)
     return found
-
-
-def limit_text(index: int, value: int) -> str:
-    """A limit as people write it down."""
-    if value == UNLIMITED:
-        return "unlimited"
-    unit, factor = KINDS[c.LIMITS[index].kind]
-    return plain(scaled(value * factor, 8)) + ("ms" if unit == "ms" else "")
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, str]]:

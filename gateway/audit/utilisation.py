@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gateway.audit.tables import decision_values, limit_text
+from gateway.audit.tables import decision_values
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.layout import UNLIMITED
@@ -16,6 +16,7 @@ from gateway.fix import tags as t
 from gateway.journal.decision import NOT_KEPT, limits_found
 from gateway.replay.walk import Step, Walk
 from gateway.state.names import fields_of
+from gateway.view.figures import limit_text
 
 PLACES = 3  # told of each limit
 

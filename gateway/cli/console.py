@@ -13,7 +13,6 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 UNUSABLE = 2  # exit status of a command whose arguments are of no use
 SILENT_S = 2.0  # work that takes longer shows how far it is
@@ -31,23 +30,14 @@ def tables() -> Console:
     return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
-def folded(*columns: str, title: str | None = None) -> Table:
-    """A table whose long cells are folded, never cut: a cut figure is another figure."""
-    from rich.table import Table
-
-    made = Table(title=title)
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
-
-
 def refuse(line: str) -> NoReturn:
     """End the command with one line and status UNUSABLE."""
     typer.echo(line, err=True)
     raise typer.Exit(UNUSABLE)
 
 
-def _config_there(path: Path) -> Path:
+def config_there(path: Path) -> Path:
+    """The config file of a command; ends the command where the default one is not there."""
     if path == DEFAULT_CONFIG and not path.exists():
         refuse(f"--config: there is no {path} in this folder: name the config file, or set TIDEGATE_CONFIG")
     return path
@@ -56,9 +46,13 @@ def _config_there(path: Path) -> Path:
 DEFAULT_CONFIG = Path("gateway.yaml")
 ConfigOption = Annotated[
     Path,
-    typer.Option("--config", "-c", envvar="TIDEGATE_CONFIG", callback=_config_there, help="main config file (YAML)"),
+    typer.Option("--config", "-c", envvar="TIDEGATE_CONFIG", callback=config_there, help="main config file (YAML)"),
 ]
 """Of every command about a gateway; without it TIDEGATE_CONFIG, or else DEFAULT_CONFIG in the current folder."""
+GroupConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar="TIDEGATE_CONFIG", help="main config file (YAML)")
+]
+"""Of a command that has others under it, for which it must not look: `config_there` does."""
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, folded, tables
+from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, tables
 from gateway.kill.file import CannotKill, Kill, read_switches, set_switch, sync_switches
 from gateway.kill.format import SCOPE_NAMES, SwitchFault, parse_scope, scope_text
 from gateway.machine import owner
@@ -122,7 +122,7 @@ def rearm(
         folder = state_folder(config)
         number, name = parse_scope(scope)
         if not reason.strip():
-            raise ValueError("--reason: want a reason")
+            raise ValueError("--reason: a reason is required")
         request = {"command": "rearm", "scope": SCOPE_NAMES[number], "name": name, "reason": reason}
         _tell(give_command(folder, request))
     except (ValueError, ControlError) as error:
@@ -297,7 +297,7 @@ def _follow(folder: Path, kills: list[Kill], wait_s: float, drop_sessions: bool)
             return status
         done, why = _wait_canceled(pulse, watch, wait_s)
         if not why:
-            return max(status, _tell_end(watch, done))
+            return max(status, _tell_end(watch, done, min(kill.switch.set_ns for kill in kills)))
     if not silence:
         _nothing_proven(why)
     _tell_orders(watch, ("was open when last known", "were open when last known"))
@@ -349,8 +349,8 @@ def _wait_canceled(pulse: Pulse, watch: Watch, wait_s: float) -> tuple[bool, str
             time.sleep(POLL_S)
 
 
-def _tell_end(watch: Watch, done: bool) -> int:
-    """Residue or none, and the positions; returns the exit status."""
+def _tell_end(watch: Watch, done: bool, since_ns: int) -> int:
+    """Residue or none, what was canceled since the switch was set, and the positions; returns the exit status."""
     fault = watch.fault() or watch.unsettled()
     if not done:
         _tell_orders(watch, ("is still open", "are still open"))
@@ -358,6 +358,10 @@ def _tell_end(watch: Watch, done: bool) -> int:
         _nothing_proven(f"the gateway counts no open orders, but {fault}")
     else:
         _tell("no open orders")
+    for line in watch.not_counted(time.monotonic_ns()):
+        _tell(line)
+    canceled = watch.canceled(since_ns)
+    _tell(f"{canceled} order{'s' * (canceled != 1)} canceled")
     for line in watch.positions():
         _tell(line)
     if not done and fault:
@@ -367,18 +371,20 @@ def _tell_end(watch: Watch, done: bool) -> int:
 
 def _tell_orders(watch: Watch, heading: tuple[str, str]) -> None:
     """The orders in scope under a heading, for one order and for several."""
+    from gateway.view.table import table
+
     console = tables()
     orders = watch.orders()
     count = max(len(orders), watch.open_orders())
     _tell(f"1 order {heading[0]}" if count == 1 else f"{count} orders {heading[1]}")
     for venue in sorted({order.venue for order in orders}):
-        table = folded("order", "ClOrdID", "venue's OrderID", "symbol", "side", "leaves", "why", title=venue)
+        made = table("order", "ClOrdID", "venue's OrderID", "symbol", "side", "leaves", "why", title=venue)
         for order in orders:
             if order.venue == venue:
                 row = (order.order, order.cl_ord_id, order.venue_order_id, order.symbol, order.side, order.leaves)
-                table.add_row(*row, order.why)
+                made.add_row(*row, order.why)
         with console.capture() as printed:
-            console.print(table)
+            console.print(made)
         _tell(printed.get().rstrip())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, folded, one_line_errors, tables
+from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, one_line_errors, tables
 
 app = typer.Typer(name="limits", no_args_is_help=True, help="Look at limits.")
 
@@ -14,14 +14,15 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """List who could not trade for want of a mandatory limit, and the key to set."""
     from gateway.config.limits import missing_limits
     from gateway.config.settings import load_settings
+    from gateway.view.table import table
 
     with one_line_errors():
         missing = missing_limits(load_settings(config))
     if not missing:
         typer.echo("every mandatory limit is set")
         return
-    table = folded("blocked", "because this is not set")
+    made = table("blocked", "because this is not set")
     for who, key in missing:
-        table.add_row(who, key)
-    tables().print(table)
+        made.add_row(who, key)
+    tables().print(made)
     raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, folded, one_line_errors, refuse, tables
+from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, one_line_errors, refuse, tables
 from gateway.cli.status import tell_unproven, unproven_of
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ def _bounded(settings: Settings, scope: str, name: str, symbol: str, limit: str,
     from gateway.config.limits import limit_set
     from gateway.core.layout import UNLIMITED, UNSET
     from gateway.params.store import LIMITS, SCOPES
-    from gateway.view.pushed import floor_of, limit_text
+    from gateway.view.figures import limit_text
+    from gateway.view.pushed import floor_of
 
     file, percent = settings.config.limits.name, settings.config.parameters.floor
     number = LIMITS[limit][0]
@@ -201,6 +202,7 @@ def _seen(config: Path) -> tuple[Group, str]:
     from gateway.config.settings import load_settings
     from gateway.state.attach import NoGateway, attach
     from gateway.view import pushed
+    from gateway.view.table import table
 
     with one_line_errors(NoGateway):
         settings = load_settings(config).config
@@ -216,9 +218,9 @@ def _seen(config: Path) -> tuple[Group, str]:
         (pushed.PUSHED_COLUMNS, limits, "no limit is pushed"),
         (pushed.SOURCE_COLUMNS, sources, "no source is configured"),
     ):
-        table = folded(*columns)
+        made = table(*columns)
         for row in rows:
-            table.add_row(*row)
+            made.add_row(*row)
         if rows or not unproven:
-            parts.append(table if rows else none)
+            parts.append(made if rows else none)
     return Group(*parts), unproven

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, folded, one_line_errors, refuse, tables
+from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, one_line_errors, refuse, tables
 from gateway.cli.status import tell_unproven, unproven_of
 
 app = typer.Typer()
@@ -36,6 +36,7 @@ def resolve(
     from gateway.ops.control import ControlError, give_command
     from gateway.state.attach import NoGateway, attach
     from gateway.view.orders import orders_in_doubt
+    from gateway.view.table import table
 
     with one_line_errors(NoGateway, ControlError):
         gateway = load_settings(config).config.gateway
@@ -51,9 +52,9 @@ def resolve(
         rows = orders_in_doubt(attached.state)
     unproven = unproven_of(attached)
     ids = ("order", "venue", "OrderID there", "ClOrdID there", "account")
-    table = folded(*ids, "symbol", "side", "quantity", "executed", "why")
+    made = table(*ids, "symbol", "side", "quantity", "executed", "why")
     for row in rows:
-        table.add_row(*row)
+        made.add_row(*row)
     if rows or not unproven:
-        tables().print(table if rows else "no order is in doubt")
+        tables().print(made if rows else "no order is in doubt")
     tell_unproven(unproven)

@@ -54,7 +54,7 @@ def run(
     for who, key in missing_limits(settings):
         log.warning("blocked until it is set", blocked=who, key=key)
     try:
-        warm_up(settings.config.gateway.capacity)
+        warm_up(settings.config.gateway.capacity, native=settings.config.gateway.engine == "native")
         service = Service(settings, forget, accept_loss, clear_fault)
     except (ConfigError, DictionaryError, OSError) as error:
         refuse("\n".join(_lines(error, settings)))

@@ -17,7 +17,7 @@ def hash_password() -> None:
 
     The password is asked for twice, without echo; where there is no terminal it is the first line of stdin.
     """
-    from gateway.engine.quickfix.credentials import hash_password as hashed
+    from gateway.engine.credentials import hash_password as hashed
 
     if sys.stdin.isatty():
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, one_line_errors, refuse, tables
+from gateway.cli.console import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    GroupConfigOption,
+    config_there,
+    one_line_errors,
+    refuse,
+    tables,
+)
 
 if TYPE_CHECKING:
     from gateway.config.sections import Config
     from gateway.state.attach import Attached
 
-NEEDS_A_PERSON, CANNOT_TELL = 1, 2
+NEEDS_A_PERSON, CANNOT_TELL, WAITS = 1, 2, 3
 SHOWN_ORDERS = 1_000
 
 app = typer.Typer()
@@ -89,10 +97,15 @@ def orders(
     tell_unproven(unproven)
 
 
-@app.command()
+positions_app = typer.Typer(invoke_without_command=True)
+app.add_typer(positions_app, name="positions")
+
+
+@positions_app.callback()
 def positions(
     *,
-    config: ConfigOption = DEFAULT_CONFIG,
+    context: typer.Context,
+    config: GroupConfigOption = DEFAULT_CONFIG,
     scope: Annotated[
         str, typer.Option(help="whose: firm, desk, account, strategy, trader, flow or instrument")
     ] = "account",
@@ -100,13 +113,16 @@ def positions(
 ) -> None:
     """List positions with what is open, and how much of max_long and max_short they use at worst.
 
-    Exit status 2: what is shown is not proven, or nothing can be.
+    Exit status 2: what is shown is not proven, or nothing can be. `adjust` adjusts a position.
     """
     from gateway.state.attach import NoGateway, attach
     from gateway.view.positions import positions as positions_of
 
+    if context.invoked_subcommand is not None:
+        return
+
     with one_line_errors(NoGateway):
-        gateway = _config(config).gateway
+        gateway = _config(config_there(config)).gateway
         attached = attach(gateway)
         views = positions_of(attached.state, scope)
     unproven = unproven_of(attached)
@@ -119,6 +135,35 @@ def positions(
 
         _print([position_table(views), f"market values in {gateway.currency}"])
     tell_unproven(unproven)
+
+
+@positions_app.command()
+def adjust(
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    account: Annotated[str, typer.Option(help="whose position")],
+    symbol: Annotated[str, typer.Option(help="in which instrument")],
+    by: Annotated[str, typer.Option(help="what is added to it; with a minus: taken away, as in --by=-100")],
+    reason: Annotated[str, typer.Option(help="why; goes to the journal with your name")],
+    desk: Annotated[str | None, typer.Option(help="whose position it is too")] = None,
+    strategy: Annotated[str | None, typer.Option(help="the same")] = None,
+    trader: Annotated[str | None, typer.Option(help="the same")] = None,
+    flow: Annotated[str | None, typer.Option(help="the same")] = None,
+) -> None:
+    """Add a quantity to a position that is wrong: of the account and whom else you name, the firm and the instrument.
+
+    Where `control.adjust_people` is 2, another person must give the same command. Exit status: 0 done, 2 not done, 3
+    waits for the other person.
+    """
+    from gateway.ops.control import ControlError, give_command
+
+    named = {"account": account, "desk": desk, "strategy": strategy, "trader": trader, "flow": flow}
+    request = {"command": "adjust", "symbol": symbol, "by": by, "reason": reason} | named
+    with one_line_errors(ControlError):
+        answer = give_command(_config(config).gateway.state_dir, request)
+    typer.echo(answer)
+    if answer.startswith("nothing"):
+        raise typer.Exit(WAITS)
 
 
 @app.command()

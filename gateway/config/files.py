@@ -28,13 +28,15 @@ class ConfigError(Exception):
 
 
 def parse_fixed(value: object, scale: int, what: str) -> int:
-    """An exact fixed-point integer of `value` in units of 1/scale; refuses what would be rounded."""
+    """An exact fixed-point integer of `value` in units of 1/scale; refuses what would be rounded, or is too large."""
     try:
         number = EXACT.multiply(EXACT.create_decimal(str(value)), Decimal(scale))
     except (InvalidOperation, Overflow, Inexact):
         raise ValueError(f"want {what}") from None
-    if isinstance(value, bool) or not number.is_finite() or number != int(number) or abs(number) > MAX_WHOLE * E8:
+    if isinstance(value, bool) or not number.is_finite() or number != int(number):
         raise ValueError(f"want {what}")
+    if abs(number) > MAX_WHOLE * E8:
+        raise ValueError(f"is too large, want at most {MAX_WHOLE * E8 // scale:,}")
     return int(number)
 
 

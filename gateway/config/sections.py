@@ -74,6 +74,16 @@ def _local_time(value: object) -> time:
     return time.fromisoformat(value)
 
 
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _week_time(value: object) -> tuple[int | None, time]:
+    match = re.fullmatch(rf"(?:({'|'.join(WEEKDAYS)}) )?(([01]\d|2[0-3]):[0-5]\d)", str(value))
+    if match is None:
+        raise ValueError('want a local time of day such as "17:30", or with its day such as "sun 17:30", in quotes')
+    return (None if match[1] is None else WEEKDAYS.index(match[1])), time.fromisoformat(match[2])
+
+
 def _silence_ns(value: object) -> int | None:
     if value == "none":
         return None
@@ -109,7 +119,7 @@ class GatewaySection(Model):
     """`gateway:` the process itself."""
 
     name: Name
-    engine: Literal["quickfix"] = "quickfix"
+    engine: Literal["native", "quickfix"] = Field(default="quickfix", description="what carries the FIX sessions")
     state_dir: Path
     capacity: Literal["small", "standard", "large"] = "standard"
     currency: Name = "USD"
@@ -162,16 +172,39 @@ class CredentialsSection(Model):
     password_file: Path | None = None
 
 
+class ScheduleSection(Model):
+    """`schedule:` of a session: it is logged on from `start` to `end`, each day ("07:00", "17:30") or each week ("sun
+    17:00", "fri 17:00"). With the same start and end it is interrupted for a moment.
+    """
+
+    zone: Annotated[str, BeforeValidator(_zone)]
+    start: Annotated[tuple[int | None, time], BeforeValidator(_week_time)]
+    end: Annotated[tuple[int | None, time], BeforeValidator(_week_time)]
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = Field(
+        default=[], description="days on which a daily session starts; empty: every day"
+    )
+    reset: bool = Field(default=True, description="MsgSeqNums begin with 1 at each start")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ScheduleSection:
+        if (self.start[0] is None) != (self.end[0] is None):
+            raise ValueError("`start` and `end` must both name a day of the week, or neither")
+        if self.start[0] is not None and self.days:
+            raise ValueError("`days` is for daily sessions: `start` names a day already")
+        return self
+
+
 class SessionSection(Model):
     """One of `sessions:`. An acceptor serves an EMS, an initiator connects to a venue."""
 
     id: Name
     role: Literal["acceptor", "initiator"]
-    begin_string: Literal["FIX.4.2", "FIX.4.4"]
+    begin_string: Literal["FIX.4.2", "FIX.4.4", "FIXT.1.1"] = Field(description="FIXT.1.1: with FIX 5.0 SP2")
     sender_comp_id: Name
     target_comp_id: Name
     listen: HostPort | None = None
     connect: HostPort | None = None
+    backup: list[HostPort] = Field(default=[], description="other addresses of the venue, tried in turn")
     heartbeat: int = Field(default=30, ge=1, le=3600)
     reconnect: int = Field(default=5, ge=1, le=3600)
     reset_on_logon: bool = False
@@ -182,9 +215,21 @@ class SessionSection(Model):
     flows: list[Name] = []
     defaults: Defaults = Defaults()
     max_poss_dup_age: Duration = Field(default=10 * 10**9, validate_default=False)
+    max_latency: Duration | None = Field(
+        default=None,
+        description="how far SendingTime(52) may be from our clock before a message is refused, fills and cancels "
+        "never; 0s: not looked at. Of an EMS 120s, of a venue 0s unless given",
+    )
+    schedule: ScheduleSection | None = None
     market_data: bool = False
     mass_status: bool = Field(default=False, description="the venue answers OrderMassStatusRequest(AF), FIX 4.4")
     order_status: bool = Field(default=True, description="the venue answers OrderStatusRequest(H)")
+    status_requests: int = Field(
+        default=50,
+        ge=1,
+        le=10_000,
+        description="OrderStatusRequests(H) that may wait for an answer of the venue at one time",
+    )
     mass_cancel: bool = Field(default=False, description="the venue answers OrderMassCancelRequest(q), FIX 4.4")
     replace_qty: Literal["total", "open"] = Field(
         default="total",
@@ -192,6 +237,11 @@ class SessionSection(Model):
     )
     cancel_rate: int | None = Field(
         default=None, ge=1, le=1_000_000, description="cancels a second that the gateway itself sends"
+    )
+    market_as_limit: bool = Field(
+        default=False,
+        description="a market or stop order that would pay more than the collar allows goes out as a limit order at "
+        "the collar; else it is refused",
     )
     dont_know: bool = Field(default=False, description="an unknown fill is booked and answered with DontKnowTrade(Q)")
     on_disconnect: Literal["leave", "cancel"] = Field(
@@ -219,8 +269,10 @@ class SessionSection(Model):
 
     def _check_role(self) -> None:
         """What is for the other side would do nothing here, unnoticed."""
-        of_venues = ("market_data", "mass_status", "mass_cancel", "cancel_rate", "dont_know")
+        of_venues = ("market_data", "mass_status", "mass_cancel", "cancel_rate", "dont_know", "market_as_limit")
         wrong = [key for key in of_venues if getattr(self, key)] if self.role == "acceptor" else []
+        if self.role == "acceptor" and "status_requests" in self.model_fields_set:
+            wrong = ["status_requests"]
         if self.role == "acceptor" and self.replace_qty != "total":
             wrong = ["replace_qty"]
         if self.role == "initiator" and self.on_disconnect != "leave":
@@ -241,6 +293,8 @@ class SessionSection(Model):
                 raise ValueError(f"credentials: an {self.role} needs `{key}`, and no other")
         if self.allow and not acceptor:
             raise ValueError("`allow` is for acceptors")
+        if self.backup and acceptor:
+            raise ValueError("`backup` is for initiators")
 
     def allowed(self) -> dict[int, list[str]]:
         """Names that the session may use, by scope."""
@@ -294,6 +348,12 @@ class DaySection(Model):
     )
     end: Annotated[time, BeforeValidator(_local_time)]
     positions: Literal["keep", "reset"] = "keep"
+    keep_executions: int = Field(
+        default=3,
+        ge=0,
+        le=30,
+        description="days for which executions of finished orders are kept, so that their busts and corrections count",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> DaySection:
@@ -313,6 +373,7 @@ class ControlSection(Model):
         le=24 * UNITS_NS["h"],
         description="time in which the second one must confirm",
     )
+    adjust_people: Literal[1, 2] = Field(default=1, description="how many people it takes to adjust a position")
 
 
 class MetricsSection(Model):
@@ -379,6 +440,11 @@ class Config(Model):
         for where, venue in {"default": self.routing.default, **self.routing.instruments}.items():
             if venue is not None and venue not in venues:
                 raise ValueError(f"routing.{where}: want the id of an initiator session, got {venue}")
+        if self.gateway.engine == "quickfix":
+            for session in self.sessions:
+                for key in ("schedule", "backup", "max_latency"):
+                    if key in session.model_fields_set:
+                        raise ValueError(f"sessions.{session.id}: {key}: want gateway.engine native")
         peers = [(s.begin_string, s.sender_comp_id, s.target_comp_id) for s in self.sessions]
         if len(set(peers)) < len(peers):
             raise ValueError("sessions: two have the same begin_string, sender_comp_id and target_comp_id")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from gateway.core import layout as a
 
 OF_ACCEPTORS = {"desks", "accounts", "strategies", "traders", "flows", "defaults", "max_poss_dup_age"}
 OF_INITIATORS = {"reconnect", "order_status"}
+ENGINE_BEFORE = "quickfix"  # of a gateway whose journal does not say: it was the default then
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,11 @@ class Settings:
     sources: dict[str, str]
 
     def to_json(self) -> bytes:
-        """The settings as a journal carries them: the path of the main file and the text of every file."""
-        return json.dumps({"path": str(self.path), "sources": self.sources}).encode()
+        """The settings as a journal carries them: the path of the main file, the text of every file, and the engine,
+        which the text may leave to the release.
+        """
+        engine = self.config.gateway.engine
+        return json.dumps({"path": str(self.path), "sources": self.sources, "engine": engine}).encode()
 
 
 def load_settings(path: Path) -> Settings:
@@ -64,7 +68,11 @@ def restore_settings(data: bytes) -> Settings:
             raise ConfigError(f"{path}: is not among the files that the journal carries")
         return str(sources[str(path)])
 
-    return _parse(Path(kept["path"]), read)
+    settings = _parse(Path(kept["path"]), read)
+    gateway = settings.config.gateway
+    if "engine" not in gateway.model_fields_set:
+        gateway = gateway.model_copy(update={"engine": kept.get("engine", ENGINE_BEFORE)})
+    return replace(settings, config=settings.config.model_copy(update={"gateway": gateway}))
 
 
 def _refuse_idle(settings: Settings) -> None:

@@ -76,9 +76,11 @@ class Alert(NamedTuple):
     KILL_UNKNOWN,
     CANCEL_ASKED,
     MASS_CANCEL_REFUSED,
-) = range(1, 55)
+    ADJUSTED,
+    STATUS_REFUSED,
+) = range(1, 57)
 
-RECONCILE = "reconcile positions with the venue"
+RECONCILE = "reconcile positions with the venue, and adjust them by `tidegate positions adjust`"
 ALERTS = {
     UNREADABLE_MESSAGE: Alert(
         "unreadable_message", ERROR, "message of a venue that cannot be read whole: what can be read counts"
@@ -92,7 +94,8 @@ ALERTS = {
     UNKNOWN_FILL_BOOKED: Alert(
         "unknown_fill_booked",
         ERROR,
-        "fill of an order that is not the gateway's: booked for the firm, the instrument and the account that it names",
+        "fill of an order that is not the gateway's: booked for the firm, the instrument and, if that is known, its "
+        "Account(1)",
     ),
     UNKNOWN_FILL: Alert(
         "unknown_fill",
@@ -123,9 +126,13 @@ ALERTS = {
         ERROR,
         "the venue leaves orders in doubt, see `tidegate resolve`, or does not answer the TestRequest",
     ),
-    RESOLVED_BY: Alert("resolved", WARNING, "order in doubt resolved"),
+    RESOLVED_BY: Alert("resolved", WARNING, "order resolved by a person"),
     STILL_OPEN: Alert("still_open", WARNING, "day orders are still open at the end of the day: they stay counted"),
-    UNKNOWN_BUST: Alert("unknown_bust", ERROR, f"bust or correction of an execution that is not known; {RECONCILE}"),
+    UNKNOWN_BUST: Alert(
+        "unknown_bust",
+        ERROR,
+        f"bust or correction of an execution that is not known, positions are as before; {RECONCILE}",
+    ),
     UNREADABLE_FILL: Alert(
         "unreadable_fill",
         ERROR,
@@ -218,11 +225,17 @@ ALERTS = {
     ),
     KILL_SET: Alert("kill_set", CRITICAL, "kill switch set"),
     KILL_RELEASED: Alert("kill_released", WARNING, "kill switch released"),
-    KILL_UNKNOWN: Alert("kill_unknown", WARNING, "kill switch of a name that is not known"),
+    KILL_UNKNOWN: Alert("kill_unknown", WARNING, "kill switch set in advance: no such name is known"),
     CANCEL_ASKED: Alert("cancel_asked", WARNING, "cancel of an order by a person"),
     MASS_CANCEL_REFUSED: Alert(
         "mass_cancel_refused", ERROR, "the venue refuses to cancel all: orders are canceled one by one"
     ),
+    STATUS_REFUSED: Alert(
+        "status_refused",
+        WARNING,
+        "the venue refuses OrderStatusRequest(H) for now: it is asked again, by fewer at a time (`status_requests`)",
+    ),
+    ADJUSTED: Alert("adjusted", WARNING, "position adjusted by a person"),
 }
 
 

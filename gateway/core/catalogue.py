@@ -11,9 +11,10 @@ import numpy as np
 
 from gateway.core import layout as a
 from gateway.fix import tags as t
+from gateway.fix.layout import phrase as phrase
 
 # How a breach's numbers are written.
-NO_NUMBERS, QUANTITY, MONEY, PRICE, COUNT, MILLISECONDS = range(6)
+NO_NUMBERS, QUANTITY, MONEY, PRICE, COUNT, MILLISECONDS, BASIS_POINTS = range(7)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Limit:
 
 ORDER_SCOPES = tuple(range(a.SCOPES))
 PER_INSTRUMENT_SCOPES = a.POSITION_SCOPES
-RATE_SCOPES = (a.FIRM, a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW, a.SESSION)
+RATE_SCOPES = (a.FIRM, a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW, a.SESSION, a.VENUE)
 
 (
     FAULT,
@@ -89,6 +90,8 @@ RATE_SCOPES = (a.FIRM, a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW, a.SESSIO
     KILLED,
     TRADING_DAY,
     TRANSLATION,
+    MAX_ORDER_AGE,
+    MAX_QUOTE_SPREAD,
     *_,
 ) = range(a.MAX_CHECKS)
 
@@ -104,7 +107,13 @@ LIMITS = (
     Limit(a.MAX_LONG, PER_INSTRUMENT_SCOPES, a.ACCOUNT, "largest long position in an instrument, open buys counted"),
     Limit(a.MAX_SHORT, PER_INSTRUMENT_SCOPES, a.ACCOUNT, "largest short position in an instrument, open sells counted"),
     Limit(a.MAX_OPEN_ORDERS, ORDER_SCOPES, None, "orders open at one time"),
-    Limit(a.MAX_MESSAGES, RATE_SCOPES, a.SESSION, "messages in any `message_window`, refused ones included"),
+    Limit(
+        a.MAX_MESSAGES,
+        RATE_SCOPES,
+        a.SESSION,
+        "messages in any `message_window`, refused ones included; at a venue all that the gateway sends there, where "
+        "orders and replaces leave a quarter to cancels",
+    ),
     Limit(
         a.MESSAGE_WINDOW,
         RATE_SCOPES,
@@ -118,6 +127,19 @@ LIMITS = (
         "time in which an order equal to an accepted one is refused; 0s is off",
     ),
     Limit(a.REFERENCE_MAX_AGE, ORDER_SCOPES, a.INSTRUMENT, "age up to which a reference price is fresh"),
+    Limit(
+        a.MAX_ORDER_AGE,
+        ORDER_SCOPES,
+        None,
+        "time since an order or replace was sent, by the oldest of SendingTime(52), OrigSendingTime(122) and "
+        "TransactTime(60), or until the newest of them where that lies ahead; cancels pass at any age",
+    ),
+    Limit(
+        a.MAX_QUOTE_SPREAD,
+        ORDER_SCOPES,
+        None,
+        "width of a quote, in bps of its middle, up to which it says where the price is; beyond, only trades do",
+    ),
 )
 
 
@@ -174,7 +196,8 @@ CHECKS = (
         "REFERENCE_PRICE",
         a.REFERENCE_MAX_AGE,
         MILLISECONDS,
-        "age of the reference price; an exit may use the last good one or the previous close",
+        "age of the reference price, from a trade or a quote within `max_quote_spread`; an exit may use the last good "
+        "one or the previous close",
         "RTS 6 Art. 15(1)(a)",
         t.ORDER_EXCEEDS_LIMIT,
     ),
@@ -183,7 +206,7 @@ CHECKS = (
         "PRICE_COLLAR",
         a.COLLAR_BPS,
         PRICE,
-        "Price(44) against the reference price, aggressive side",
+        "Price(44), or what a market or stop order would pay now, against the reference price, aggressive side",
         "15c3-5(c)(1)(ii); RTS 6 Art. 15(1)(a)",
         t.ORDER_EXCEEDS_LIMIT,
     ),
@@ -237,7 +260,8 @@ CHECKS = (
         "DUPLICATE_ORDER",
         a.DUPLICATE_WINDOW,
         MILLISECONDS,
-        "time since an equal order (account, instrument, side, type, quantity, prices) was accepted",
+        "time since an equal order (account, instrument, side, type, time in force, quantity, prices) was accepted; "
+        "one that its venue refused, or that was canceled or expired without a fill, does not count",
         "15c3-5(c)(1)(ii)",
         t.ORDER_DUPLICATE,
     ),
@@ -269,7 +293,25 @@ CHECKS = (
         "TRANSLATION",
         t.ORDER_BROKER_OPTION,
         NO_NUMBERS,
-        "every term of the order can be said in the venue's FIX version",
+        "every term of the order can be translated to the venue's FIX version",
+    ),
+    _limited(
+        MAX_ORDER_AGE,
+        "MAX_ORDER_AGE",
+        a.MAX_ORDER_AGE,
+        MILLISECONDS,
+        "time since the message was sent, by the oldest time that it tells, or until the newest",
+        "",
+        t.ORDER_STALE,
+    ),
+    _limited(
+        MAX_QUOTE_SPREAD,
+        "MAX_QUOTE_SPREAD",
+        a.MAX_QUOTE_SPREAD,
+        BASIS_POINTS,
+        "width of the quote; told with REFERENCE_PRICE, where a quote too wide leaves no reference price",
+        "RTS 6 Art. 15(1)(a)",
+        t.ORDER_EXCEEDS_LIMIT,
     ),
 )
 
@@ -283,7 +325,7 @@ DETAILS = (
     "OrderQty(38) must be a positive decimal of at most 8 places",
     "Price(44) must be a positive decimal of at most 8 places",
     "StopPx(99) must be a positive decimal of at most 8 places",
-    "OrdType(40) must be 1, 2, 3 or 4",
+    "OrdType(40) must be 1, 2, 3 or 4, in FIX 4.2 also 5 or B",
     "Side(54) must be 1, 2 or 5",
     "TimeInForce(59) must be 0, 1, 2, 3, 4, 6 or 7",
     "ClOrdID(11) must be at most 64 bytes of printable ASCII",
@@ -295,7 +337,7 @@ DETAILS = (
     "not listed for this session:",
     "no venue for this instrument",
     "no such venue:",
-    "cannot be said in the venue's FIX version:",
+    "cannot be translated to the venue's FIX version:",
     "the venue is not logged on",
     "ClOrdID(11) was used before",
     "the tables are full",
@@ -311,6 +353,11 @@ DETAILS = (
     "no order passes",
     "the trading day has not begun",
     "nothing would be left open at this venue, cancel the order instead",
+    "a pegged order needs Price(44) as its limit",
+    "OrdType(40)=P (pegged) needs PegOffsetValue(211) in carry.orders of the config",
+    "OrdType(40)=5 (market on close) takes TimeInForce(59)=0 only",
+    "OrdType(40)=B (limit on close) takes TimeInForce(59)=0 only",
+    "a pegged order needs exactly one of L, M, O, P, R, W in ExecInst(18)",
 )
 (
     DETAIL_FAULT,
@@ -345,6 +392,11 @@ DETAILS = (
     DETAIL_KILLED,
     DETAIL_CLOSED,
     DETAIL_NOTHING_OPEN,
+    DETAIL_PEG,
+    DETAIL_NO_PEGS,
+    DETAIL_MARKET_ON_CLOSE,
+    DETAIL_LIMIT_ON_CLOSE,
+    DETAIL_ONE_PEG,
 ) = range(len(DETAILS))
 
 
@@ -363,8 +415,3 @@ CHECK_REASON = np.array([check.reason for check in CHECKS], np.int64)
 CHECK_UNIT = np.array([check.unit for check in CHECKS], np.int64)
 CHECK_LIMIT = np.array([next((x.index for x in LIMITS if x.key == c.limit), -1) for c in CHECKS], np.int64)
 DETAIL, DETAIL_SIZE = name_table(list(DETAILS))
-
-
-def phrase(text: str) -> np.ndarray:
-    """ASCII text as the bytes that kernels append."""
-    return np.frombuffer(text.encode("ascii"), np.uint8).copy()

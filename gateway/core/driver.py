@@ -31,13 +31,15 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Output:
     """One message to send: row of the session, MsgType(35), body as tag=value fields; or an alert for the log, which
-    has no session (NONE) and no type, its words as the body and its number in `core.alerts`.
+    has no session (NONE) and no type, its words as the body and its number in `core.alerts`. `msg_seq_num` is 0 where
+    the engine gives it. One to a session without a type closes its connection; its body says why.
     """
 
     session: int
     message_type: str
     body: bytes
     alert: int = 0
+    msg_seq_num: int = 0
 
 
 class Driver:
@@ -56,6 +58,17 @@ class Driver:
         self._out_words = self._out.view("u1")[:heads].view("i8")
         self._out_bytes = self._out.view("u1").data[heads:]
 
+    @property
+    def buffers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The event, its message and what it gives: one record each of EVENT, BUFFER and OUT."""
+        return self._event, self._buffer, self._out
+
+    def outputs(self, places: list[int] | None = None) -> list[Output]:
+        """What the last event has given, in order, or some of it."""
+        count = int(self._out_words[0])
+        heads = self._out_words[3 : 3 + 5 * count].tolist()
+        return [self._output(*heads[5 * k : 5 * k + 5]) for k in (range(count) if places is None else places)]
+
     def handle(self, event: Event) -> list[Output]:
         """Apply one event and return what to send, in order."""
         size = len(event.data)
@@ -64,22 +77,25 @@ class Driver:
         for k, word in enumerate(words + event.value + NO_VALUES[len(event.value) :]):
             self._event_words[k] = word
         self._run()
-        count = int(self._out_words[0])
-        heads = self._out_words[2 : 2 + 4 * count].tolist()
-        return [self._output(*heads[4 * k : 4 * k + 4]) for k in range(count)]
+        return self.outputs()
+
+    @property
+    def verdict(self) -> int:
+        """What the last message of an EMS came to: `layout.IGNORED`, PASSED or REJECTED."""
+        return int(self._out_words[2])
 
     def _run(self) -> None:
         handle(self.block, self._event, self._buffer, self._out)
 
-    def _output(self, session: int, message_type: int, start: int, length: int) -> Output:
-        return output_of(session, message_type, bytes(self._out_bytes[start : start + length]))
+    def _output(self, session: int, message_type: int, start: int, length: int, number: int) -> Output:
+        return output_of(session, message_type, bytes(self._out_bytes[start : start + length]), number)
 
 
-def output_of(session: int, message_type: int, body: bytes) -> Output:
+def output_of(session: int, message_type: int, body: bytes, number: int) -> Output:
     """An output by its numbers, as the core writes them and a journal has them: an alert has its number for a type."""
     if session == NONE:
         return Output(NONE, "", alert_text(message_type, body), message_type)
-    return Output(session, message_type.to_bytes(2, "little").rstrip(b"\0").decode(), body)
+    return Output(session, message_type.to_bytes(2, "little").rstrip(b"\0").decode(), body, 0, number)
 
 
 def clock_event(time_ns: int, wall_ns: int) -> Event:

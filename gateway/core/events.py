@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.core.layout import MAX_MESSAGE_BYTES, OUT_BYTES, OUT_MESSAGES
+from gateway.core.layout import ACCOUNT, DESK, FLOW, MAX_MESSAGE_BYTES, OUT_BYTES, OUT_MESSAGES, STRATEGY, TRADER
 
 # Kinds of event.
 # UNDELIVERED: a child that its venue never had or refused; UNREAD: a venue's message that the engine had to refuse.
@@ -12,12 +12,20 @@ from gateway.core.layout import MAX_MESSAGE_BYTES, OUT_BYTES, OUT_MESSAGES
 # START, STOP: of the process; SYNCED: a venue has answered a TestRequest sent after logon; JOURNAL: it can or cannot
 # take orders; RESOLVE: a person says what became of an order in doubt; DAY: end of the trading day; HOURS: it has
 # begun, or orders must wait for the next; KILL: a switch was set or released; CANCEL: a person cancels one order;
+# CONNECTED: a connection to a venue stands; LOG_OUT: a session is to be logged out; both of the native engine's.
 # SWEEP: send the next cancels of what is to be canceled; PARAMETER: a publisher pushed a limit; RELEASE: a person gives
-# a pushed limit back; SOURCE: a publisher went silent or came back.
+# a pushed limit back; SOURCE: a publisher went silent or came back; ADJUST: a person adds to a position; OPERATE: a
+# person disconnects, disables or enables a session of the native engine, or sets its numbers.
 MESSAGE, LOGON, LOGOUT, UNDELIVERED, TICK, QUOTE, CLOCK, UNREAD = 1, 2, 3, 4, 5, 6, 7, 8
 START, STOP, SYNCED, JOURNAL, RESOLVE, DAY = 9, 10, 11, 12, 13, 14
-HOURS, KILL, CANCEL, SWEEP, PARAMETER, RELEASE, SOURCE = 15, 16, 17, 18, 19, 20, 21
-LAST_KIND = SOURCE
+HOURS, KILL, CANCEL, SWEEP, PARAMETER, RELEASE, SOURCE, ADJUST = 15, 16, 17, 18, 19, 20, 21, 22
+CONNECTED, LOG_OUT, OPERATE = 23, 24, 25
+LAST_KIND = OPERATE
+# Values of an OPERATE event: what, and with SET_NUMBERS the MsgSeqNum(34) that comes next and that goes next, 0: as it
+# is, and when the session's schedule has begun (seconds since 1970), 0: it is not by its schedule. Its bytes name who
+# and why.
+OPERATE_WHAT, OPERATE_NEXT_IN, OPERATE_NEXT_OUT, OPERATE_BEGUN = range(4)
+DISCONNECT, DISABLE, ENABLE, SET_NUMBERS = range(4)
 # Values of a QUOTE event; its time is of the gateway's clock, 0: now.
 QUOTE_INSTRUMENT, QUOTE_BID, QUOTE_ASK, QUOTE_LAST, QUOTE_BID_QTY, QUOTE_ASK_QTY, QUOTE_LAST_QTY, QUOTE_TIME = range(8)
 # Values of a KILL event: row of the entity, 1 to kill and 0 to release, when the switch was set; its bytes name the
@@ -37,6 +45,10 @@ KILL_ENTITY, KILL_ON, KILL_SET = 0, 1, 2
 ) = range(8)
 # Values of a SOURCE event: row of the source, 1 when it is heard and 0 when it has gone silent.
 SOURCE_ROW, SOURCE_UP = 0, 1
+# Values of an ADJUST event: row of the instrument, quantity with its sign, and the rows of account, desk, strategy,
+# trader and flow, NONE where none is named; its bytes name who and why.
+ADJUST_INSTRUMENT, ADJUST_BY, ADJUST_ENTITIES = 0, 1, 2
+ADJUSTED_SCOPES = (ACCOUNT, DESK, STRATEGY, TRADER, FLOW)
 # Values of a START event, and how the last run ended: stopped, its process died, or the machine went down with it.
 START_RUN, START_ENDED, START_BASE, START_WALL_OFFSET, START_BOOT, START_CLEARS_FAULT = 0, 1, 2, 3, 4, 5
 STOPPED, CRASHED, REBOOTED = 0, 1, 2
@@ -74,6 +86,7 @@ OUTPUT = np.dtype(
         ("message_type", "i8"),  # as `gateway.fix.tags.message_type`
         ("start", "i8"),
         ("length", "i8"),
+        ("msg_seq_num", "i8"),  # 0: given by the engine
     ]
 )
 
@@ -81,6 +94,7 @@ OUT = np.dtype(
     [
         ("count", "i8"),
         ("used", "i8"),
+        ("verdict", "i8"),  # of a message of an EMS: layout.IGNORED, PASSED or REJECTED; NONE: not the application's
         ("message", np.dtype((np.record, OUTPUT)), OUT_MESSAGES),
         ("bytes", "u1", OUT_BYTES),
     ]

@@ -10,6 +10,7 @@ from gateway.core import catalogue as c
 from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.checks.windows import count_message
+from gateway.core.handlers.adjust import on_adjust
 from gateway.core.handlers.doubts import (
     MOST_OUTPUTS,
     ask_status,
@@ -28,6 +29,7 @@ from gateway.core.handlers.from_ems import (
 )
 from gateway.core.handlers.from_venue import execution_report
 from gateway.core.handlers.market_data import market_data_incremental, market_data_snapshot, on_quote
+from gateway.core.handlers.mass_requests import order_mass_cancel_request, order_mass_status_request
 from gateway.core.handlers.pushed import move_parameters, on_parameter, on_release, on_source
 from gateway.core.handlers.refusals import (
     ask_about_all,
@@ -37,13 +39,14 @@ from gateway.core.handlers.refusals import (
     undelivered,
 )
 from gateway.core.handlers.sweep import (
-    begin_sweep,
     on_cancel,
     on_drop,
     on_kill,
     order_mass_cancel_report,
     sweep,
     sweep_is_due,
+    sweep_once_more,
+    trading_status,
 )
 from gateway.core.layout import FIRM_ROW, MAX_MESSAGE_BYTES, NONE
 from gateway.core.messages.alerts import alert, alert_once
@@ -51,34 +54,25 @@ from gateway.core.messages.text import say
 from gateway.core.messages.to_ems import business_reject, session_reject
 from gateway.core.messages.to_venue import SUBSCRIBE_AT_ONCE, market_data_request
 from gateway.fix import tags as t
-from gateway.fix.fields import char_of
+from gateway.fix.fields import char_of, is_yes, message_type_of
 from gateway.fix.index import find, forget_message, index_message
 from gateway.fix.layout import BAD_DATA_LENGTH, BAD_TAG, EMPTY_VALUE, INDEXED, TOO_MANY_FIELDS, VALID
-from gateway.fix.validate import find_message, validate
+from gateway.fix.session import layout as line
+from gateway.fix.session import protocol
+from gateway.fix.validate import find_message, is_of_version, validate
 from gateway.fix.values import parse_int
 from gateway.jit import entry, kernel
 
 TOO_LONG = c.phrase("message longer than 8192 bytes")
-NOT_INDEXED = c.phrase("message is not a sequence of tag=value fields")
-NOT_VALID = c.phrase("message is not valid by the dictionary of this session")
+BY_A_PERSON = c.phrase("disconnected by the gateway's operator")
+LOGGING_OUT = c.phrase("the gateway logs out")
 UNSUPPORTED = c.phrase("Unsupported Message Type")
-
-
-@kernel
-def _message_type(index, buf):
-    """MsgType(35) as an integer, 0 when it is not one or two bytes."""
-    f = find(index, t.MsgType)
-    if f < 0 or index.length[f] > 2:
-        return 0
-    first = int(buf[index.start[f]])
-    return first if index.length[f] == 1 else first + 256 * int(buf[index.start[f] + 1])
 
 
 @kernel
 def _reject_unindexed(s, out, buf, event, fault):
     """Reject a message whose bytes could not be indexed, by what was wrong with them."""
     index = s.work.index
-    say(s.work, NOT_INDEXED)
     reason = t.REJECT_INVALID_TAG
     tag = 0
     if fault == EMPTY_VALUE:
@@ -124,7 +118,7 @@ def _from_ems(s, out, buf, event):
         return 0
     dictionary = s.dictionary[own.version]
     fault = index_message(index, buf, event.start, event.length, dictionary.data_length_tag, False)
-    message_type = _message_type(index, buf)
+    message_type = message_type_of(index, buf)
     if message_type == t.BUSINESS_MESSAGE_REJECT:
         # Never answered: two sides that refuse each other's refusals would go on for ever.
         alert(s, out, al.REFUSED_BY_EMS, buf, event.start, event.length)
@@ -138,7 +132,12 @@ def _from_ems(s, out, buf, event):
         or message_type == t.ORDER_CANCEL_REQUEST
         or message_type == t.ORDER_CANCEL_REPLACE_REQUEST
         or message_type == t.ORDER_STATUS_REQUEST
+        or message_type == t.ORDER_MASS_CANCEL_REQUEST
+        or message_type == t.ORDER_MASS_STATUS_REQUEST
     )
+    if not is_of_version(dictionary, message_type):
+        session_reject(s, out, buf, event.session, event.msg_seq_num, t.REJECT_MSG_TYPE, 0)
+        return message_type
     if row < 0 or not supported:
         say(s.work, UNSUPPORTED)
         business_reject(s, out, buf, event.session, event.msg_seq_num, t.BUSINESS_UNSUPPORTED_MESSAGE)
@@ -150,7 +149,6 @@ def _from_ems(s, out, buf, event):
     else:
         reason, tag = validate(dictionary, index, buf, row)
     if reason != VALID:
-        say(s.work, NOT_VALID)
         session_reject(s, out, buf, event.session, event.msg_seq_num, reason, tag)
     elif message_type == t.NEW_ORDER_SINGLE:
         new_order_single(s, out, buf, event, dictionary.messages[row])
@@ -158,6 +156,10 @@ def _from_ems(s, out, buf, event):
         order_cancel_request(s, out, buf, event)
     elif message_type == t.ORDER_STATUS_REQUEST:
         order_status_request(s, out, buf, event)
+    elif message_type == t.ORDER_MASS_CANCEL_REQUEST:
+        order_mass_cancel_request(s, out, buf, event)
+    elif message_type == t.ORDER_MASS_STATUS_REQUEST:
+        order_mass_status_request(s, out, buf, event)
     else:
         order_cancel_replace_request(s, out, buf, event, dictionary.messages[row])
     return message_type
@@ -165,7 +167,7 @@ def _from_ems(s, out, buf, event):
 
 @kernel
 def _count_ems_message(s, out, event, message_type, is_copy):
-    """Count a message of an EMS by type and by what it came to: a copy, passed on or answered, refused."""
+    """Count a message of an EMS by type and by what it came to. Whatever refuses it has set `out.verdict`."""
     kind = a.COUNTED_TYPES - 1
     if message_type == t.NEW_ORDER_SINGLE:
         kind = 0
@@ -175,12 +177,9 @@ def _count_ems_message(s, out, event, message_type, is_copy):
         kind = 2
     elif message_type == t.ORDER_STATUS_REQUEST:
         kind = 3
-    verdict = a.IGNORED
-    if out.count > 0 and message_type != t.BUSINESS_MESSAGE_REJECT and not is_copy:
-        first = out.message[0]
-        answer = message_type == t.ORDER_STATUS_REQUEST and first.message_type == t.EXECUTION_REPORT
-        verdict = a.REJECTED if first.session == event.session and not answer else a.PASSED
-    s.sessions[event.session].counted[kind, verdict] += 1
+    if message_type == t.BUSINESS_MESSAGE_REJECT or (is_copy and out.count == 0):
+        out.verdict = a.IGNORED
+    s.sessions[event.session].counted[kind, out.verdict] += 1
 
 
 @kernel
@@ -194,7 +193,7 @@ def _index_lenient(s, buf, event):
 @kernel
 def _from_venue(s, out, buf, event):
     _index_lenient(s, buf, event)
-    message_type = _message_type(s.work.index, buf)
+    message_type = message_type_of(s.work.index, buf)
     if s.work.index.garbled > 0 or message_type == 0:
         alert_once(s, out, al.UNREADABLE_MESSAGE, NONE, buf, event)
     if message_type == 0:
@@ -215,6 +214,8 @@ def _from_venue(s, out, buf, event):
     elif message_type == t.ORDER_MASS_CANCEL_REPORT:
         refused = char_of(s.work.index, buf, t.MassCancelResponse, t.MASS_CANCEL_REJECTED) == t.MASS_CANCEL_REJECTED
         order_mass_cancel_report(s, out, buf, event, refused)
+    elif message_type == t.TRADING_SESSION_STATUS or message_type == t.SECURITY_STATUS:
+        trading_status(s, event.session)
     else:
         alert(s, out, al.NOT_HANDLED, buf, event.start, event.length)
 
@@ -237,6 +238,57 @@ def _on_unread(s, out, buf, event):
 
 
 @kernel
+def _on_message(s, out, buf, event):
+    """A message of the application."""
+    own = s.sessions[event.session]
+    # What is sent again came before.
+    own.last_in = max(event.msg_seq_num, own.last_in) if event.poss_dup == 1 else event.msg_seq_num
+    if own.role == a.EMS:
+        copies = s.duplicate_messages
+        message_type = _from_ems(s, out, buf, event)
+        _count_ems_message(s, out, event, message_type, s.duplicate_messages > copies)
+    else:
+        _from_venue(s, out, buf, event)
+
+
+@kernel
+def _on_session_message(s, out, buf, event):
+    """A message of one of the native engine's sessions: it goes through the session first."""
+    own = s.lines[event.session]
+    own.happened = 0
+    heard_ns = own.heard_ns
+    index = s.work.index
+    dictionary = s.dictionary[own.version]
+    size = min(event.length, MAX_MESSAGE_BYTES)
+    wall_ns = s.now_ns + s.wall_offset_ns
+    verdict = protocol.receive(own, event.session, dictionary, index, buf, event.start, size, out, s.now_ns, wall_ns)
+    event.msg_seq_num = max(protocol.msg_seq_num(index, buf), 0)
+    if own.happened & (line.CAME_UP | line.RESET):
+        event.value[0] = ev.RESET if own.happened & line.RESET else ev.CONTINUED
+        on_logon(s, event)
+    if own.happened & line.SYNCED:
+        on_synced(s, out, buf, event)
+    if verdict == line.APPLICATION:
+        event.msg_seq_num = own.next_in - 1
+        event.poss_dup = 1 if is_yes(index, buf, t.PossDupFlag) else 0
+        _on_message(s, out, buf, event)
+        return
+    out.verdict = NONE
+    if (verdict == line.SEEN or verdict == line.HELD) and out.count == 0 and own.heard_ns == heard_ns:
+        s.work.idle = 1
+
+
+@kernel
+def _number_outputs(s, out):
+    """Give the messages of the native engine's sessions their MsgSeqNum(34)."""
+    for k in range(out.count):
+        m = out.message[k]
+        m.msg_seq_num = 0
+        if m.session != NONE and m.message_type != line.CUT_TYPE and s.lines[m.session].native == 1:
+            protocol.number(s.lines[m.session], m, s.now_ns)
+
+
+@kernel
 def _on_tick(s, out, buf):
     """What time brings: subscriptions to market data and questions about what is in doubt, a batch for each venue and
     tick; pushed limits that move or expire; cancels that are due again.
@@ -246,6 +298,8 @@ def _on_tick(s, out, buf):
         own = s.sessions[k]
         if out.count >= MOST_OUTPUTS or out.used > a.OUT_BYTES // 2:
             break
+        if s.lines[k].native == 1 and protocol.tick(s.lines[k], k, out, s.now_ns):
+            s.work.idle = 0
         if own.role == a.VENUE_ROLE and own.up == 1 and own.market_data == 1 and own.subscribed < s.instrument_count:
             last = min(own.subscribed + SUBSCRIBE_AT_ONCE, s.instrument_count)
             market_data_request(s, out, k, own.subscribed, last)
@@ -260,8 +314,23 @@ def _on_tick(s, out, buf):
     if s.parameter_count > 0 and move_parameters(s, out):
         s.work.idle = 0
     if sweep_is_due(s):
-        begin_sweep(s)
+        sweep_once_more(s)
         s.work.idle = 0
+
+
+@kernel
+def _operate(s, out, event):
+    """A person disconnects, disables or enables a session, or sets its numbers."""
+    own = s.lines[event.session]
+    what = event.value[ev.OPERATE_WHAT]
+    if what == ev.SET_NUMBERS:
+        protocol.set_numbers(own, event.value[ev.OPERATE_NEXT_IN], event.value[ev.OPERATE_NEXT_OUT])
+        own.begun_s = event.value[ev.OPERATE_BEGUN] if event.value[ev.OPERATE_BEGUN] > 0 else own.begun_s
+    elif what == ev.ENABLE:
+        own.disabled = 0
+    else:
+        own.disabled = 1 if what == ev.DISABLE else own.disabled
+        protocol.log_out(own, event.session, out, BY_A_PERSON, s.now_ns)
 
 
 @kernel
@@ -269,6 +338,7 @@ def handle_event(s, event, buf, out):
     """Apply one event to the state: `handle`, on records."""
     out.count = 0
     out.used = 0
+    out.verdict = a.PASSED
     s.events += 1
     s.now_ns = event.time_ns
     s.work.idle = 0
@@ -277,16 +347,10 @@ def handle_event(s, event, buf, out):
     kind = event.kind
     if kind != ev.MESSAGE and kind != ev.TICK:
         forget_message(s.work.index)
-    if kind == ev.MESSAGE:
-        own = s.sessions[event.session]
-        # What is sent again came before.
-        own.last_in = max(event.msg_seq_num, own.last_in) if event.poss_dup == 1 else event.msg_seq_num
-        if own.role == a.EMS:
-            copies = s.duplicate_messages
-            message_type = _from_ems(s, out, buf, event)
-            _count_ems_message(s, out, event, message_type, s.duplicate_messages > copies)
-        else:
-            _from_venue(s, out, buf, event)
+    if kind == ev.MESSAGE and s.lines[event.session].native == 1:
+        _on_session_message(s, out, buf, event)
+    elif kind == ev.MESSAGE:
+        _on_message(s, out, buf, event)
     elif kind == ev.QUOTE:
         on_quote(s, out, event)
     elif kind == ev.TICK:
@@ -297,6 +361,7 @@ def handle_event(s, event, buf, out):
         own = s.sessions[event.session]
         on_drop(s, event.session)
         own.up = 0
+        protocol.lost(s.lines[event.session], s.now_ns)
         if own.last_in == a.NONE:
             own.last_in = event.msg_seq_num
     elif kind == ev.UNDELIVERED:
@@ -334,6 +399,15 @@ def handle_event(s, event, buf, out):
         on_release(s, out, buf, event)
     elif kind == ev.SOURCE:
         on_source(s, out, buf, event)
+    elif kind == ev.ADJUST:
+        on_adjust(s, out, buf, event)
+    elif kind == ev.CONNECTED:
+        protocol.connected(s.lines[event.session], event.session, out, s.now_ns)
+    elif kind == ev.OPERATE:
+        _operate(s, out, event)
+    elif kind == ev.LOG_OUT:
+        protocol.log_out(s.lines[event.session], event.session, out, LOGGING_OUT, s.now_ns)
+    _number_outputs(s, out)
 
 
 @entry

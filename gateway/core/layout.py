@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.fix.layout import DICTIONARY_TABLE, INDEX, MAX_TAG
+from gateway.fix.session.layout import LINE
 from gateway.vocabulary import *  # noqa: F403
 from gateway.vocabulary import MAX_LIMITS, MAX_SCOPES
 
@@ -33,7 +34,7 @@ TEXT_BYTES = 1024  # Text(58) that we write; longer is cut
 MAX_MESSAGE_BYTES = 8192  # a longer message is refused unread
 OUT_BYTES = 65536
 OUT_MESSAGES = 64
-VERSION_42, VERSION_44 = 0, 1
+VERSION_42, VERSION_44, VERSION_50 = 0, 1, 2  # 4.2, 4.4, FIXT 1.1 with 5.0 SP2, which says all as 4.4 does
 
 # Of limits. UNSET takes no part, or blocks where the limit is mandatory; UNLIMITED is always written out by a person.
 UNSET = -1
@@ -47,8 +48,8 @@ RATE_SLICES = 17  # 16 slices make up a window, and the one being filled
 SURE, UNCONFIRMED, UNANSWERED, IN_DOUBT, QUERIED = 0, 1, 2, 3, 4
 
 # Why the gateway itself cancels an order: its switch is set, its EMS is gone, a person said so.
-BY_KILL, BY_DROP, BY_PERSON = 1, 2, 3
-MAX_CANCEL_TRIES = 5  # cancels of one order, then a person must see to it
+BY_KILL, BY_DROP, BY_PERSON, BY_MASS = 1, 2, 3, 4  # the last by its EMS, with all its others
+QUICK_CANCELS = 5  # of one order, a second apart; those after them come ever later
 
 # What became of the order message of an event.
 NOT_DECIDED, ACCEPTED, REFUSED = 0, 1, 2
@@ -57,7 +58,7 @@ NOT_DECIDED, ACCEPTED, REFUSED = 0, 1, 2
 # publisher went silent, its time ran out or what it pushed was no value; or given back by a person.
 VALID, HELD, RELEASED = 1, 2, 3
 
-# What an EMS message came to, for counting. IGNORED: a copy of one that was seen.
+# What an EMS message came to. IGNORED: nothing, as a copy of one that was seen; PASSED: passed on, or answered.
 IGNORED, PASSED, REJECTED = 0, 1, 2
 COUNTED_TYPES = 5  # D, F, G, H, others
 
@@ -131,6 +132,13 @@ SESSION_FIELDS = (
     ("last_in", "i8"),  # MsgSeqNum(34) of the last message applied, NONE: not known
     ("takes_status", "i8"),  # 1: the venue answers OrderStatusRequest(H)
     ("takes_mass_status", "i8"),  # 1: and OrderMassStatusRequest(AF)
+    ("most_status", "i8"),  # OrderStatusRequests(H) that may wait for its answer at one time
+    ("status_out", "i8"),  # those that do
+    ("status_ns", "i8"),  # when the last of them went
+    ("status_refusals", "i8"),  # passes over its orders in doubt, since logon, in which it refused some
+    ("status_again", "i8"),  # 1: it has refused some in this pass: another follows
+    ("status_refused_ns", "i8"),  # when it was last told that one was refused
+    ("numbering", "i8"),  # how often its sequence numbers have begun anew
     ("continued", "i8"),  # 1: sequence numbers of this logon go on from the last one
     ("recovering", "i8"),  # 1: orders of the last run have not been confirmed yet: no new order goes there
     ("doubts", "i8"),  # orders that are not SURE
@@ -141,14 +149,23 @@ SESSION_FIELDS = (
     ("review", "i8"),  # the next order of this venue to ask about in passing, NONE: none
     ("reviewed_ns", "i8"),  # when the last such review began
     ("review_due", "i8"),  # 1: another is to begin as soon as it may
+    ("unknown_working", "i8"),  # reports that an order works there which is not the gateway's
+    ("unknown_working_ns", "i8"),  # when the last of them came
     ("max_poss_dup_age_ns", "i8"),
     ("takes_mass_cancel", "i8"),  # 1: the venue answers OrderMassCancelRequest(q), FIX 4.4
     ("replaces_open", "i8"),  # 1: OrderQty(38) of a replace is what shall be open there, not the total
     ("tells_dont_know", "i8"),  # 1: a fill of an order that is not ours is answered with DontKnowTrade(Q)
+    ("market_as_limit", "i8"),  # 1: a market or stop order beyond the collar goes out as a limit order at it
     ("cancel_interval_ns", "i8"),  # least time between two cancels that the gateway sends of its own accord
     ("cancel_due_ns", "i8"),  # when the next of them may go
+    ("turn_ns", "i8"),  # while cancels wait for room: those of orders last asked about before this go; 0: none waits
+    ("next_turn_ns", "i8"),  # the same, as the pass over the orders that is under way has found it so far
     ("cancels_on_drop", "i8"),  # 1: orders of this EMS are canceled when it is gone, GTC and GTD left
     ("dropped_ns", "i8"),  # since when they are to be canceled; NONE: it is here
+    ("list_total", "i8"),  # orders of an OrderMassStatusRequest(AF) of this EMS, and those not told yet
+    ("list_left", "i8"),
+    ("list_id_size", "i8"),  # its MassStatusReqID(584)
+    ("list_id", "u1", ID_BYTES),
     ("counted", "i8", (COUNTED_TYPES, 3)),  # messages of an EMS by type, and IGNORED, PASSED or REJECTED
     ("fired", "i8", 64),  # refused orders by check
     # and `may_use`, one byte for each row of `entities`: 1 where the session may name it
@@ -156,50 +173,60 @@ SESSION_FIELDS = (
 
 ORDER = np.dtype(
     [
+        # its place in memory, and its number
         ("run", "i8"),  # in which it was placed; with `number` its OrderID(37)
         ("number", "i8"),  # NONE: a free row
         ("next", "i8"),  # in the list of free rows
-        ("asked", "i8"),  # OrderStatusRequests that the venue has not answered
-        ("doubt", "i8"),  # SURE to QUERIED
-        ("session", "i8"),
-        ("venue", "i8"),
+        # what it is
         ("instrument", "i8"),
         ("side", "i8"),
         ("status", "i8"),  # OrdStatus(39) without the pending states, which `report.order_status` adds
-        ("replaced", "i8"),
+        ("terms", "i8"),  # how often its terms or its day have changed: a CumQty(14) of before compares with none since
+        ("placed_ns", "i8"),
+        ("ended_day", "i4"),  # trading day at whose end it was found finished and was kept for its executions; 0: none
+        ("listed", "i2"),  # 1: to be told to its EMS, which has asked for all
+        ("cancel_refused", "i2"),  # 1 + CxlRejReason(102) of the last own cancel that the venue refused; 0: none
+        # the EMS's side: its requests, which hold the terms asked for and the ClOrdIDs
+        ("session", "i8"),
         ("first", "i8"),  # the request that placed it
         ("accepted", "i8"),  # request whose terms are in force
         ("pending", "i8"),  # newest request that waits for the venue; others through `older`
-        ("qty_e8", "i8"),
-        ("fills_e8", "i8"),  # sum of the executions seen, net of busts
-        ("venue_cum_e8", "i8"),  # highest CumQty(14) the venue has told, net of busts
-        ("cum_e8", "i8"),  # the larger of the two
-        ("terms", "i8"),  # how often its terms or its day have changed: a CumQty(14) of before compares with none since
+        ("replaced", "i8"),
+        ("cancel_asked_ns", "i8"),  # when the EMS's last cancel went to the venue
+        ("fingerprint", "i8"),
+        ("fingerprint_older", "i8"),
+        # the venue's side: where it is, and what is not known of it there
+        ("venue", "i8"),
+        ("doubt", "i8"),  # SURE to QUERIED
+        ("asked", "i8"),  # OrderStatusRequests that the venue has not answered
         ("asks", "i8"),  # OrderStatusRequests(H) sent since something that the venue said was not clear
         ("asked_ns", "i8"),  # when the last of them went
-        ("cancel_asked_ns", "i8"),  # when the EMS's last cancel went
-        ("avg_px_e8", "i8"),
-        ("avg_told", "i8"),  # 1: the venue tells AvgPx(6); else it is computed from the fills seen
-        ("newest_fill", "i8"),  # execution; others through `older_fill`
-        ("traded", "i8"),  # price x quantity of the fills seen: whole part, and the rest in 10^-16
-        ("traded_e16", "i8"),
+        ("canceled_by", "i8"),  # why the gateway itself cancels it: layout.BY_*, 0: it does not
+        ("cancel_tries", "i8"),  # cancels that the gateway has sent of its own accord since then
+        ("cancel_ns", "i8"),  # when the last of them went
+        ("mass_cancel", "i8"),  # 1 + the request of an OrderMassCancelRequest(q) that waits for its answer; 0: none
+        ("venue_order_id_next", "i8"),  # in the hash chain of its OrderID(37) at the venue
+        ("venue_order_id_size", "i8"),
+        ("venue_order_id", "u1", ID_BYTES),
+        # quantities and prices: what was asked for, executed, reported
+        ("qty_e8", "i8"),
+        ("cum_e8", "i8"),  # executed: the larger of the next two
+        ("fills_e8", "i8"),  # sum of the executions seen, net of busts
+        ("venue_cum_e8", "i8"),  # highest CumQty(14) the venue has told, net of busts
         ("restated_e8", "i8"),  # what the venue counts less in OrderQty(38) and CumQty(14) than is counted here
         ("doubtful_e8", "i8"),  # part of `cum_e8` that may be fills told twice: open for one side, not sellable
         ("unbooked_e8", "i8"),  # of it, what positions and open quantities have been told of
         ("corrected", "i8"),  # 1 after a bust or correction: an older CumQty(14) may be higher than the truth
+        ("avg_px_e8", "i8"),
+        ("avg_told", "i8"),  # 1: the venue tells AvgPx(6); else it is computed from the fills seen
+        ("traded", "i8"),  # price x quantity of the fills seen: whole part, and the rest in 10^-16
+        ("traded_e16", "i8"),
+        ("newest_fill", "i8"),  # execution; others through `older_fill`
+        # what it counts for, and where
         ("reserved_e8", "i8"),  # open quantity counted in exposures
         ("counted_open", "i8"),  # 1 while counted in open_orders
-        ("placed_ns", "i8"),
-        ("canceled_by", "i8"),  # why the gateway itself cancels it: layout.BY_*, 0: it does not
-        ("cancel_tries", "i8"),  # cancels that the gateway has sent of its own accord since then
-        ("cancel_ns", "i8"),  # when the last of them went
-        ("fingerprint", "i8"),
-        ("fingerprint_older", "i8"),
         ("entities", "i8", MAX_SCOPES),
         ("exposures", "i8", MAX_SCOPES),
-        ("venue_order_id_next", "i8"),  # in the hash chain of its OrderID(37) at the venue
-        ("venue_order_id_size", "i8"),
-        ("venue_order_id", "u1", ID_BYTES),
     ]
 )
 
@@ -215,11 +242,18 @@ REQUEST = np.dtype(
         ("order", "i8"),  # NONE: refused before it became one
         ("older", "i8"),  # next older pending request of the order
         ("ours", "i8"),  # 1: a cancel of the gateway's own, of which the EMS knows nothing
-        ("qty_e8", "i8"),
+        ("qty_e8", "i8"),  # of an order that was refused: 1 + `numbering` of its session then
         ("price_e8", "i8"),
         ("stop_e8", "i8"),
         ("ord_type", "i8"),
         ("time_in_force", "i8"),
+        # 1 + the request that a cancel of the EMS names, while it waits for room at its venue; 0: it has been sent
+        ("unsent", "i4"),
+        ("retired", "i2"),  # 1: of a day that has ended: its ClOrdID is free again, its child still known
+        ("capped", "i2"),  # 1: of a market or stop order, which got a limit of the gateway's
+        # Of a cancel of the gateway's own: `mass_cancel` of the order when it was sent; NONE: that q has been answered.
+        # Of a replace that was refused: 1 + CxlRejReason(102).
+        ("answer", "i4"),
         ("cl_ord_id_size", "i8"),
         ("cl_ord_id", "u1", ID_BYTES),
     ]
@@ -330,10 +364,13 @@ CANDIDATE = np.dtype(  # the order under judgement
         ("stop_e8", "i8"),
         ("ord_type", "i8"),
         ("time_in_force", "i8"),
+        ("peg", "i8"),  # hash of the instruction and offset of a pegged order
+        ("age_ns", "i8"),  # since it was sent, by the oldest time that it tells, or until the newest
         ("added_e8", "i8"),  # open quantity that accepting it would add
         ("reference_e8", "i8"),  # 0: none usable
         ("reference_age_ns", "i8"),  # NONE: never told
         ("collar_factor", "i8"),
+        ("capped_e8", "i8"),  # the limit that a market or stop order gets, 0: none
         ("worst_price_e8", "i8"),
         ("notional_e4", "i8"),  # -1: too large to compute
         ("fingerprint", "i8"),
@@ -360,6 +397,7 @@ REPORT = np.dtype(  # terms of the execution report that is written next
         ("last_qty_e8", "i8"),  # LastQty(32), below zero: not of a trade
         ("exec_number", "i8"),  # of ExecID(17)
         ("exec_ref", "i8"),  # row of the execution that ExecRefID(19) names, or NONE
+        ("listed", "i8"),  # 1: one of the answers to an OrderMassStatusRequest(AF)
         ("relay", "i8"),  # 1: it passes on the venue's message in hand, 0: its Text(58) is `text`
     ]
 )
@@ -428,6 +466,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("ended", "i8"),  # 1: the last event was STOP
             ("journal_blocked", "i8"),  # 1: the journal cannot take orders
             ("days", "i8"),  # trading days ended
+            ("keep_days", "i8"),  # for which executions of finished orders are kept
             ("next_exec", "i8"),
             ("next_order", "i8"),
             ("entity_count", "i8"),
@@ -452,8 +491,10 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("check_fired", "i8", 64),  # by check
             ("killed_count", "i8"),  # entities that are killed
             ("sweep_row", "i8"),  # the next order to look at for what is to be canceled; NONE: no sweep is under way
+            ("sweep_again", "i8"),  # 1: another follows the one that is under way
             ("sweep_due_ns", "i8"),  # when the next one is to begin
-            ("sweeps_on", "i8"),  # 1: something may be left to be canceled
+            ("sweeps_on", "i8"),  # 1: something may be left to be canceled; 2: soon
+            ("unsent_cancels", "i8"),  # of EMSs, that wait for room at their venue
             ("market_closed", "i8"),  # 1: outside the hours of the trading day
             ("parameter_epoch", "i8"),  # of the last parameter applied
             ("parameter_model", "i8"),
@@ -468,6 +509,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("carry_cancel", "u1", MAX_TAG),  # 1: copied from a cancel to the child cancel
             ("carry_report", "u1", MAX_TAG),  # 1: copied from the venue's report to ours
             ("sessions", *table(session, capacity.sessions)),
+            ("lines", *table(LINE, capacity.sessions)),
             ("entities", *table(ENTITY, capacity.entities)),
             ("entity_head", *heads(capacity.entities)),
             ("instruments", *table(INSTRUMENT_ROW, capacity.instruments)),
@@ -485,7 +527,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("request_head", *heads(capacity.requests)),
             ("executions", *table(EXECUTION, capacity.executions)),
             ("execution_head", *heads(capacity.executions)),
-            ("dictionary", np.dtype((np.record, DICTIONARY_TABLE)), 2),  # FIX 4.2, FIX 4.4
+            ("dictionary", np.dtype((np.record, DICTIONARY_TABLE)), VERSION_50 + 1),
             ("work", np.dtype((np.record, WORK))),
         ]
     )

@@ -12,7 +12,7 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.checks.breaches import move_breach
 from gateway.core.checks.judge import judge
-from gateway.core.checks.windows import count_message
+from gateway.core.checks.windows import count_message, uncount_message
 from gateway.core.layout import BREACH, FIRM_ROW, LIMITS, MAX_BREACHES, NONE, POSITION_SCOPES, SCOPES, UNLIMITED
 from gateway.core.orders.exposure import settle
 from gateway.core.tables.exposures import find_exposure
@@ -45,9 +45,16 @@ def _count(s, others, row):
 
 @entry
 def follow_message(block, session, others):
-    """Behind a message of an EMS: count it in `others` (`layout.ENTITY` rows as in `entities`, with other limits)."""
+    """Behind an event: count its messages in `others` (`layout.ENTITY` rows as in `entities`, with other limits): what
+    went to venues, and the message of an EMS that it was (`session`; NONE: it was none).
+    """
     s = block[0]
     x = s.work.candidate
+    for k in range(s.session_count):
+        if s.sessions[k].role == a.VENUE_ROLE:
+            _count(s, others, s.sessions[k].entity)
+    if session == NONE:
+        return
     _count(s, others, s.sessions[session].entity)
     _count(s, others, FIRM_ROW)
     if s.work.decision != a.NOT_DECIDED:
@@ -170,6 +177,7 @@ def _begin_again(x):
     x.reference_e8 = 0
     x.reference_age_ns = NONE
     x.collar_factor = 1
+    x.capped_e8 = 0
     x.worst_price_e8 = 0
     x.notional_e4 = 0
     for limit in range(LIMITS):
@@ -195,6 +203,7 @@ def judge_again(block, others, pair_keys, pair_rows, pairs, verdict_block):
         accepted = s.work.decision == a.ACCEPTED
         if accepted:
             _take_back(s, s.work.request)
+            uncount_message(others[s.sessions[x.venue].entity])
         _find_rows(s, x)
         _find_pairs(x, pair_keys, pair_rows, pairs)
         _fill_used(x, v.used_then)
@@ -207,6 +216,7 @@ def judge_again(block, others, pair_keys, pair_rows, pairs, verdict_block):
         _exchange_pairs(s, x, pairs)
         if accepted:
             _put_back(s, s.work.request)
+            count_message(others[s.sessions[x.venue].entity], s.now_ns)
     v.mask = x.mask
     v.notional_e4 = x.notional_e4
     v.breach_count = x.breach_count

@@ -12,6 +12,7 @@ from gateway.core.tables.executions import execution_bucket, link_fill
 from gateway.core.tables.exposures import exposure_row
 from gateway.core.tables.orders import link_venue_order_id
 from gateway.core.tables.requests import request_bucket
+from gateway.fix import tags as t
 from gateway.fix.values import copy_bytes, hash_bytes
 from gateway.jit import entry, kernel
 
@@ -87,9 +88,14 @@ def _take_fingerprint(s, o):
     x.entities[ACCOUNT] = o.entities[ACCOUNT]
     x.instrument = o.instrument
     x.side = o.side
+    # As it was asked for: one that got a limit of the gateway's was a market or stop order.
     x.ord_type = r.ord_type
+    x.time_in_force = r.time_in_force
+    x.peg = 0
+    if r.capped == 1 and r.ord_type != t.PEGGED:
+        x.ord_type = t.MARKET if r.ord_type == t.LIMIT else t.STOP
     x.qty_e8 = r.qty_e8
-    x.price_e8 = r.price_e8
+    x.price_e8 = r.price_e8 if r.capped == 0 else 0
     x.stop_e8 = r.stop_e8
     o.fingerprint = fingerprint_of(x)
 

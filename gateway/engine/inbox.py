@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 
 from gateway.core.driver import Event
 from gateway.ops.control import Command
@@ -13,6 +14,10 @@ MAX_MESSAGES = 10_000
 PUT_TIMEOUT_S = 5.0
 STALL_S = 30.0
 TURNS, TURN_S = 500, 0.01  # that a core gets before it counts as stalled
+
+
+def _nothing() -> None:
+    return
 
 
 class Overload(Exception):
@@ -31,6 +36,8 @@ class Inbox:
         self._queue: queue.SimpleQueue[tuple[Event | Command | BaseException | None, bool]] = queue.SimpleQueue()
         self._asked_s = time.monotonic()
         self._room = threading.BoundedSemaphore(MAX_MESSAGES)
+        self.on_put: Callable[[], None] = _nothing
+        """Called behind each `put` and `wake`; any thread and any signal handler may be the caller."""
 
     def put_message(self, event: Event) -> None:
         """Append an application message; raises Overload when there is no room for PUT_TIMEOUT_S, or the core has not
@@ -56,6 +63,7 @@ class Inbox:
     def put(self, event: Event | Command | BaseException) -> None:
         """Append a session event, a person's command, or an error that `get` is to raise."""
         self._queue.put((event, False))
+        self.on_put()
 
     def wake(self) -> None:
         """Let a `get` that waits return None, and the next one that would have waited; any signal handler may call it.
@@ -64,6 +72,7 @@ class Inbox:
         returns, and takes a wait that is over by then for one without end.
         """
         self._queue.put((None, False))
+        self.on_put()
 
     @property
     def waiting(self) -> int:

@@ -84,7 +84,12 @@ def read_xml(path: str | Path) -> ET.Element:
 
 def load_dictionary(path: str | Path) -> Dictionary:
     """Read the QuickFIX XML dictionary at `path`; raises DictionaryError with one line on anything wrong in it."""
-    return _Reader(path).dictionary()
+    return dictionary_of(read_xml(path), path)
+
+
+def dictionary_of(root: ET.Element, path: str | Path) -> Dictionary:
+    """The tables of a dictionary that has been read; `path` is for errors."""
+    return _Reader(root, path).dictionary()
 
 
 def widen(xml_path: str | Path, out_path: str | Path) -> None:
@@ -132,9 +137,9 @@ def data_lengths(dictionary: Dictionary) -> dict[int, int]:
 class _Reader:
     """Turns one file into tables; holds what every step looks up: the path, and tags and components by name."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, root: ET.Element, path: str | Path) -> None:
         self.path = path
-        self.root = read_xml(path)
+        self.root = root
         self.components = {self.attribute(c, "name"): c for c in self.root.iterfind("components/component")}
         self.fields = self.read_fields()
         self.tags = {field.name: field.tag for field in self.fields.values()}

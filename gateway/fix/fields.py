@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.fix.layout import DECIMALS, POINT, TOO_PRECISE
 from gateway.fix.values import parse_decimal
@@ -13,6 +14,23 @@ def char_of(index, buf, tag, absent):
     """First byte of a field's value, or `absent`."""
     f = find(index, tag)
     return int(buf[index.start[f]]) if f >= 0 else absent
+
+
+@kernel
+def is_yes(index, buf, tag):
+    """Whether a flag is there and set."""
+    f = find(index, tag)
+    return f >= 0 and index.length[f] == 1 and buf[index.start[f]] == t.YES
+
+
+@kernel
+def message_type_of(index, buf):
+    """MsgType(35) as an integer, see `tags.message_type`; 0 when it is not one or two bytes."""
+    f = find(index, t.MsgType)
+    if f < 0 or not 1 <= index.length[f] <= 2:
+        return 0
+    first = int(buf[index.start[f]])
+    return first if index.length[f] == 1 else first + 256 * int(buf[index.start[f] + 1])
 
 
 @kernel

@@ -66,6 +66,7 @@ def index_message(index, buf, start, size, data_length_tag, lenient):
     index.count = 0
     index.garbled = 0
     index.empty_tag = 0
+    index.bad_length = 0
     base = index.stamp * MAX_FIELDS
     # Unsigned: numba would ask of each signed index whether it counts from the end.
     one = np.uint64(1)
@@ -79,6 +80,10 @@ def index_message(index, buf, start, size, data_length_tag, lenient):
             at += one
         bad = at >= end or at == first or tag >= TAG_TOO_LARGE or buf[at] != 61 or buf[first] == 48
         if bad and not lenient:
+            index.bad_start = first
+            while at < end and buf[at] != SOH and buf[at] != 61:
+                at += one
+            index.bad_length = at - first
             return TRUNCATED if at >= end else BAD_TAG
         if bad:
             index.garbled += 1

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+
+def phrase(text: str) -> np.ndarray:
+    """ASCII text as the bytes that kernels append."""
+    return np.frombuffer(text.encode("ascii"), np.uint8).copy()
+
+
 # Fixed point: prices and quantities in 10^-8, money in 10^-4; and what a value is that is none.
 E4 = 10_000
 E8 = 100_000_000
@@ -25,6 +31,8 @@ INDEX = np.dtype(
         ("count", "i8"),
         ("garbled", "i8"),  # pieces of a lenient reading that are no fields, or are not to be relied on
         ("empty_tag", "i8"),  # tag of the first field without a value, 0: none
+        ("bad_start", "i8"),  # of BAD_TAG: what stands where a tag should
+        ("bad_length", "i8"),
         ("tag", "i8", MAX_FIELDS),
         ("start", "i8", MAX_FIELDS),  # first byte of the value
         ("length", "i8", MAX_FIELDS),  # bytes of the value
@@ -42,6 +50,7 @@ BAD_DATA_LENGTH = 5
 
 # Dictionaries.
 MAX_MESSAGE_TYPES = 32
+MAX_TYPES = 192
 MAX_REQUIRED = 32
 MAX_GROUPS = 48
 MAX_ENUM_VALUES = 4096
@@ -69,6 +78,8 @@ MESSAGE_TABLE = np.dtype(
 
 DICTIONARY_TABLE = np.dtype(
     [
+        ("type_count", "i8"),
+        ("types", "i8", MAX_TYPES),  # every MsgType(35) of the FIX version, served or not
         ("message_count", "i8"),
         ("messages", np.dtype((np.record, MESSAGE_TABLE)), MAX_MESSAGE_TYPES),
         ("format", "u1", MAX_TAG),  # TEXT ... DATA; 0: not in the dictionary

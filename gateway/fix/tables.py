@@ -7,6 +7,7 @@ import numpy as np
 from gateway.fix import layout as fix_layout
 from gateway.fix.dictionary import Dictionary, DictionaryError, Group, data_lengths
 from gateway.fix.layout import MAX_TAG
+from gateway.fix.message_types import STANDARD
 from gateway.fix.tags import message_type
 
 FORMATS = {
@@ -24,6 +25,9 @@ FORMATS = {
 def fill_dictionary_table(table: np.record, dictionary: Dictionary) -> None:
     """Write `dictionary` into a DICTIONARY_TABLE record; raises DictionaryError where it does not fit."""
     _fill_fields(table, dictionary)
+    types = sorted(STANDARD.get(dictionary.begin_string, ()))
+    table.types[: len(types)] = [message_type(each) for each in types]
+    table.type_count = len(types)
     if len(dictionary.messages) > fix_layout.MAX_MESSAGE_TYPES:
         raise DictionaryError(f"{dictionary.begin_string}: more than {fix_layout.MAX_MESSAGE_TYPES} messages")
     for row, message in enumerate(dictionary.messages.values()):

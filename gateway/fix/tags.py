@@ -13,6 +13,22 @@ SendingTime = 52
 TargetCompID = 56
 PossResend = 97
 OrigSendingTime = 122
+OnBehalfOfCompID, DeliverToCompID = 115, 128
+OnBehalfOfSubID, DeliverToSubID = 116, 129
+OnBehalfOfLocationID, DeliverToLocationID = 144, 145
+
+# Messages of the session layer
+BeginSeqNo = 7
+EndSeqNo = 16
+NewSeqNo = 36
+EncryptMethod = 98
+HeartBtInt = 108
+TestReqID = 112
+GapFillFlag = 123
+ResetSeqNumFlag = 141
+NextExpectedMsgSeqNum = 789
+DefaultApplVerID = 1137
+MassActionReportID = 1369
 
 # Body
 Account = 1
@@ -46,6 +62,7 @@ ExDestination = 100
 HandlInst = 21
 DKReason = 127
 CustomerOrFirm = 204
+PegOffsetValue = 211
 CxlRejReason = 102
 OrdRejReason = 103
 NoRelatedSym = 146
@@ -79,12 +96,15 @@ OrderCapacity = 528
 OrderRestrictions = 529
 MassCancelRequestType = 530
 MassCancelResponse = 531
+MassCancelRejectReason = 532
 TotalAffectedOrders = 533
 CustOrderCapacity = 582
 SecondaryExecID = 527
 MassStatusReqID = 584
 MassStatusReqType = 585
 OrdStatusReqID = 790
+TotNumReports = 911
+LastRptRequested = 912
 
 
 def message_type(name: str) -> int:
@@ -92,6 +112,8 @@ def message_type(name: str) -> int:
     return int.from_bytes(name.encode("ascii"), "little")
 
 
+HEARTBEAT, TEST_REQUEST, RESEND_REQUEST = message_type("0"), message_type("1"), message_type("2")
+SEQUENCE_RESET, LOGOUT, LOGON = message_type("4"), message_type("5"), message_type("A")
 NEW_ORDER_SINGLE = message_type("D")
 ORDER_CANCEL_REPLACE_REQUEST = message_type("G")
 ORDER_CANCEL_REQUEST = message_type("F")
@@ -103,7 +125,9 @@ ORDER_MASS_CANCEL_REQUEST = message_type("q")
 ORDER_MASS_CANCEL_REPORT = message_type("r")
 DONT_KNOW_TRADE = message_type("Q")
 ORDER_MASS_STATUS_REQUEST = message_type("AF")
-MASS_STATUS_OF_ALL = 7  # MassStatusReqType(585)
+TRADING_SESSION_STATUS = message_type("h")
+SECURITY_STATUS = message_type("f")
+MASS_STATUS_OF_SECURITY, MASS_STATUS_OF_ALL = 1, 7  # MassStatusReqType(585)
 ORDER_STATUS_REQUEST = message_type("H")
 MARKET_DATA_REQUEST = message_type("V")
 MARKET_DATA_SNAPSHOT = message_type("W")
@@ -111,7 +135,8 @@ MARKET_DATA_INCREMENTAL = message_type("X")
 
 # One-byte values, as bytes lie in a message.
 BUY, SELL, BUY_MINUS, SELL_PLUS, SELL_SHORT, SELL_SHORT_EXEMPT = (ord(side) for side in "123456")
-MARKET, LIMIT, STOP, STOP_LIMIT = ord("1"), ord("2"), ord("3"), ord("4")
+MARKET, LIMIT, STOP, STOP_LIMIT, PEGGED = ord("1"), ord("2"), ord("3"), ord("4"), ord("P")
+MARKET_ON_CLOSE_42, LIMIT_ON_CLOSE_42 = ord("5"), ord("B")
 DAY, GOOD_TILL_CANCEL, GOOD_TILL_CROSSING, GOOD_TILL_DATE = ord("0"), ord("1"), ord("5"), ord("6")
 AT_THE_CLOSE = ord("7")
 
@@ -139,6 +164,7 @@ EXEC_CANCELED = ord("4")
 EXEC_REPLACED = ord("5")
 EXEC_PENDING_CANCEL = ord("6")
 EXEC_REJECTED = ord("8")
+EXEC_STOPPED = ord("7")
 EXEC_SUSPENDED = ord("9")
 EXEC_PENDING_NEW = ord("A")
 EXEC_EXPIRED = ord("C")
@@ -159,12 +185,17 @@ REJECT_TAG_NOT_DEFINED_FOR_MESSAGE = 2
 REJECT_TAG_WITHOUT_VALUE = 4
 REJECT_VALUE_INCORRECT = 5
 REJECT_INCORRECT_DATA_FORMAT = 6
+REJECT_COMP_ID = 9
+REJECT_SENDING_TIME = 10
+REJECT_MSG_TYPE = 11
+FIX_50_SP2 = ord("9")  # DefaultApplVerID(1137)
 REJECT_REPEATED_TAG = 13  # FIX 4.4
+REJECT_TAG_OUT_OF_ORDER = 14  # FIX 4.4
 REJECT_GROUP_FIELDS_OUT_OF_ORDER = 15  # FIX 4.4
 REJECT_GROUP_COUNT = 16  # FIX 4.4
 
 # BusinessRejectReason(380)
-BUSINESS_OTHER, BUSINESS_UNSUPPORTED_MESSAGE = 0, 3
+BUSINESS_OTHER, BUSINESS_UNSUPPORTED_MESSAGE, BUSINESS_NOT_AVAILABLE = 0, 3, 4
 
 # OrdRejReason(103)
 ORDER_BROKER_OPTION = 0
@@ -182,6 +213,7 @@ RESPONSE_TO_CANCEL, RESPONSE_TO_REPLACE = 1, 2
 
 CANCEL_OF_SECURITY, CANCEL_OF_ALL = ord("1"), ord("7")  # MassCancelRequestType(530)
 MASS_CANCEL_REJECTED = ord("0")  # MassCancelResponse(531)
+MASS_CANCEL_NOT_SUPPORTED, MASS_CANCEL_UNKNOWN_SECURITY, MASS_CANCEL_OTHER = 0, 1, 99  # MassCancelRejectReason(532)
 RESTATED_BY_BROKER = 4  # ExecRestatementReason(378)
 INDIVIDUAL_LEG = ord("2")  # MultiLegReportingType(442)
 YES = ord("Y")

@@ -39,6 +39,15 @@ def find_message(dictionary, message_type):
 
 
 @kernel
+def is_of_version(dictionary, message_type):
+    """Whether the FIX version of the dictionary has a message of this type, served here or not."""
+    for m in range(dictionary.type_count):
+        if dictionary.types[m] == message_type:
+            return True
+    return False
+
+
+@kernel
 def _enum_holds(dictionary, tag, buf, start, length):
     if length > 8:
         return False

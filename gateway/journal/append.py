@@ -133,26 +133,16 @@ def _append_out(cursor, segment, out, message, time_ns):
     at = cursor.used // 8 + f.HEAD_WORDS
     words = segment.words
     words[at] = message.session
-    words[at + 1] = 0
+    words[at + 1] = message.msg_seq_num
     words[at + 2] = message.message_type
     words[at + 3] = message.length
     data = _put_data(segment, at + 4, out.bytes, message.start, message.length)
     _close(cursor, segment, OUT_WORDS + data, f.OUT, time_ns)
 
 
-@entry
-def step(block, cursor_block, segment_block, event_block, buf_block, out_block):
-    """Journal one event, apply it by `handle_event` and journal what it gave; nothing may be sent before this returns.
-
-    `cursor_block` and `segment_block` are one record of `format.CURSOR` and of `format.SEGMENT`; the caller has seen
-    that MAX_EVENT_BYTES are left. An event that changed nothing but the time leaves no record.
-    """
-    s = block[0]
-    cursor = cursor_block[0]
-    segment = segment_block[0]
-    event = event_block[0]
-    buf = buf_block[0].bytes
-    out = out_block[0]
+@kernel
+def step_event(s, cursor, segment, event, buf, out):
+    """`step`, on records."""
     used = cursor.used
     sequence = cursor.sequence
     before_ns = s.now_ns
@@ -171,12 +161,22 @@ def step(block, cursor_block, segment_block, event_block, buf_block, out_block):
     for k in range(out.count):
         _append_out(cursor, segment, out, out.message[k], s.now_ns)
     at = cursor.used // 8 + f.HEAD_WORDS
-    segment.words[at] = out.count
+    segment.words[at] = out.count | out.verdict << 32
     segment.words[at + 1] = monotonic_ns(cursor.clock) - started_ns
     segment.words[at + 2] = cursor.handed
     segment.words[at + 3] = s.fault
     _close(cursor, segment, COMMIT_WORDS, f.COMMIT, s.now_ns)
     cursor.committed = cursor.sequence
+
+
+@entry
+def step(block, cursor_block, segment_block, event_block, buf_block, out_block):
+    """Journal one event, apply it by `handle_event` and journal what it gave; nothing may be sent before this returns.
+
+    `cursor_block` and `segment_block` are one record of `format.CURSOR` and of `format.SEGMENT`; the caller has seen
+    that MAX_EVENT_BYTES are left. An event that changed nothing but the time leaves no record.
+    """
+    step_event(block[0], cursor_block[0], segment_block[0], event_block[0], buf_block[0].bytes, out_block[0])
 
 
 @entry

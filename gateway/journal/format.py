@@ -21,6 +21,8 @@ VERSION = 2  # of segments and records; an older release refuses newer ones. `ve
 SEGMENT_BYTES = 64 << 20  # mapped; a segment may be told to use less
 SEGMENT_WORDS = SEGMENT_BYTES // 8
 
+SUFFIX, PACKED_SUFFIX = ".journal", ".journal.zst"  # of segment files, named by their number; once compressed
+
 # Kinds of record.
 SETTINGS, IN, DECISION, OUT, COMMIT, SEAL = 1, 2, 3, 4, 5, 6
 KIND_NAMES = {SETTINGS: "SETTINGS", IN: "IN", DECISION: "DECISION", OUT: "OUT", COMMIT: "COMMIT", SEAL: "SEAL"}
@@ -106,7 +108,10 @@ MAX_FINDINGS = a.MAX_BREACHES + a.MAX_CHECKS
 COMMIT_RECORD = np.dtype(
     [
         ("head", HEAD),
-        ("outputs", "i8"),
+        ("outputs", "i4"),
+        # What a message of an EMS came to: layout.IGNORED, PASSED or REJECTED; NONE: the application had none of it.
+        # Earlier releases have 0 here.
+        ("verdict", "i4"),
         ("took_ns", "i8"),  # from IN to COMMIT
         ("handed", "i8"),  # all outputs of events up to this sequence had been given to the engine
         ("fault", "i8"),

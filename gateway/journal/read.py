@@ -15,7 +15,7 @@ from gateway.journal import format as f
 from gateway.journal.decision import NO_FINDINGS, breaches_of, read_decision
 from gateway.journal.scan import BROKEN, NEWER, find_later_record, scan_records, words_crc
 
-SUFFIX, PACKED_SUFFIX = ".journal", ".journal.zst"
+SUFFIX, PACKED_SUFFIX = f.SUFFIX, f.PACKED_SUFFIX
 
 
 def is_spare(path: Path) -> bool:
@@ -212,7 +212,7 @@ def entries(segment: Segment, after: int = 0) -> Iterator[Entry | bytes]:
         elif kind == f.OUT:
             record = segment.record(k, f.OUT_RECORD)
             numbers = int(record["session"]), int(record["message_type"])
-            outputs.append(output_of(*numbers, segment.data(k, f.OUT_RECORD)))
+            outputs.append(output_of(*numbers, segment.data(k, f.OUT_RECORD), int(record["msg_seq_num"])))
         elif kind == f.DECISION:
             try:
                 decision, findings = read_decision(segment, k)

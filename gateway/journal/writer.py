@@ -26,6 +26,9 @@ from gateway.machine import sync_path
 
 SPARE_SEGMENTS = 2
 IDLE_S = 0.05  # the thread looks this often whether there is something to do, with sync `none`
+NICENESS = 10
+STALL_S = 1.0  # after which a disk that has not made the next segment is in trouble
+ROOM_WAIT_S = 10.0  # for the next segment, where the disk is slower than what is written
 TOUCH_AHEAD_BYTES = 1 << 20
 MADV_POPULATE_WRITE = 23  # Linux 5.14
 MS_SYNC = 4
@@ -91,6 +94,8 @@ class Journal:
         self._spares: deque[_Segment] = deque()
         self._closed: deque[_Segment] = deque()
         self._work = threading.Event()
+        self._last_spare_s = time.monotonic()  # when one was taken
+        self._made = threading.Event()  # a spare segment, or nothing since there is no room
         self._stopping = False
         self.error: Exception | None = None
         self._failed_sync = ""
@@ -120,7 +125,8 @@ class Journal:
     @property
     def trouble(self) -> str:
         """Why no order may be taken; empty when all is well."""
-        return self._failed_sync or self._no_room or ("" if self._spares else "the next segment is not ready")
+        stalls = not self._spares and time.monotonic() - self._last_spare_s > STALL_S
+        return self._failed_sync or self._no_room or ("the next segment is not ready" if stalls else "")
 
     @property
     def sync_failed(self) -> bool:
@@ -158,6 +164,12 @@ class Journal:
 
     def roll(self) -> None:
         """Close the segment in use and go on in the next."""
+        # Who sends faster than the disk takes it waits here, and with him all others.
+        deadline_s = time.monotonic() + ROOM_WAIT_S
+        while not self._spares and not self._no_room and self.error is None and time.monotonic() < deadline_s:
+            self._work.set()
+            self._made.wait(IDLE_S)
+            self._made.clear()
         if not self._spares:
             raise OSError(f"{self._folder}: the journal is full: {self.trouble or 'segments are not made fast enough'}")
         closed = self._segment
@@ -244,6 +256,7 @@ class Journal:
 
     def _open_next(self, first_sequence: int) -> _Segment:
         segment = self._spares.popleft()
+        self._last_spare_s = time.monotonic()
         head = segment_head(segment.number, first_sequence, self._run, time.time_ns())
         segment.map[: len(head)] = head
         self._words[0] = f.SEGMENT_HEAD.itemsize
@@ -251,6 +264,8 @@ class Journal:
         return segment
 
     def _keep_house(self) -> None:
+        # Of this thread only: where processors are few, the core's thread comes first.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         try:
             self._loop()
         except Exception as error:
@@ -279,9 +294,11 @@ class Journal:
         try:
             while len(self._spares) < SPARE_SEGMENTS:
                 self._spares.append(self._make())
+                self._made.set()
             self._no_room = ""
         except OSError as error:
             self._no_room = f"no room for the next segment: {error}"
+            self._made.set()
 
     def _seal_closed(self) -> None:
         while self._closed:

@@ -22,7 +22,7 @@ from prometheus_client.core import (
 from gateway import __version__
 from gateway.core import layout as a
 from gateway.core.catalogue import CHECKS, LIMITS
-from gateway.core.layout import MAX_CANCEL_TRIES, NONE, UNLIMITED, UNSET
+from gateway.core.layout import NONE, QUICK_CANCELS, UNLIMITED, UNSET
 from gateway.fix.layout import E8
 from gateway.state.memory import State
 from gateway.state.names import Names
@@ -160,8 +160,9 @@ class Families:
             ("verdict",),
             [(("accepted",), float(s.accepted_orders)), (("refused",), float(s.refused_orders))],
         )
-        yield self._total(
-            "unknown_executions_total", "Executions of orders that are not known here.", "unknown_executions"
+        yield self._word(
+            *("unknown_executions", "Fills, busts and corrections of orders that are not known here, not explained."),
+            "unknown_executions",
         )
         yield self._total("duplicate_messages_total", "Messages that were copies of others.", "duplicate_messages")
         yield self._latency()
@@ -180,6 +181,22 @@ class Families:
         yield self._gauge(
             *("session_up", "1 when the session is logged on.", ("session", "role")),
             [((name, ROLES[int(own.role)]), float(own.up)) for name, own in sessions if int(own.role) in ROLES],
+        )
+        lines = [(name, self._s.lines[row]) for row, name in enumerate(self._names.sessions)]
+        lines = [(name, own) for name, own in lines if own.native == 1]
+        yield self._gauge(
+            *("session_next_msg_seq_num", "MsgSeqNum that comes next (in), and that goes next (out)."),
+            ("session", "direction"),
+            [
+                ((name, direction), float(number))
+                for name, own in lines
+                for direction, number in (("in", own.next_in), ("out", own.next_out))
+            ],
+        )
+        yield self._gauge(
+            *("session_last_message_timestamp_seconds", "When the peer was last heard, to a second."),
+            ("session",),
+            [((name,), (own.heard_ns + self._s.wall_offset_ns) / 1e9) for name, own in lines if own.heard_ns > 0],
         )
         venues = [(name, own) for name, own in sessions if own.role == a.VENUE_ROLE]
         yield self._gauge(
@@ -211,7 +228,7 @@ class Families:
         orders = self._table("orders", int(self._s.order_count))
         orders = orders[np.flatnonzero(orders["canceled_by"])]
         orders = orders[(orders["counted_open"] == 1) & (orders["venue"] >= 0) & (orders["venue"] < size)]
-        spent = orders[orders["cancel_tries"] >= MAX_CANCEL_TRIES]
+        spent = orders[orders["cancel_tries"] >= QUICK_CANCELS]
         return np.bincount(orders["venue"], minlength=size), np.bincount(spent["venue"], minlength=size)
 
     def _of_risk(self) -> Iterator[Metric]:

@@ -62,6 +62,10 @@ class _Feed:
         """Whether `observe` may have something; so cheap that it can be asked before every order."""
         return self._words[EPOCH_WORD] != self._epoch
 
+    def word(self) -> tuple[int, int]:
+        """Address of the word that `changed` looks at, and its value as seen."""
+        return np.frombuffer(self._words, np.int64)[EPOCH_WORD:].ctypes.data, -1 if self._epoch is None else self._epoch
+
     def check(self, now_ns: int) -> list[Event]:
         """Look after the file and its publisher, ten times a second; `now_ns` is CLOCK_MONOTONIC.
 

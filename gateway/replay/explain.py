@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
 
 import numpy as np
 
@@ -20,14 +21,16 @@ from gateway.journal.read import JournalError
 from gateway.replay.history import History, Part, Watch, unwatched
 from gateway.state.memory import State
 from gateway.state.names import Names, fields_of
+from gateway.view.orders import find_order as find_row
 
 CHILD_ID, ORDER_ID = re.compile(r"C\d+-\d+"), re.compile(r"O\d+-\d+")
 NAMING_TAGS = (t.ClOrdID, t.OrigClOrdID, t.OrderID, t.BusinessRejectRefID)
+OF_ONE_ORDER = (ev.MESSAGE, ev.UNDELIVERED, ev.RESOLVE)  # events; others may send messages about many
 
 
 @dataclass(frozen=True)
 class Found:
-    """An event about an order, with all that it gave; `first` and `last` are its records in the segment.
+    """An event about an order, with all that it gave of that order; `first` and `last` are its records in the segment.
 
     Holds copies only: a segment is large.
     """
@@ -54,6 +57,12 @@ class Found:
             *(x.sequence, int(part.wall_ns[first]), x.event, x.outputs, x.took_ns, decision, x.findings.copy()),
             *(config.sessions, config.gateway.currency, first, last),
         )
+
+    def split(self) -> list[Found]:
+        """One for each message, where an event may be about many orders."""
+        if self.event.kind in OF_ONE_ORDER:
+            return [self]
+        return [replace(self, outputs=[output]) for output in self.outputs if output.session != NONE]
 
     @property
     def breaches(self) -> np.ndarray:
@@ -89,8 +98,8 @@ class Found:
         yield from ((o.session, o.body) for o in self.outputs if o.session != NONE)
 
 
-def _find(history: History, ids: set[str], found: dict[int, Found], watch: Watch) -> None:
-    """Add the events in which a NAMING_TAG has one of these values, by the number of their COMMIT.
+def _find(history: History, ids: set[str], found: dict[int, list[Found]], watch: Watch) -> None:
+    """Add the events in which a NAMING_TAG has one of these values, split, by the number of their COMMIT.
 
     What else looks like that is added too: the caller goes by the ids of an event.
     """
@@ -106,7 +115,7 @@ def _find(history: History, ids: set[str], found: dict[int, Found], watch: Watch
                     first, behind = part.event_of(record)
                     sequence = part.segment.first_sequence + behind - 1
                     if sequence not in found:
-                        found[sequence] = Found.at(part, first, behind)
+                        found[sequence] = Found.at(part, first, behind).split()
                 at = content.find(needle, at + 1)
 
 
@@ -123,22 +132,47 @@ def find_order(history: History, wanted: str, watch: Watch = unwatched) -> Order
 
     Raises JournalError with one line when there is none, or more than one.
     """
-    found: dict[int, Found] = {}
+    found: dict[int, list[Found]] = {}
     session, _, qualified = wanted.partition(":")
     searched = {wanted, qualified} - {""}
     _find(history, searched, found, watch)
-    seeds = [x for x in found.values() if wanted in x.own_ids()]
+    seeds = [x for x in _all(found) if wanted in x.own_ids()]
     if not seeds:
-        seeds = [x for x in found.values() if {wanted} & {name for _, name in x.client_ids()}]
-        seeds = seeds or [x for x in found.values() if (session, qualified) in x.client_ids()]
+        seeds = [x for x in _all(found) if {wanted} & {name for _, name in x.client_ids()}]
+        seeds = seeds or [x for x in _all(found) if (session, qualified) in x.client_ids()]
+    if not seeds and (child := _child_of(history, wanted, watch)):
+        return replace(find_order(history, child, watch), name=wanted)
     if not seeds:
         raise JournalError(f"{history.folder}: no message names {wanted}, want a ClOrdID, OrderID or child's ClOrdID")
     new = set().union(*(x.own_ids() for x in seeds))
     while new:
         searched |= new
         _find(history, new, found, watch)
-        new = set().union(*(x.own_ids() for x in found.values())) - searched
-    return _one_order(wanted, seeds, list(found.values()))
+        tied = (x.own_ids() for x in _all(found))
+        new = set().union(*(ids for ids in tied if ids & searched)) - searched
+    return _one_order(wanted, seeds, list(_all(found)))
+
+
+def _all(found: dict[int, list[Found]]) -> Iterator[Found]:
+    return chain.from_iterable(found.values())
+
+
+def _child_of(history: History, wanted: str, watch: Watch) -> str:
+    """ClOrdID(11) of the child of an order by its OrderID(37), which its EMS has not been told yet; empty: none has it.
+
+    Only a replay knows the two together.
+    """
+    if not ORDER_ID.fullmatch(wanted):
+        return ""
+    replayer = history.replayer()
+    for part in history.parts(watch):
+        replayer.apply(part.cut(0))
+    row = NONE if replayer.state is None else find_row(replayer.state, wanted)
+    if replayer.state is None or row == NONE:
+        return ""
+    s = replayer.state.record
+    first = s.requests[s.orders[row].first]
+    return f"C{first.run}-{first.child}"
 
 
 def _one_order(wanted: str, seeds: list[Found], found: list[Found]) -> OrderHistory:
@@ -154,7 +188,13 @@ def _one_order(wanted: str, seeds: list[Found], found: list[Found]) -> OrderHist
     if len(names) > 1:
         raise JournalError(f"{wanted} names several orders, want one of {', '.join(sorted(names))}")
     events = [x for x in found if (named and x.own_ids() & named[0]) or x in alone]
-    return OrderHistory(names[0], sorted(events, key=lambda x: x.sequence))
+    ordered = groupby(sorted(events, key=lambda x: x.sequence), key=lambda x: x.sequence)
+    return OrderHistory(names[0], [_joined(list(parts)) for _, parts in ordered])
+
+
+def _joined(parts: list[Found]) -> Found:
+    """What one event gave of one order."""
+    return parts[0] if len(parts) == 1 else replace(parts[0], outputs=[o for part in parts for o in part.outputs])
 
 
 def _groups(found: list[Found]) -> list[set[str]]:
@@ -211,7 +251,7 @@ def explain(history: History, wanted: str, watch: Watch = unwatched) -> list[Exp
     """
     order = find_order(history, wanted, watch)
     decided = [x for x in order.events if x.decision is not None]
-    whole = ORDER_ID.fullmatch(wanted) and any(wanted in x.own_ids() for x in order.events)
+    whole = ORDER_ID.fullmatch(wanted) and order.name == wanted
     if not whole:
         decided = [x for x in decided if _decides(x, wanted)]
     if not decided:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from gateway import shipped
@@ -18,16 +17,16 @@ from gateway.core import layout as a
 from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE
 from gateway.fix.dictionary import load_dictionary
-from gateway.fix.layout import E8
 from gateway.journal.decision import NOT_KEPT, breaches_of, limits_found
 from gateway.replay.compare import Difference
 from gateway.replay.explain import Explanation, Found, OrderHistory, worst_after
 from gateway.replay.history import Moment, wall_text
 from gateway.state.memory import State
 from gateway.state.names import DOUBTS, FAULTS, ORDER_TYPES, SIDES, Names
+from gateway.view.figures import fixed, limit_text
 from gateway.view.orders import STATUSES
+from gateway.view.table import table
 
-E4 = 10_000
 HEADER_TAGS = frozenset((8, 9, 10, 34, 35, 49, 52, 56))
 SHOWN_ROWS = 1_000
 EVENT_NAMES = {
@@ -52,33 +51,16 @@ EVENT_NAMES = {
     ev.PARAMETER: "pushed limit",
     ev.RELEASE: "pushed limit released",
     ev.SOURCE: "publisher",
+    ev.ADJUST: "position adjusted",
+    ev.OPERATE: "session changed by a person",
 }
-UNIT_SCALES = {c.QUANTITY: E8, c.PRICE: E8, c.MONEY: E4}
-LIMIT_UNITS = {"quantity": c.QUANTITY, "money": c.MONEY, "count": c.COUNT, "duration": c.MILLISECONDS}
-
-
-def fixed(value: int, scale: int) -> str:
-    """A fixed-point integer as a decimal, exactly."""
-    whole, part = divmod(abs(value), scale)
-    digits = f"{part:0{len(str(scale)) - 1}d}".rstrip("0")
-    return f"{'-' if value < 0 else ''}{whole:,}{'.' if digits else ''}{digits}"
+UNIT_PLACES = {c.QUANTITY: 8, c.PRICE: 8, c.MONEY: 4, c.MILLISECONDS: 6}  # a duration is kept in ns
+UNIT_NAMES = {c.MILLISECONDS: " ms", c.BASIS_POINTS: " bps"}
 
 
 def in_unit(value: int, unit: int) -> str:
-    """A number of a breach or limit, by its unit in the catalogue."""
-    if unit == c.MILLISECONDS:
-        return f"{fixed(value, 1_000_000)} ms"
-    return fixed(value, UNIT_SCALES.get(unit, 1))
-
-
-def limit_text(index: int, value: int) -> str:
-    """The value of a limit in its unit."""
-    if value == a.UNSET:
-        return "not set"
-    if value >= a.UNLIMITED:
-        return "unlimited"
-    limit = c.LIMITS[index]
-    return f"{value} bps" if limit.kind == "bps" else in_unit(value, LIMIT_UNITS[limit.kind])
+    """A number of a breach, by its unit in the catalogue."""
+    return fixed(value, UNIT_PLACES.get(unit, 0)) + UNIT_NAMES.get(unit, "")
 
 
 @functools.cache
@@ -116,19 +98,11 @@ def event_text(event: Event, sections: list[SessionSection]) -> str:
     return f"from {section.id}: {known} {readable(event.data)}"
 
 
-def table(title: str, *columns: str, right: Iterable[str] = ()) -> Table:
-    """A table whose long cells are folded, never cut; the columns named in `right` hold numbers."""
-    made = Table(title=title, title_justify="left", title_style="bold")
-    for column in columns:
-        made.add_column(column, justify="right" if column in set(right) else "left", overflow="fold")
-    return made
-
-
 def difference_table(difference: Difference) -> RenderableType:
     """What was sent and what the replay gave, side by side."""
     sections = difference.settings.config.sessions
     entry = difference.entry
-    made = table(f"#{entry.sequence} {wall_text(difference.wall_ns)} UTC", "sent", "replayed")
+    made = table("sent", "replayed", title=f"#{entry.sequence} {wall_text(difference.wall_ns)} UTC")
     made.caption = event_text(entry.event, sections)
     made.caption_justify = "left"
     for k in range(max(len(entry.outputs), len(difference.replayed))):
@@ -148,7 +122,7 @@ def state_tables(moment: Moment) -> Iterator[RenderableType]:
     yield f"state after #{moment.sequence}, {wall_text(moment.wall_ns)} UTC"
     yield _order_table(state, sections)
     yield _exposure_table(state)
-    sessions = table("sessions", "session", "role", "up", "last MsgSeqNum in", "orders in doubt", "recovering")
+    sessions = table("session", "role", "up", "last MsgSeqNum in", "orders in doubt", "recovering", title="sessions")
     for section, row in zip(sections, s.sessions[: s.session_count], strict=True):
         recovering = "yes" if row.recovering else ""
         up = "up" if row.up else "down"
@@ -164,19 +138,19 @@ def _order_table(state: State, sections: list[SessionSection]) -> RenderableType
     rows = np.flatnonzero((orders["number"] != NONE) & (orders["counted_open"] == 1))
     numbers = ("quantity", "price", "filled", "open")
     made = table(
-        f"open orders: {rows.size}",
         *("OrderID", "session", "ClOrdID", "child", "venue", "symbol", "side", *numbers, "status", "doubt", "placed"),
         right=numbers,
+        title=f"open orders: {rows.size}",
     )
     for row in rows[:SHOWN_ROWS]:
         o = s.orders[row]
         r = s.requests[o.accepted]
-        price = fixed(int(r.price_e8), E8) if r.price_e8 else ORDER_TYPES[int(r.ord_type)]
+        price = fixed(int(r.price_e8), 8) if r.price_e8 else ORDER_TYPES[int(r.ord_type)]
         made.add_row(
             *(f"O{o.run}-{o.number}", sections[o.session].id, bytes(r.cl_ord_id[: r.cl_ord_id_size]).decode()),
             *(f"C{r.run}-{r.child}", sections[o.venue].id, names.instrument(o.instrument), SIDES[int(o.side)]),
-            *(fixed(int(o.qty_e8 - o.restated_e8), E8), price),
-            *(fixed(int(o.cum_e8 - o.restated_e8), E8), fixed(int(o.reserved_e8), E8)),
+            *(fixed(int(o.qty_e8 - o.restated_e8), 8), price),
+            *(fixed(int(o.cum_e8 - o.restated_e8), 8), fixed(int(o.reserved_e8), 8)),
             *(STATUSES.get(int(o.status), chr(int(o.status))), DOUBTS[int(o.doubt)]),
             wall_text(int(o.placed_ns + s.wall_offset_ns)),
         )
@@ -188,18 +162,18 @@ def _order_table(state: State, sections: list[SessionSection]) -> RenderableType
 def _exposure_table(state: State) -> RenderableType:
     s, names = state.record, Names(state)
     numbers = ("position", "open buys", "open sells")
-    made = table("positions and open quantities", "entity", "instrument", *numbers, right=numbers)
+    made = table("entity", "instrument", *numbers, right=numbers, title="positions and open quantities")
     for x in s.exposures[: s.exposure_count]:
         values = (int(x.position_e8), int(x.open_buy_e8), int(x.open_sell_e8))
         if any(values):
             where = (names.place(x.entity), names.instrument(x.instrument))
-            made.add_row(*where, *(fixed(value, E8) for value in values))
+            made.add_row(*where, *(fixed(value, 8) for value in values))
     return made
 
 
 def order_table(order: OrderHistory) -> RenderableType:
     """The events of one order as a time line."""
-    made = table(f"order {order.name}", "time (UTC)", "#", "event, decision, messages sent", right=("#",))
+    made = table("time (UTC)", "#", "event, decision, messages sent", right=("#",), title=f"order {order.name}")
     for x in order.events:
         lines = Text(event_text(x.event, x.sections), "cyan")
         if x.decision is not None:
@@ -240,50 +214,56 @@ def explanation(x: Explanation) -> Iterator[RenderableType]:
         yield f"text sent: {x.text}"
     for name in ("parameter_epoch", "model", "score_e8", "candidate_model", "candidate_score_e8", "candidate_verdict"):
         if d[name]:
-            shown = fixed(int(d[name]), E8) if name.endswith("_e8") else str(d[name])
+            shown = fixed(int(d[name]), 8) if name.endswith("_e8") else str(d[name])
             yield f"{name.removesuffix('_e8').replace('_', ' ')}: {shown}"
 
 
 def _terms_text(x: Explanation) -> str:
     d = x.decision
-    price = f" {fixed(int(d['price_e8']), E8)}" if d["price_e8"] else ""
-    stop = f" stop {fixed(int(d['stop_e8']), E8)}" if d["stop_e8"] else ""
-    terms = f"{SIDES.get(int(d['side']), '?')} {fixed(int(d['qty_e8']), E8)} {x.symbol or '?'}"
+    price = f" {fixed(int(d['price_e8']), 8)}" if d["price_e8"] else ""
+    stop = f" stop {fixed(int(d['stop_e8']), 8)}" if d["stop_e8"] else ""
+    terms = f"{SIDES.get(int(d['side']), '?')} {fixed(int(d['qty_e8']), 8)} {x.symbol or '?'}"
     terms += f" {ORDER_TYPES.get(int(d['ord_type']), '?')}{price}{stop} at {x.venue or 'no venue'}"
     notional = (
-        "too large to compute" if d["notional_e4"] < 0 else f"{fixed(int(d['notional_e4']), E4)} {x.found.currency}"
+        "too large to compute" if d["notional_e4"] < 0 else f"{fixed(int(d['notional_e4']), 4)} {x.found.currency}"
     )
-    age = "no time" if d["reference_age_ns"] == NONE else f"{fixed(int(d['reference_age_ns']), 1_000_000)} ms old"
-    reference = fixed(int(d["reference_e8"]), E8) if d["reference_e8"] else "none"
+    age = "no time" if d["reference_age_ns"] == NONE else f"{fixed(int(d['reference_age_ns']), 6)} ms old"
+    reference = fixed(int(d["reference_e8"]), 8) if d["reference_e8"] else "none"
     factor = f", collar x {d['collar_factor']}" if d["collar_factor"] != 1 else ""
     return (
-        f"{terms}\nadds {fixed(int(d['added_e8']), E8)} to the open quantity; reference price {reference} ({age})"
-        f"{factor}; worst price {fixed(x.worst_price_e8, E8)}; notional {notional}"
+        f"{terms}\nadds {fixed(int(d['added_e8']), 8)} to the open quantity; reference price {reference} ({age})"
+        f"{factor}; worst price {fixed(x.worst_price_e8, 8)}; notional {notional}"
     )
 
 
 def _limit_table(x: Explanation) -> RenderableType:
-    made = table("tightest limits", "limit", "value", "stands at", "this order", right=("value", "this order"))
+    made = table("limit", "value", "stands at", "this order", right=("value", "this order"), title="tightest limits")
     for finding in limits_found(x.findings):
         limit = c.LIMITS[c.CHECK_LIMIT[finding["check"]]]
         is_collar = limit.index == a.COLLAR_BPS
         bound, seen = int(x.decision["collar_bps"] if is_collar else finding["bound"]), int(finding["value"])
-        where = x.names.place(finding["entity"], finding["paired"], x.decision["instrument"])
         shown = ""
         if is_collar:
-            shown = f"price {fixed(seen, E8)}"
+            shown = f"price {fixed(seen, 8)}"
         elif seen != NOT_KEPT:
             shown = limit_text(limit.index, seen) if seen >= 0 else "-" + limit_text(limit.index, -seen)
-        made.add_row(limit.key, limit_text(limit.index, bound), where, shown)
+        made.add_row(limit.key, limit_text(limit.index, bound), _where(x, finding), shown)
     return made
+
+
+def _where(x: Explanation, finding: np.void) -> str:
+    """Where the limit of a finding stands; that of a venue's messages is told less what orders may not use of it."""
+    place = x.names.place(finding["entity"], finding["paired"], x.decision["instrument"]) or ""
+    at_venue = finding["check"] == c.MAX_MESSAGES and x.names.entities[finding["entity"]][0] == a.VENUE
+    return f"{place} (a quarter is kept for cancels)" if at_venue else place
 
 
 def _held_table(x: Explanation) -> RenderableType:
     numbers = ("position", "open buys", "open sells", "worst case with this order")
-    made = table(f"held in {x.symbol or 'no instrument'} before it", "entity", *numbers, right=numbers)
+    made = table("entity", *numbers, right=numbers, title=f"held in {x.symbol or 'no instrument'} before it")
     for e in x.exposures:
         values = (e.position_e8, e.open_buy_e8, e.open_sell_e8, worst_after(e, x.decision))
-        made.add_row(e.entity, *(fixed(value, E8) for value in values))
+        made.add_row(e.entity, *(fixed(value, 8) for value in values))
     return made
 
 
@@ -294,7 +274,7 @@ def _breach_text(x: Explanation, breach: np.record) -> str:
     value = in_unit(int(breach["value"]), check.unit)
     if breach["entity"] == NONE:
         return f"{check.name}: value {value}, want a multiple of {in_unit(int(breach['bound']), check.unit)}"
-    where = x.names.place(breach["entity"], breach["paired"], x.decision["instrument"])
+    where = _where(x, breach)
     if breach["bound"] == a.UNSET:
         return f"{check.name}: no limit is set at {where}"
     return f"{check.name}: value {value}, limit {in_unit(int(breach['bound']), check.unit)} at {where}"

@@ -13,11 +13,11 @@ from rich.console import RenderableType
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.fix import tags as t
-from gateway.fix.layout import E8
 from gateway.replay.history import wall_text
-from gateway.replay.show import E4, fixed, table
 from gateway.replay.what_if import WINDOW_LIMITS, Change, WhatIf
 from gateway.state.names import SIDES
+from gateway.view.figures import fixed
+from gateway.view.table import table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def what_if_tables(result: WhatIf) -> Iterator[RenderableType]:
         "newly accepted": result.newly_accepted,
     }
     numbers = [column for name in tallies for column in (name, f"{result.currency} {name}")]
-    counts = table("by check and entity", "check", "limit stands at", *numbers, right=numbers)
+    counts = table("check", "limit stands at", *numbers, right=numbers, title="by check and entity")
     for place in sorted({place for tally in tallies.values() for place in tally.count}):
         cells = [(tally.count[place], tally.notional_e4[place]) for tally in tallies.values()]
         counts.add_row(*place, *(text for cell in cells for text in _cells(*cell)))
@@ -62,11 +62,11 @@ def what_if_tables(result: WhatIf) -> Iterator[RenderableType]:
 
 
 def _cells(count: int, notional_e4: int) -> tuple[str, str]:
-    return (f"{count:,}", fixed(notional_e4, E4)) if count else ("", "")
+    return (f"{count:,}", fixed(notional_e4, 4)) if count else ("", "")
 
 
 def _change_table(changes: list[Change]) -> RenderableType:
-    made = table(f"orders decided otherwise: {len(changes):,}", *COLUMNS, "then", "now", right=COLUMNS[-3:])
+    made = table(*COLUMNS, "then", "now", right=COLUMNS[-3:], title=f"orders decided otherwise: {len(changes):,}")
     for change in changes[:SHOWN_CHANGES]:
         made.add_row(*_change_cells(change))
     if len(changes) > SHOWN_CHANGES:
@@ -76,7 +76,7 @@ def _change_table(changes: list[Change]) -> RenderableType:
 
 def _change_cells(x: Change) -> list[str]:
     message = "replace" if x.message_type == t.ORDER_CANCEL_REPLACE_REQUEST else "new"
-    numbers = (fixed(x.qty_e8, E8), fixed(x.price_e8, E8) if x.price_e8 else "", fixed(max(x.notional_e4, 0), E4))
+    numbers = (fixed(x.qty_e8, 8), fixed(x.price_e8, 8) if x.price_e8 else "", fixed(max(x.notional_e4, 0), 4))
     verdicts = ("; ".join(x.then) or "accepted", "; ".join(x.now) or "accepted")
     side = SIDES.get(x.side, "")
     return [

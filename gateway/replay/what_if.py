@@ -216,7 +216,7 @@ def what_if(history: History, limits: Path, watch: Watch = unwatched) -> WhatIf:
                 checked = settings
         at = 0
         fresh = [record + 1 for record, _ in part.settings] + [part.segment.starts.size + 1]
-        for first, last, session in _messages_of_clients(part):
+        for first, last, session in _events(part):
             if others is None or first >= fresh[0]:
                 replayer.apply(part.cut(at, first))
                 others = _fresh(replayer, limits, others, result)
@@ -227,7 +227,7 @@ def what_if(history: History, limits: Path, watch: Watch = unwatched) -> WhatIf:
             block = others.state.block
             follow_message(block, session, others.entities)
             # The record behind IN is the DECISION, when there is one.
-            if part.segment.kind(first + 1) == f.DECISION:
+            if session != NONE and part.segment.kind(first + 1) == f.DECISION:
                 judge_again(block, others.entities, others.pair_keys, others.pair_rows, others.pairs, others.verdict)
                 _note(result, others, part, first, last)
         replayer.apply(part.cut(at))
@@ -235,14 +235,15 @@ def what_if(history: History, limits: Path, watch: Watch = unwatched) -> WhatIf:
     return result
 
 
-def _messages_of_clients(part: Part) -> Iterator[tuple[int, int, int]]:
-    """(IN, behind COMMIT, session) of every event that is a message of an EMS."""
+def _events(part: Part) -> Iterator[tuple[int, int, int]]:
+    """(IN, behind COMMIT, session) of every event; the session of a message of an EMS, else NONE."""
     segment = part.segment
     for first, last in part.events.tolist():
         at = int(segment.starts[first]) + f.HEAD_WORDS
         session = int(segment.words[at + 1])
-        if segment.words[at] == ev.MESSAGE and part.settings_at(first).config.sessions[session].role == "acceptor":
-            yield first, last, session
+        message = segment.words[at] == ev.MESSAGE
+        of_ems = message and part.settings_at(first).config.sessions[session].role == "acceptor"
+        yield first, last, session if of_ems else NONE
 
 
 def _fresh(replayer: Replayer, limits: Path, others: _Others | None, result: WhatIf) -> _Others:

@@ -13,16 +13,18 @@ from gateway.config.settings import Settings
 from gateway.core import events as ev
 from gateway.core.driver import Event, Output, clock_event
 from gateway.core.layout import NONE
-from gateway.engine.engine import make_engine
+from gateway.engine.engine import OrderPath, make_engine
 from gateway.engine.inbox import Inbox
+from gateway.fix.session.layout import CAME_UP, SYNCED
 from gateway.journal.read import JournalError
 from gateway.journal.recovery import Recovered, repair
 from gateway.journal.replayer import Replayer
 from gateway.journal.snapshot import save
 from gateway.journal.writer import JournalingDriver
-from gateway.ops.commands import command_event
+from gateway.ops.commands import command_events
+from gateway.ops.confirm import Confirmation
 from gateway.ops.control import Command, ControlSocket
-from gateway.ops.decision_log import DecisionLog
+from gateway.ops.decisions import ADMIN
 from gateway.service.companions import Companions
 from gateway.service.down import DownWatch
 from gateway.service.observe import Observed
@@ -74,7 +76,7 @@ class Service:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = lock(self.folder)
         self._inbox = Inbox()
-        self._engine = make_engine(settings.config, self.folder / "fix", self._inbox)
+        self._engine = make_engine(settings.config, self.folder, self._inbox)
         open_to_group(self.folder, settings.config.control.group)
         with follower_gone(self.folder / "journal"):
             forgotten = forget is not None and put_aside(self.folder, forget)
@@ -88,18 +90,19 @@ class Service:
         self._observed = Observed(settings, self.state)
         self._pulse = PulseWriter(self.folder / "pulse")
         self._down = DownWatch(settings.config.sessions, self._pulse)
-        self._decisions = DecisionLog(settings.config) if settings.config.log.decisions else None
-        self._outbox = Outbox(
-            self._engine, self._journal, self._pulse, self._decisions, self._handle, self._watch_journal
-        )
+        self._outbox = Outbox(self._engine, self._journal, self._pulse, self._handle, self._watch_journal)
         # Few segments behind the snapshot can wait for the next one to be closed.
         many = recovered.segments >= settings.config.journal.snapshot_every
-        self._companions = Companions(settings, self._journal.number - (1 if many else 0))
+        self._companions = Companions(settings, self._journal, self._journal.number - (1 if many else 0))
         self._sweep_word = self.state.word("sweep_row")
         self._control = ControlSocket(self.folder, self._inbox.put, settings.config.control.group)
+        control = settings.config.control
+        self._adjusting = Confirmation(control.adjust_people, control.rearm_within)
         self._stopping = threading.Event()
         self._fault = 0
         self._up: set[int] = set()
+        self._is_native = gateway.engine == "native"
+        self._look_ns = TICK_NS if self._is_native else LOOK_NS  # the native engine looks itself
         self._ems = {row for row, section in enumerate(settings.config.sessions) if section.role == "acceptor"}
         self._failed = False
         self._handed_noted = 0
@@ -150,14 +153,14 @@ class Service:
         next_tick = time.monotonic_ns() + TICK_NS
         while not self._stopping.is_set():
             sweeping = self._sweep_word[0] != NONE
-            wait_ns = 0 if sweeping else min(max(next_tick - time.monotonic_ns(), 0), LOOK_NS)
-            event = self._inbox.get(wait_ns / 1e9)
+            wait_ns = 0 if sweeping else min(max(next_tick - time.monotonic_ns(), 0), self._look_ns)
+            event = self._engine.get(wait_ns / 1e9)
             count = 0
             while event is not None:
                 self._take(event)
                 count += 1
                 # Between two sweeps everything that came meanwhile has its turn.
-                event = self._inbox.get(0) if (self._outbox or sweeping) and count < BATCH else None
+                event = self._engine.get(0) if (self._outbox or sweeping) and count < BATCH else None
             if self._observed.changed():
                 self._look_about([])
             if sweeping:
@@ -182,7 +185,7 @@ class Service:
         self._down.look(self._up, self._engine.connections)
         self._send_waiting()
         self._engine.tick()
-        self._companions.watch(self._journal.number)
+        self._companions.watch(self._wall_offset_ns)
         self._pulse.tell_waiting(self._inbox.waiting)
 
     def _take(self, item: Event | Command) -> None:
@@ -217,8 +220,7 @@ class Service:
         """Answer and events of a person's command; raises ConfigError with what is wrong about it."""
         if request["command"] == "rearm":
             return self._observed.switches.rearm(request, user)
-        text, event = command_event(self.state, request, user)
-        return text, [event]
+        return command_events(self.state, request, user, self._adjusting)
 
     def _apply(self, event: Event) -> None:
         """Journal and apply an event; what it gives is sent at once, or waits for the sync that must come before."""
@@ -254,38 +256,68 @@ class Service:
         )
         outputs = self._driver.handle(stamped)
         self._outbox.add(outputs)
-        if event.kind == ev.MESSAGE and event.session in self._ems:
-            self._outbox.note_request(event, outputs)
+        if event.kind == ev.MESSAGE and event.session in self._ems and not ADMIN.match(event.data):
+            self._outbox.note_request(event.time_ns)
         if event.kind in (ev.LOGON, ev.LOGOUT, ev.SYNCED):
-            self._tell_session(event)
+            self._tell_session(event.session, event.kind)
+        elif event.kind == ev.MESSAGE and self._is_native:
+            self._tell_happened(event.session)
         fault = int(self.state.record.fault)
         if fault != self._fault:
             self._fault = fault
             log.critical("fault: every order is blocked", fault=fault)
 
-    def _tell_session(self, event: Event) -> None:
-        name = self.settings.config.sessions[event.session].id
-        own = self.state.record.sessions[event.session]
-        if event.kind == ev.SYNCED:
-            log.info("session has exchanged what was missed", session=name, in_doubt=int(own.doubts))
-        elif event.kind == ev.LOGOUT:
-            if event.session in self._up:
-                tell = log.info if event.session in self._ems else log.warning
+    def _took(self, event: Event, left: list[int]) -> None:
+        """The engine has applied a message itself; what is left of what it gave is sent now."""
+        self._outbox.add(self._driver.outputs(left))
+        if event.session in self._ems and self._journal.syncs_before_send and not ADMIN.match(event.data):
+            self._outbox.note_request(event.time_ns)
+        self._send_waiting()
+        self._tell_happened(event.session)
+
+    def _tell_happened(self, row: int) -> None:
+        """Tell what a message was to its session, where the core speaks for that."""
+        happened = int(self.state.record.lines[row].happened)
+        if happened & CAME_UP:
+            self._tell_session(row, ev.LOGON)
+        if happened & SYNCED:
+            self._tell_session(row, ev.SYNCED)
+
+    def _tell_session(self, row: int, kind: int) -> None:
+        """Log that a session has logged on or is lost, or that its resend is complete (LOGON, LOGOUT, SYNCED)."""
+        name = self.settings.config.sessions[row].id
+        own = self.state.record.sessions[row]
+        if kind == ev.SYNCED:
+            log.info("resend complete", session=name, in_doubt=int(own.doubts))
+        elif kind == ev.LOGOUT:
+            if row in self._up:
+                tell = log.info if row in self._ems else log.warning
                 tell("session is down", session=name)
-            self._up.discard(event.session)
+            self._up.discard(row)
         else:
-            self._up.add(event.session)
-            self._down.note_up(event.session)
+            self._up.add(row)
+            self._down.note_up(row)
             log.info("session is up", session=name, continued=bool(own.continued), in_doubt=int(own.doubts))
 
     def _send_waiting(self) -> None:
-        self._outbox.send(self._base_ns + self._wall_offset_ns)
+        self._outbox.send()
 
     def _begin_sessions(self) -> None:
         """Connect; a session of which no number is known goes on from what the engine has counted."""
         sessions = self.state.record.sessions[: len(self.settings.config.sessions)]
         last_in = [None if own.last_in == NONE else int(own.last_in) for own in sessions]
-        for row, number in enumerate(self._engine.prepare(last_in)):
+        path = OrderPath(
+            self.state.block,
+            self._driver,
+            self._journal,
+            self._pulse.words,
+            self._base_ns,
+            self._observed.watch,
+            LOOK_NS,
+            self._took,
+            self._send_waiting,
+        )
+        for row, number in enumerate(self._engine.prepare(last_in, path)):
             if last_in[row] is None:
                 self._apply(Event(ev.LOGOUT, 0, row, number))
         unsettled = self._engine.settle_unsent(self._start.unsent, self._start.ended == ev.REBOOTED)
@@ -368,8 +400,6 @@ class Service:
         finally:
             self._journal.close()
             self._companions.end()
-            if self._decisions is not None:
-                self._decisions.close()
         for name in ("state.bin", "pulse"):
             (self.folder / name).unlink(missing_ok=True)
         last_resort.cancel()
@@ -394,9 +424,9 @@ class Service:
 
     def _drain(self) -> None:
         """Apply what the sessions said while they closed, so that nothing taken from a peer is lost."""
-        while self._inbox.waiting:
+        while self._engine.waiting:
             try:
-                event = self._inbox.get(0)
+                event = self._engine.get(0)
             except Exception:
                 log.critical("error of a session while it closed", exc_info=True)
                 self._fail()

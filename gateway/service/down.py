@@ -44,7 +44,8 @@ class DownWatch:
             self._told.setdefault(row, 0)
             if row in connections:
                 self._pulse.tell_session(row, since_ns, connections[row].attempts, connections[row].why)
-                self._tell_venue(row, since_ns, connections[row])
+                if connections[row].is_wanted:
+                    self._tell_venue(row, since_ns, connections[row])
             else:
                 self._pulse.tell_session(row, since_ns, 0)
         self._tell_ems(up)

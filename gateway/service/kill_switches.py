@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import structlog
 
 from gateway.config.files import ConfigError
@@ -22,8 +23,9 @@ from gateway.core import layout as a
 from gateway.core.driver import Event
 from gateway.kill import file as w
 from gateway.kill.file import Observer
-from gateway.kill.format import FIRM, SCOPE_NAMES, Switch, SwitchFault, scope_text
+from gateway.kill.format import CORES_WORD, FIRM, SCOPE_NAMES, Switch, SwitchFault, scope_text
 from gateway.machine import boot_hash
+from gateway.ops.confirm import Confirmation
 from gateway.state.memory import State
 from gateway.view.orders import open_orders_of
 
@@ -31,33 +33,6 @@ log = structlog.get_logger()
 OURSELVES = "tidegate"
 TOLD_ORDERS = 1_000
 Key = tuple[int, str]
-
-
-class Rearming:
-    """Who has asked to release a switch, where it takes two people."""
-
-    def __init__(self, people: int, within_ns: int) -> None:
-        """`people` is 1 or 2; the second one has `within_ns` to confirm."""
-        self._people = people
-        self._within_ns = within_ns
-        self._asked: dict[Key, tuple[str, int, int]] = {}  # user, sequence of the switch, CLOCK_MONOTONIC
-
-    def ask(self, switch: Switch, user: str, now_ns: int) -> str:
-        """Empty when the switch may be released now, else what is wanted. One that is set again needs both anew."""
-        if self._people == 1:
-            return ""
-        first, sequence, asked_ns = self._asked.get(switch.key, (user, 0, 0))
-        if sequence == switch.sequence and first != user and now_ns - asked_ns <= self._within_ns:
-            del self._asked[switch.key]
-            return ""
-        self._asked[switch.key] = (user, switch.sequence, now_ns)
-        what = scope_text(*switch.key)
-        return f"{what} stays killed: another person than {user} must confirm within {_minutes(self._within_ns)}"
-
-
-def _minutes(ns: int) -> str:
-    seconds = ns / 10**9
-    return f"{seconds / 60:g} m" if seconds >= 60 else f"{seconds:g} s"
 
 
 class KillSwitches:
@@ -73,7 +48,7 @@ class KillSwitches:
         self._folder = folder
         self._state = state
         self._group = control.group
-        self._rearming = Rearming(control.rearm_people, control.rearm_within)
+        self._rearming = Confirmation(control.rearm_people, control.rearm_within)
         self._observer: Observer | None = None
         self._set: dict[Key, Switch] = {}  # every switch that the core knows of, or would if it knew the name
         self._to_tell: list[tuple[Switch, int | None]] = []
@@ -102,6 +77,12 @@ class KillSwitches:
     def changed(self) -> bool:
         """Whether there is something to see. Cheap: to be called before every order, after its time was taken."""
         return self._observer is not None and self._observer.epoch() != self.epoch
+
+    def word(self) -> tuple[int, int] | None:
+        """Address of the word that `changed` looks at, and its value as seen; None where there is none."""
+        if self._observer is None:
+            return None
+        return np.frombuffer(self._observer.words, np.int64)[CORES_WORD:].ctypes.data, self.epoch
 
     def look(self) -> list[Event]:
         """What to apply now that the file has changed; empty when it has not."""
@@ -145,17 +126,15 @@ class KillSwitches:
                 "rearm: firm: was killed again since its file was damaged, by a setter that could not be "
                 "recorded: find out who and why, then rearm again"
             )
-        wanted = self._rearming.ask(switch, user, time.monotonic_ns())
+        wanted = self._rearming.ask((key, switch.sequence), user, time.monotonic_ns())
         if wanted:
             log.warning("rearm asked for", scope=_of(key), user=user, why=reason)
-            return wanted, []
+            return f"{_of(key)} stays killed: {wanted}", []
         self._release(switch)
         text = f"{_of(key)} by {user}: {reason}"
         log.warning("kill switch released", scope=_of(key), user=user, why=reason)
-        row = self._state.entities.get(key)
-        return f"the kill switch of {_of(key)} is released", [] if row is None else [
-            self._event(row, 0, time.monotonic_ns(), text)
-        ]
+        row = self._state.entities.get(key, a.NONE)
+        return f"the kill switch of {_of(key)} is released", [self._event(row, 0, time.monotonic_ns(), text)]
 
     def _release(self, switch: Switch) -> None:
         """In the file. For the firm, a file that cannot be used is replaced by one with every other switch."""
@@ -201,10 +180,9 @@ class KillSwitches:
                 continue
             self._set[key] = switch
             row = self._state.entities.get(key)
-            text = f"{_of(key)} by {switch.user or 'unknown'}: {switch.reason}"
+            text = f"{_of(key)} by {switch.user or 'unknown'}{': ' if switch.reason else ''}{switch.reason}"
             self._to_tell.append((switch, row))
-            if row is not None:
-                events.append(self._event(row, 1, self._monotonic_ns(switch), text))
+            events.append(self._event(a.NONE if row is None else row, 1, self._monotonic_ns(switch), text))
         for key in self._set.keys() - now.keys():
             # Nobody but this process releases one.
             self._set_again(key, self._set[key].user, self._set[key].reason)

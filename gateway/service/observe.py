@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+
 from gateway.config.settings import Settings
 from gateway.core.driver import Event
 from gateway.params.feed import ParameterFeed, QuoteFeed
@@ -37,6 +39,15 @@ class Observed:
     def changed(self) -> bool:
         """Whether `look` has something to give; so cheap that it is asked before every event."""
         return self.switches.changed() or any(feed.changed() for feed in self._feeds)
+
+    def watch(self, table: np.ndarray) -> int:
+        """Fill rows with (address, value as seen) of the words that `changed` looks at; returns how many."""
+        words = [self.switches.word(), *(feed.word() for feed in self._feeds)]
+        count = 0
+        for address, seen in filter(None, words):
+            table[count] = address, seen
+            count += 1
+        return count
 
     def look(self) -> list[Event]:
         """Events of what has changed, switches first."""

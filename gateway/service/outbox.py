@@ -1,4 +1,4 @@
-"""What the core gave, on its way out: synced where the config asks for it, sent once, timed, logged."""
+"""What the core gave, on its way out: synced where the config asks for it, sent once, timed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE
 from gateway.engine.engine import Engine
 from gateway.journal.writer import Journal
-from gateway.ops.decision_log import DecisionLog
 from gateway.state.pulse import PulseWriter
 
 log = structlog.get_logger()
@@ -34,7 +33,6 @@ class Outbox:
         engine: Engine,
         journal: Journal,
         pulse: PulseWriter,
-        decisions: DecisionLog | None,
         apply: Callable[[Event], None],
         watch_journal: Callable[[], None],
     ) -> None:
@@ -42,11 +40,10 @@ class Outbox:
         self._engine = engine
         self._journal = journal
         self._pulse = pulse
-        self._decisions = decisions
         self._apply = apply
         self._watch_journal = watch_journal
         self._waiting: deque[Output] = deque()
-        self._in_hand: list[tuple[Event, list[Output]]] = []  # messages of an EMS whose outputs have not all been sent
+        self._came_ns: list[int] = []  # when messages of an EMS came whose outputs have not all been sent
         self.settled = False
         """Whether what the last run had not sent is settled; until then the journal keeps it as not handed over."""
 
@@ -58,14 +55,12 @@ class Outbox:
         """Outputs that are to be sent."""
         self._waiting += outputs
 
-    def note_request(self, event: Event, outputs: list[Output]) -> None:
-        """A message of an EMS and what it gave, to be timed and logged when all of that has been sent."""
-        self._in_hand.append((event, outputs))
+    def note_request(self, came_ns: int) -> None:
+        """A message of an EMS that came at this CLOCK_MONOTONIC is to be timed when all that it gave has been sent."""
+        self._came_ns.append(came_ns)
 
-    def send(self, wall_base_ns: int) -> None:
-        """Send what waits; `wall_base_ns`: wall clock minus CLOCK_MONOTONIC. Each output is taken off before it is
-        sent: none goes out twice, whatever fails.
-        """
+    def send(self) -> None:
+        """Send what waits. Each output is taken off before it is sent: none goes out twice, whatever fails."""
         sent = bool(self._waiting)
         while self._waiting:
             if self._journal.syncs_before_send:
@@ -73,7 +68,7 @@ class Outbox:
                 self._watch_journal()
             for _ in range(len(self._waiting)):
                 self.send_now(self._waiting.popleft())
-        self._note_decisions(wall_base_ns)
+        self._count_latencies()
         if sent and self.settled:
             self._journal.hand()
 
@@ -82,21 +77,16 @@ class Outbox:
         if output.session == NONE:
             tell_alert(output)
             return
-        fields = (output.session, output.message_type, output.body)
         undelivered = None
         if self._journal.syncs_before_send and self._journal.sync_failed:
-            undelivered = self._engine.refuse(*fields)
+            undelivered = self._engine.refuse(output)
         if undelivered is None:
-            undelivered = self._engine.send(*fields)
+            undelivered = self._engine.send(output)
         if undelivered is not None:
             self._apply(undelivered)
 
-    def _note_decisions(self, wall_base_ns: int) -> None:
-        """Messages of an EMS whose outputs have all been sent: count the time each took, and log it."""
+    def _count_latencies(self) -> None:
         now_ns = time.monotonic_ns()
-        for event, outputs in self._in_hand:
-            took_ns = now_ns - event.time_ns
-            self._pulse.count(took_ns)
-            if self._decisions is not None:
-                self._decisions.note(event.time_ns + wall_base_ns, event, outputs, took_ns)
-        self._in_hand.clear()
+        for came_ns in self._came_ns:
+            self._pulse.count(now_ns - came_ns)
+        self._came_ns.clear()

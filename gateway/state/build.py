@@ -20,7 +20,7 @@ from gateway.fix.layout import DICTIONARY_TABLE, MAX_TAG
 from gateway.fix.tables import allow_user_tags, fill_dictionary_table
 from gateway.state.memory import State, new_block
 
-BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44}
+BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44, "FIXT.1.1": a.VERSION_50}
 EMPTY = np.zeros(a.NAME_BYTES, np.uint8)
 
 # Business terms of an order that go to the venue as they came. Identity and header tags do not.
@@ -60,6 +60,8 @@ OWN_IN_REPORTS = (
     *(t.TransactTime, t.StopPx, t.OrdRejReason, t.ExecType, t.LeavesQty, t.SecondaryOrderID, t.ExecRestatementReason),
     t.SecondaryExecID,
 )
+LOGON_TIMEOUT_NS = 10 * 10**9
+MAX_LATENCY_NS = 120 * 10**9  # that an EMS may be off, by SendingTime(52)
 LISTS = (
     *("entity_head", "symbol_head", "security_head", "exposure_head", "fingerprint_head", "request_head"),
     *("execution_head", "venue_order_id_head"),
@@ -76,6 +78,7 @@ def build_state(settings: Settings, run: int) -> State:
     s.request_free = NONE
     s.order_free = NONE
     s.sweep_row = NONE
+    s.keep_days = settings.config.day.keep_executions if settings.config.day is not None else 0
     s.loosen_percent = settings.config.parameters.loosen
     s.floor_percent = settings.config.parameters.floor
     _fill_dictionaries(s, settings)
@@ -165,17 +168,40 @@ def _fill_sessions(state: State, settings: Settings) -> None:
         record.market_data = section.market_data
         record.last_in = NONE
         record.takes_status = venue and section.order_status
+        record.most_status = section.status_requests
         record.replaces_open = venue and section.replace_qty == "open"
         record.takes_mass_status = venue and section.mass_status
         record.max_poss_dup_age_ns = section.max_poss_dup_age
         record.takes_mass_cancel = venue and section.mass_cancel
         record.tells_dont_know = venue and section.dont_know
+        record.market_as_limit = venue and section.market_as_limit
         record.cancel_interval_ns = 10**9 // section.cancel_rate if venue and section.cancel_rate else 0
         record.cancels_on_drop = not venue and section.on_disconnect == "cancel"
         record.dropped_ns = NONE
         record.review = NONE
         _fill_identity(state, record, section)
     s.session_count = len(sessions)
+    if settings.config.gateway.engine == "native":
+        for line, section in zip(s.lines, sessions, strict=False):
+            _fill_line(line, section)
+
+
+def _fill_line(line: np.record, section: SessionSection) -> None:
+    """A session of the native engine, with which nothing has been exchanged yet."""
+    line.native = 1
+    line.initiates = section.role == "initiator"
+    line.version = BEGIN_STRINGS[section.begin_string]
+    line.strict = section.role == "acceptor"
+    line.reset_on_logon = section.reset_on_logon
+    line.heartbeat_s = section.heartbeat
+    line.logon_timeout_ns = LOGON_TIMEOUT_NS
+    by_role_ns = MAX_LATENCY_NS if section.role == "acceptor" else 0
+    line.max_latency_ns = by_role_ns if section.max_latency is None else section.max_latency
+    for name in ("begin_string", "sender", "target"):
+        raw = getattr(section, name if name == "begin_string" else f"{name}_comp_id").encode()
+        line[name][: len(raw)] = np.frombuffer(raw, np.uint8)
+        line[f"{name}_size"] = len(raw)
+    line.next_in = line.next_out = line.fresh = 1
 
 
 def _fill_identity(state: State, record: np.record, section: SessionSection) -> None:

@@ -28,7 +28,8 @@ OF_STATE = (
     *("journal_blocked", "days", "next_exec", "next_order", "order_count", "order_free", "order_free_count"),
     *("open_order_count", "request_count", "request_free", "request_free_count", "events", "accepted_orders"),
     *("refused_orders", "unknown_executions", "duplicate_messages", "check_fired"),
-    *("sweep_row", "sweep_due_ns", "sweeps_on", "market_closed", "parameter_epoch", "parameter_model"),
+    *("sweep_row", "sweep_again", "sweep_due_ns", "sweeps_on", "market_closed"),
+    *("parameter_epoch", "parameter_model"),
 )
 OF_ENTITY = ("open_orders", "slice", "sliced", "in_window", "messages", "refused", "killed", "killed_ns")
 OF_INSTRUMENT = (
@@ -36,9 +37,13 @@ OF_INSTRUMENT = (
     *("unconfirmed_e8", "quotes_left_aside"),
 )
 OF_SESSION = (
-    *("up", "subscribed", "last_in", "continued", "recovering", "doubts", "queried", "since_ns", "told"),
+    *("up", "subscribed", "last_in", "continued", "recovering", "doubts", "queried", "since_ns", "told", "numbering"),
     *("asked", "cancel_due_ns", "dropped_ns", "counted", "fired", "review", "reviewed_ns", "review_due"),
+    *("turn_ns", "next_turn_ns", "unknown_working", "unknown_working_ns"),
+    *("list_total", "list_left", "list_id_size", "list_id"),
+    *("status_out", "status_ns", "status_refusals", "status_again", "status_refused_ns"),
 )
+OF_LINE = ("next_in", "next_out", "lost", "fresh", "disabled", "begun_s")
 OF_SOURCE = ("up", "since_ns", "pushes", "not_taken")
 OF_EXPOSURE = ("position_e8", "open_buy_e8", "open_sell_e8")
 # Columns of each table ("": of the state itself) without which an older layout cannot be carried.
@@ -61,6 +66,7 @@ TAKEN = {
     "entities": OF_ENTITY,
     "instruments": OF_INSTRUMENT,
     "sessions": OF_SESSION,
+    "lines": OF_LINE,
     "exposures": OF_EXPOSURE,
     "sources": OF_SOURCE,
 }
@@ -118,6 +124,11 @@ def carry(old: State, settings: Settings) -> State:
     _carry_columns(old.record["entities"], new.record["entities"], rows.entities, OF_ENTITY)
     _carry_columns(old.record["instruments"], new.record["instruments"], rows.instruments, OF_INSTRUMENT)
     _carry_columns(old.record["sessions"], new.record["sessions"], rows.sessions, OF_SESSION)
+    if "lines" in (old.block.dtype.names or ()):
+        # Of a session that QuickFIX spoke for, the row says nothing.
+        spoke = old.record["lines"]["native"][: old.record.session_count] == 1
+        own = np.append(np.where(spoke, rows.sessions[: spoke.size], NONE), NONE)
+        _carry_columns(old.record["lines"], new.record["lines"], own, OF_LINE)
     exposures = _carry_exposures(old, new, rows, settings)
     _carry_orders(old, new, rows, exposures, lost, settings)
     _carry_requests(old, new, rows, lost, settings)
@@ -292,12 +303,15 @@ def _carry_requests(old: State, new: State, rows: Rows, lost: np.ndarray, settin
     _require_room(settings, "requests", int(s.request_count), s.requests.size)
     requests = s["requests"][: s.request_count]
     assign_fields_by_name(requests, old.record["requests"][: s.request_count], zero_unassigned=False)
-    used = requests["session"] != NONE
+    used = (requests["session"] != NONE) | (requests["retired"] == 1)
     of_lost = np.append(lost, False)[requests["order"]]
     requests["session"] = rows.sessions[requests["session"]]
     requests["session"][of_lost] = NONE
     requests["order"][of_lost] = NONE
-    freed = np.flatnonzero(used & (requests["session"] == NONE))
+    requests["retired"][of_lost] = 0
+    requests["unsent"][of_lost] = 0
+    s.unsent_cancels = int(np.count_nonzero(requests["unsent"]))
+    freed = np.flatnonzero(used & (requests["session"] == NONE) & (requests["retired"] == 0))
     s.request_free = _give_back(requests, freed, int(s.request_free))
     s.request_free_count += freed.size
 

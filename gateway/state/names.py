@@ -8,13 +8,13 @@ from gateway.fix import tags as t
 from gateway.state.memory import State
 
 SIDES = {t.BUY: "buy", t.SELL: "sell", t.SELL_SHORT: "sell short"}
-ORDER_TYPES = {t.MARKET: "market", t.LIMIT: "limit", t.STOP: "stop", t.STOP_LIMIT: "stop limit"}
+ORDER_TYPES = {t.MARKET: "market", t.LIMIT: "limit", t.STOP: "stop", t.STOP_LIMIT: "stop limit", t.PEGGED: "pegged"}
 DOUBTS = {
     a.SURE: "",
     a.UNCONFIRMED: "unconfirmed",
     a.UNANSWERED: "unanswered",
     a.IN_DOUBT: "in doubt",
-    a.QUERIED: "asked about",
+    a.QUERIED: "status requested",
 }
 FAULTS = {
     a.FAULT_OUTPUT_FULL: "an output did not fit",

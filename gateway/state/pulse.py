@@ -21,7 +21,7 @@ LATENCY_BOUNDS_NS = (
     *(20_000_000, 50_000_000, 100_000_000, 200_000_000, 500_000_000, 1_000_000_000),
 )
 BUCKETS = len(LATENCY_BOUNDS_NS) + 1
-HEARTBEAT, SWITCHES, PID, WAITING = 0, 1, 2, 3  # words
+HEARTBEAT, SWITCHES, PID, WAITING, LATENCY = range(5)  # words; from LATENCY on the buckets, then the sum
 WHY_BYTES = 128  # a multiple of 8
 MOST_SESSIONS = max(capacity.sessions for capacity in CAPACITIES.values())
 
@@ -47,9 +47,10 @@ class PulseWriter:
         """Make it, at `path`; raises OSError."""
         block = shared_record(record_dtype(PULSE), path)
         block[0].pid = os.getpid()
-        self._words = block.view("i8").data
+        self.words = block.view("i8")
+        """The record as int64 words."""
+        self._words = self.words.data
         assert PULSE.fields is not None
-        self._first_bucket = PULSE.fields["latency_count"][1] // 8
         self._first_down = PULSE.fields["down_since_ns"][1] // 8
         self._why = block["why"][0]
         self._told_why: dict[int, str] = {}
@@ -78,5 +79,5 @@ class PulseWriter:
 
     def count(self, took_ns: int) -> None:
         """Count an order message that took so long."""
-        self._words[self._first_bucket + bisect.bisect_left(LATENCY_BOUNDS_NS, took_ns)] += 1
-        self._words[self._first_bucket + BUCKETS] += took_ns
+        self._words[LATENCY + bisect.bisect_left(LATENCY_BOUNDS_NS, took_ns)] += 1
+        self._words[LATENCY + BUCKETS] += took_ns

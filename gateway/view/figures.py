@@ -11,13 +11,13 @@ import numpy as np
 
 from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS
+from gateway.params.store import DECIMALS
 from gateway.state.memory import State
 from gateway.state.pulse import LATENCY_BOUNDS_NS
 
 ABOVE_BOUNDS_NS = a.UNLIMITED
 UNLIMITED = Decimal("Infinity")
-# Places of a limit's number, and its unit where it is no plain number.
-KINDS = {"quantity": (8, ""), "money": (4, ""), "bps": (0, "bps"), "count": (0, ""), "duration": (9, "s")}
+LIMIT_UNITS = {"quantity": "", "money": "", "bps": "bps", "count": "", "duration": "s"}  # by its kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,19 @@ def exact(value: int, places: int) -> Decimal:
     return Decimal(f"{'-' if value < 0 else ''}{whole}{'.' if part else ''}{part}")
 
 
-def plain(value: Decimal | None) -> str:
-    """A decimal for people: thousands apart, never with an exponent; nothing for None."""
+def plain(value: Decimal | int | None) -> str:
+    """A number for people: thousands apart, no trailing zeros, never with an exponent; nothing for None."""
     if value is None:
         return ""
-    return "unlimited" if value == UNLIMITED else f"{value:,f}"
+    if value == UNLIMITED:
+        return "unlimited"
+    text = f"{Decimal(value):,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def fixed(value: int, places: int) -> str:
+    """A fixed-point integer for people, exactly."""
+    return plain(exact(value, places))
 
 
 def text_of(raw: np.ndarray, size: int) -> str:
@@ -71,7 +79,15 @@ def name_at(names: Sequence[str], row: int) -> str | None:
 
 def limit_value(limit: int, value: int) -> Decimal:
     """The value of a limit, exactly; infinite when it is unlimited."""
-    return UNLIMITED if value >= a.UNLIMITED else exact(value, KINDS[LIMITS[limit].kind][0])
+    return UNLIMITED if value >= a.UNLIMITED else exact(value, DECIMALS[LIMITS[limit].kind])
+
+
+def limit_text(limit: int, value: int) -> str:
+    """The value of a limit for people, with its unit: `not set`, `unlimited`, `1,000`, `50 bps`, `0.25 s`."""
+    if value == a.UNSET:
+        return "not set"
+    unit = "" if value >= a.UNLIMITED else LIMIT_UNITS[LIMITS[limit].kind]
+    return f"{plain(limit_value(limit, value))} {unit}".rstrip()
 
 
 def percentile_ns(counts: np.ndarray, share: float) -> int | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 STALE_NS = 1_000_000_000  # a core that is alive writes its heartbeat with each event and each tick, every 100 ms
 
@@ -35,6 +36,15 @@ def fault_text(fault: int) -> str:
     from gateway.state.names import FAULTS
 
     return "; ".join(text for bit, text in FAULTS.items() if fault & bit) or ("of an unknown kind" if fault else "")
+
+
+def unknown_orders(venue: str, reports: int, last: datetime) -> str:
+    """That a venue has told, so often, of orders at work there that did not come through the gateway."""
+    times = "once" if reports == 1 else f"{reports:,} times, the last"
+    return (
+        f"{venue} has reported working orders that are not the gateway's, {times} at {last:%Y-%m-%d %H:%M:%S} UTC: "
+        "they are neither counted nor canceled, ask the venue"
+    )
 
 
 def not_resent(venues: Iterable[str]) -> str:

@@ -15,15 +15,22 @@ import numpy as np
 
 from gateway.config.files import ConfigError
 from gateway.core import layout as a
-from gateway.core.layout import CAPACITIES, MAX_CANCEL_TRIES, NONE, record_dtype, state_dtype
+from gateway.core.layout import CAPACITIES, NONE, QUICK_CANCELS, record_dtype, state_dtype
+from gateway.fix import tags as t
 from gateway.fix.layout import E8
 from gateway.kill.format import scope_text
 from gateway.machine import owner
 from gateway.state.memory import map_state
 from gateway.state.names import DOUBTS, SIDES, Names
-from gateway.view.health import fault_text, not_resent
+from gateway.view.figures import Clock, limit_text
+from gateway.view.health import fault_text, not_resent, unknown_orders
 
 Key = tuple[int, str]
+CANCEL_REASONS = {
+    **{0: "too late", 1: "unknown order", 2: "broker option", 3: "pending already"},
+    **{4: "unable to mass cancel", 5: "OrigOrdModTime does not fit", 6: "ClOrdID used before"},
+}
+"""CxlRejReason(102) in words."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,27 @@ class Watch:
         """Which venues have not yet resent what the gateway missed, so that there may be orders that it does not count;
         empty when all have.
         """
+        return not_resent(name for name, own in self._venues() if own.recovering == 1)
+
+    def not_counted(self, monotonic_ns: int) -> Iterator[str]:
+        """A line for each reason why there may be open orders that the gateway does not count, by what its venues have
+        told; `monotonic_ns` is the machine's monotonic clock now.
+        """
+        clock = Clock(self._state, monotonic_ns)
+        for name, own in self._venues():
+            if own.unknown_working > 0:
+                yield unknown_orders(name, int(own.unknown_working), clock.time(own.unknown_working_ns))
+        down = [name for name, own in self._venues() if own.up == 0]
+        if down:
+            yield f"not logged on, so that nothing is heard of their orders: {', '.join(down)}"
+
+    def _venues(self) -> Iterator[tuple[str, np.record]]:
+        """Name and row of the venues that the scopes reach: all, unless these are venues."""
         sessions = self._state.record.sessions
-        venues = [name for row, name in enumerate(self._names.sessions) if sessions[row].recovering == 1]
-        if all(scope == a.VENUE for scope, _ in self._rows):
-            venues = [name for name in venues if (a.VENUE, name) in self._rows]
-        return not_resent(venues)
+        some = all(scope == a.VENUE for scope, _ in self._rows)
+        for row, name in enumerate(self._names.sessions):
+            if self._names.roles[row] == a.VENUE_ROLE and (not some or (a.VENUE, name) in self._rows):
+                yield name, sessions[row]
 
     def open_orders(self) -> int:
         """Orders in scope that may still trade; 0 only when neither the scopes nor the orders say that there is one."""
@@ -96,28 +119,33 @@ class Watch:
 
     def _open_rows(self) -> np.ndarray:
         """Rows of the orders in scope that are open or not sure."""
+        orders = self._orders()
+        return np.flatnonzero(self._in_scope(orders) & ((orders["counted_open"] == 1) | (orders["doubt"] != a.SURE)))
+
+    def _orders(self) -> np.ndarray:
         s = self._state.record
-        orders = s["orders"][: max(0, min(int(s.order_count), s.orders.size))]
+        return s["orders"][: max(0, min(int(s.order_count), s.orders.size))]
+
+    def _in_scope(self, orders: np.ndarray) -> np.ndarray:
         chosen = np.zeros(orders.size, bool)
         for (scope, _), row in self._rows.items():
             chosen |= orders["entities"][:, scope] == row
-        chosen &= (orders["counted_open"] == 1) | (orders["doubt"] != a.SURE)
-        return np.flatnonzero(chosen & (orders["number"] != NONE))
+        return chosen & (orders["number"] != NONE)
+
+    def canceled(self, since_ns: int) -> int:
+        """Orders in scope that kills have canceled since this time of CLOCK_MONOTONIC."""
+        orders = self._orders()
+        by_kill = (orders["canceled_by"] == a.BY_KILL) & (orders["status"] == t.STATUS_CANCELED)
+        recent = orders["cancel_ns"] >= since_ns + int(self._state.record.time_base_ns)
+        return int(np.count_nonzero(self._in_scope(orders) & by_kill & recent))
 
     def orders(self) -> list[OpenOrder]:
-        """The orders that `open_orders` counts, by venue."""
-        rows = self._open_rows()
-        refused = self._refused(rows)
-        return sorted((self._order(int(row), int(row) in refused) for row in rows), key=lambda o: (o.venue, o.order))
+        """The orders that `open_orders` counts, by venue, oldest first."""
+        orders, rows = self._orders(), self._open_rows()
+        rows = rows[np.lexsort((orders["number"][rows], orders["run"][rows]))]
+        return sorted((self._order(int(row)) for row in rows), key=lambda o: o.venue)
 
-    def _refused(self, rows: np.ndarray) -> set[int]:
-        """Those of which the venue has refused a cancel of the gateway's own."""
-        s = self._state.record
-        requests = s["requests"][: max(0, min(int(s.request_count), s.requests.size))]
-        ours = requests[(requests["ours"] == 1) & (requests["state"] == a.REQUEST_REJECTED)]
-        return set(np.intersect1d(ours["order"], rows).tolist())
-
-    def _order(self, row: int, refused: bool) -> OpenOrder:
+    def _order(self, row: int) -> OpenOrder:
         s = self._state.record
         order = s.orders[row]
         accepted, first = int(order.accepted), int(order.first)
@@ -131,25 +159,40 @@ class Watch:
             self._names.instruments[instrument] if 0 <= instrument < len(self._names.instruments) else "?",
             SIDES.get(int(order.side), "?"),
             f"{Decimal(int(max(order.qty_e8 - order.cum_e8, order.reserved_e8))) / E8:f}",
-            self._why(order, venue, refused),
+            self._why(order, venue),
         )
 
-    def _why(self, order: np.record, venue: int, refused: bool) -> str:
-        tries = int(order.cancel_tries)
-        reasons = []
-        if not 0 <= venue < len(self._names.sessions) or self._state.record.sessions[venue].up == 0:
-            reasons.append("venue down")
+    def _why(self, order: np.record, venue: int) -> str:
+        known = 0 <= venue < len(self._names.sessions)
+        is_up = known and self._state.record.sessions[venue].up == 1
+        reasons = [] if is_up else ["venue down"]
         if order.doubt != a.SURE:
             reasons.append(DOUBTS.get(int(order.doubt), "in doubt"))
-        if refused:
-            reasons.append("venue refused a cancel")
-        if tries >= MAX_CANCEL_TRIES:
-            reasons.append(f"all {tries} cancels used")
-        elif tries:
-            reasons.append(f"{tries} of {MAX_CANCEL_TRIES} cancels sent, not answered")
+        if order.cancel_refused:
+            reason = int(order.cancel_refused) - 1
+            reasons.append(f"venue refused a cancel: {CANCEL_REASONS.get(reason, 'other')} (102={reason})")
+        tries = int(order.cancel_tries)
+        if tries:
+            reasons.append(f"{tries} cancel{'s' * (tries > 1)} sent")
         else:
-            reasons.append("no cancel sent yet")
+            # They are counted anew with each logon of the venue and each kill.
+            reasons.append("cancels sent before, none since" if order.cancel_ns else "no cancel sent yet")
+        reasons.append(f"the next {self._next_cancel(venue, tries) if is_up else 'when it is back'}")
         return ", ".join(reasons)
+
+    def _next_cancel(self, venue: int, tries: int) -> str:
+        """When a cancel goes that is to go on to a venue that is up."""
+        s = self._state.record
+        own = s.sessions[venue]
+        if own.turn_ns > 0:
+            limit = s.entities[own.entity].limit
+            if not 0 < limit[a.MAX_MESSAGES] < a.UNLIMITED:
+                return "as its cancel_rate lets it"
+            window = (
+                "1 s" if limit[a.MESSAGE_WINDOW] == a.UNSET else limit_text(a.MESSAGE_WINDOW, limit[a.MESSAGE_WINDOW])
+            )
+            return f"as its max_messages lets it: {limit[a.MAX_MESSAGES]:,} in {window}"
+        return "within a minute" if tries >= QUICK_CANCELS else "within a second"
 
     def positions(self) -> Iterator[str]:
         """A line for each scope: its positions, or that it is flat."""

@@ -37,10 +37,15 @@ TIMES_IN_FORCE = {
     **{ord("0"): "day", ord("1"): "GTC", ord("2"): "at the opening", ord("3"): "IOC", ord("4"): "FOK"},
     **{ord("5"): "GTX", ord("6"): "GTD", ord("7"): "at the close"},
 }
-CANCELED_BY = {0: "", a.BY_KILL: "kill switch", a.BY_DROP: "loss of its EMS", a.BY_PERSON: "a person"}
+CANCELED_BY = {
+    **{0: "", a.BY_KILL: "kill switch", a.BY_DROP: "loss of its EMS", a.BY_PERSON: "a person"},
+    a.BY_MASS: "mass cancel of {session}",
+}
+"""Why the gateway itself cancels an order."""
 ORDER_COLUMNS, REQUEST_COLUMNS = list(a.ORDER.fields or ()), list(a.REQUEST.fields or ())
 MOST_NAMES = 20  # in an error
 MOST_PENDING = 64  # requests of an order that are looked at
+UNSENT, SENT, ACKNOWLEDGED = "unsent", "sent", "acknowledged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +151,13 @@ def order_views(state: State, rows: np.ndarray, monotonic_ns: int) -> Iterator[O
         # Else the row has been given to another while we read.
         own = r.order == row and 0 <= o.accepted < requests.size
         is_open = bool(o.counted_open)
-        status, pending = _status(o.status, _pending(requests, o.pending, row))
+        to_cancel = is_open and o.canceled_by != 0 and o.cancel_tries == 0
+        status, pending = _status(o.status, _pending(requests, o.pending, row), to_cancel)
+        session = name_at(names.sessions, o.session) or ""
         yield OrderView(
             order_id=f"O{o.run}-{o.number}",
             cl_ord_id=text_of(r.cl_ord_id, r.cl_ord_id_size) if own else "",
-            session=name_at(names.sessions, o.session) or "",
+            session=session,
             account=name_at(entities, o.entities[a.ACCOUNT]) or "",
             strategy=name_at(entities, o.entities[a.STRATEGY]) or "",
             trader=name_at(entities, o.entities[a.TRADER]) or "",
@@ -169,36 +176,42 @@ def order_views(state: State, rows: np.ndarray, monotonic_ns: int) -> Iterator[O
             status=status,
             pending=pending,
             doubt=DOUBTS.get(o.doubt, "?"),
-            canceled_by=CANCELED_BY.get(o.canceled_by, "?"),
+            canceled_by=CANCELED_BY.get(o.canceled_by, "?").format(session=session),
             cancel_tries=o.cancel_tries,
             placed=clock.time(o.placed_ns),
             age_s=exact(max(clock.now_ns - o.placed_ns, 0) // 10**6, 3),
         )
 
 
-def _pending(requests: np.ndarray, row: int, order: int) -> list[tuple[int, bool]]:
-    """(kind, whether the venue has acknowledged it) of the requests that wait for the venue, newest first."""
-    waiting: list[tuple[int, bool]] = []
+def _pending(requests: np.ndarray, row: int, order: int) -> list[tuple[int, str]]:
+    """(kind, how far it is: UNSENT, SENT or ACKNOWLEDGED) of the requests that wait for the venue, newest first."""
+    waiting: list[tuple[int, str]] = []
     while 0 <= row < requests.size and len(waiting) < MOST_PENDING:
         if requests["order"][row] != order:
             break
-        waiting.append((int(requests["kind"][row]), bool(requests["acknowledged"][row])))
+        went = UNSENT if requests["unsent"][row] else ACKNOWLEDGED if requests["acknowledged"][row] else SENT
+        waiting.append((int(requests["kind"][row]), went))
         row = int(requests["older"][row])
     return waiting
 
 
-def _status(status: int, waiting: list[tuple[int, bool]]) -> tuple[str, str]:
-    """OrdStatus(39) in words by FIX's precedence, and what has been sent to the venue and waits for its word."""
+def _status(status: int, waiting: list[tuple[int, str]], to_cancel: bool) -> tuple[str, str]:
+    """OrdStatus(39) in words by FIX's precedence; and what has been sent to the venue and waits for its word, or, as a
+    cancel that `to_cancel` says is wanted, waits to be sent.
+    """
     words = STATUSES.get(status, f"OrdStatus {chr(status & 0x7F)}")
     if status in (t.STATUS_CANCELED, t.STATUS_REJECTED, t.STATUS_EXPIRED):
         return words, ""
     asked = {t.ORDER_CANCEL_REQUEST: "cancel", t.ORDER_CANCEL_REPLACE_REQUEST: "replace"}
     for kind, what in asked.items():
-        if (kind, True) in waiting:
+        if (kind, ACKNOWLEDGED) in waiting:
             words = f"pending {what}"
             break
-    sent = [what for kind, what in asked.items() if (kind, False) in waiting]
-    return words, f"{' and '.join(sent)} sent" if sent else ""
+    sent = [what for kind, what in asked.items() if (kind, SENT) in waiting]
+    told = [f"{' and '.join(sent)} sent"] if sent else []
+    if "cancel" not in sent and (to_cancel or (t.ORDER_CANCEL_REQUEST, UNSENT) in waiting):
+        told.append("cancel not sent yet")
+    return words, ", ".join(told)
 
 
 def orders_in_doubt(state: State) -> list[tuple[str, ...]]:

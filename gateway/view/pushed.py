@@ -6,7 +6,6 @@ import struct
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ import numpy as np
 from gateway.config.sections import SourceSection
 from gateway.core import layout as a
 from gateway.core.catalogue import LIMITS
-from gateway.core.layout import NONE, UNLIMITED, UNSET
+from gateway.core.layout import NONE, UNSET
 from gateway.machine import boot_hash
 from gateway.params import store
-from gateway.params.store import DECIMALS, padded_text
+from gateway.params.store import padded_text
 from gateway.state.memory import State
 from gateway.state.names import Names
+from gateway.view.figures import limit_text
 
 PUSHED_COLUMNS = (
     *("source", "where", "limit", "floor", "pushed", "in force", "ceiling"),
@@ -200,17 +200,6 @@ def in_force_text(state: State, entity: int, instrument: int, limit: int) -> str
 def floor_of(ceiling: int, percent: int) -> int:
     """The least that is in force of a pushed limit, as the core has it."""
     return max(ceiling * percent // 100, 1 if ceiling > 0 else 0)
-
-
-def limit_text(limit: int, value: int) -> str:
-    """A limit as people write it down; `-` where none is set."""
-    if value == UNLIMITED:
-        return "unlimited"
-    if value == UNSET:
-        return "-"
-    kind = LIMITS[limit].kind
-    number = format(Decimal(value).scaleb(-DECIMALS[kind]).normalize(), "f")
-    return number + ("s" if kind == "duration" else "")
 
 
 def span_text(ns: int) -> str:

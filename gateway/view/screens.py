@@ -12,9 +12,11 @@ from rich.text import Text
 
 from gateway.state.pulse import LATENCY_BOUNDS_NS
 from gateway.view.figures import ABOVE_BOUNDS_NS, plain
+from gateway.view.health import unknown_orders
 from gateway.view.orders import OrderView
 from gateway.view.positions import PositionView
 from gateway.view.status import PushedLimit, SessionView, Source, Status
+from gateway.view.table import table
 
 WORD_STYLES = {"LIVE": "bold green", "STALE": "bold magenta", "KILLED": "bold red", "FAULT": "bold red"}
 NEAR_PERCENT, OVER_PERCENT = 80, 100
@@ -45,14 +47,6 @@ def bound_text(bound_ns: int | None) -> str:
 def time_text(moment: datetime | None) -> str:
     """A time to the second, UTC."""
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
-    """A table whose long cells are folded, never cut; the columns named in `right` hold numbers."""
-    made = Table(box=None, title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False)
-    for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return made
 
 
 def used_text(percent: Decimal | None) -> Text:
@@ -108,6 +102,9 @@ def status_parts(status: Status, now: datetime) -> Iterator[RenderableType]:
     odd = {"executions of unknown orders": status.unknown_executions, "repeated messages": status.duplicate_messages}
     if any(odd.values()):
         yield ", ".join(f"{what}: {count:,}" for what, count in odd.items() if count)
+    for session in status.sessions:
+        if session.unknown_working_at is not None:
+            yield unknown_orders(session.name, session.unknown_working, session.unknown_working_at)
     for line in status.trouble:
         yield Text(f"! {line}", "bold red")
     yield ""

@@ -18,21 +18,22 @@ import numpy as np
 from gateway.config.sections import Config
 from gateway.core import layout as a
 from gateway.core.catalogue import CHECKS, LIMITS
-from gateway.core.layout import MAX_CANCEL_TRIES
+from gateway.core.layout import QUICK_CANCELS
 from gateway.kill.file import read_switches
 from gateway.kill.format import SwitchFault, scope_text
 from gateway.state.memory import State
 from gateway.state.names import FAULTS, Names
-from gateway.view.figures import KINDS, Clock, Latency, latency, limit_value, plain
+from gateway.view.figures import LIMIT_UNITS, Clock, Latency, latency, limit_value, plain
 from gateway.view.health import Problem, fault_text, not_resent, silence
 from gateway.view.pushed import not_taken, pushed_rows, source_names
 
-VERSIONS = {a.VERSION_42: "FIX.4.2", a.VERSION_44: "FIX.4.4"}
+VERSIONS = {a.VERSION_42: "FIX.4.2", a.VERSION_44: "FIX.4.4", a.VERSION_50: "FIX.5.0SP2"}
 
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
     """A session. `not_sure`: orders in doubt or not confirmed yet; `recovering`: no new order goes there until then.
+    `unknown_working`: reports that an order works there which is not the gateway's, the last at `unknown_working_at`.
     `ignored`, `passed`, `rejected` are messages of an EMS by verdict.
     """
 
@@ -46,6 +47,8 @@ class SessionView:
     recovering: bool
     not_sure: int
     open_orders: int
+    unknown_working: int
+    unknown_working_at: datetime | None
     ignored: int
     passed: int
     rejected: int
@@ -238,7 +241,7 @@ def _problems(parts: dict[str, Any]) -> list[Problem]:
     for session in parts["sessions"]:
         found += _session_problems(session)
     if parts["never_canceled"]:
-        count = f"{parts['never_canceled']} orders are open though the gateway has asked often to cancel them"
+        count = f"{parts['never_canceled']} orders are open after repeated cancels by the gateway"
         found.append(Problem(count, blocks=False))
     if parts["contradicted"]:
         count = f"of {parts['contradicted']} orders it is not known how much was executed"
@@ -295,6 +298,8 @@ def _sessions(state: State, clock: Clock, pulse: np.record | None) -> list[Sessi
                 recovering=bool(own.recovering),
                 not_sure=int(own.doubts),
                 open_orders=int(s.entities[entity].open_orders) if 0 <= entity < s.entities.size else 0,
+                unknown_working=int(own.unknown_working),
+                unknown_working_at=clock.time(own.unknown_working_ns) if own.unknown_working else None,
                 ignored=counted[a.IGNORED],
                 passed=counted[a.PASSED],
                 rejected=counted[a.REJECTED],
@@ -324,7 +329,7 @@ def _switches(state: State, clock: Clock, folder: Path) -> tuple[list[Switch], s
 def _never_canceled(state: State) -> int:
     orders = state.record["orders"][: state.record.order_count]
     wanted = (orders["counted_open"] == 1) & (orders["canceled_by"] != 0)
-    return int(np.count_nonzero(wanted & (orders["cancel_tries"] >= MAX_CANCEL_TRIES)))
+    return int(np.count_nonzero(wanted & (orders["cancel_tries"] >= QUICK_CANCELS)))
 
 
 def _contradicted(state: State) -> int:
@@ -347,7 +352,7 @@ def _sources(state: State, clock: Clock, config: Config) -> list[Source]:
 def _not_taken(state: State, config: Config, monotonic_ns: int) -> list[NotTakenLimit]:
     return [
         NotTakenLimit(
-            *(LIMITS[x.limit].key, x.where, KINDS[LIMITS[x.limit].kind][1], x.source, limit_value(x.limit, x.value))
+            *(LIMITS[x.limit].key, x.where, LIMIT_UNITS[LIMITS[x.limit].kind], x.source, limit_value(x.limit, x.value))
         )
         for x in not_taken(state, config.parameters.sources, monotonic_ns)
     ]
@@ -361,7 +366,7 @@ def _pushed_limits(state: State, clock: Clock) -> list[PushedLimit]:
             PushedLimit(
                 key=LIMITS[limit].key,
                 where=where,
-                unit=KINDS[LIMITS[limit].kind][1],
+                unit=LIMIT_UNITS[LIMITS[limit].kind],
                 source=source,
                 floor=limit_value(limit, int(row.floor)),
                 ceiling=limit_value(limit, int(row.ceiling)),

@@ -201,8 +201,8 @@ def test_limit_changes_begin_with_all_settings_then_tell_old_and_new(core, tmp_p
     rows = table(tmp_path / "out", "limit_changes")
     first = {row["key"]: row["new"] for row in rows if row["sequence"] == 1}
     assert all(row["old"] is None and row["time"] == WALL_NS for row in rows if row["sequence"] == 1)
-    assert first["limits.account.default.max_order_qty"] == "1000"
-    assert first["limits.instrument.default.reference_max_age"] == "5000ms"
+    assert first["limits.account.default.max_order_qty"] == "1,000"
+    assert first["limits.instrument.default.reference_max_age"] == "5 s"
     assert first["identity.strategy"] == "7001" and first["sessions.EMS1.accounts"] == "ACC1, ACC2"
     assert first["instruments.AAPL.tick"] == "0.01"
     later = [(row["key"], row["old"], row["new"]) for row in rows if row["sequence"] > 1]

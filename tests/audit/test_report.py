@@ -116,14 +116,14 @@ def test_limits_tell_who_came_nearest(make: Make) -> None:
     core.new("A4", qty="5000")
     uses = {(row["limit"], row["where"]): row for row in rows_of(make_report(core.folder, Period()), UTILISATION)}
     qty = uses["max_order_qty", "account ACC2"]
-    assert (qty["used"], qty["value"], qty["limit value"], qty["ClOrdID"]) == ("90.0 %", "900", "1000", "A3")
+    assert (qty["used"], qty["value"], qty["limit value"], qty["ClOrdID"]) == ("90.0 %", "900", "1,000", "A3")
     assert uses["max_order_qty", "account ACC1"]["ClOrdID"] == "A2"
-    assert uses["max_order_notional", "account ACC2"]["value"] == "90000"
+    assert uses["max_order_notional", "account ACC2"]["value"] == "90,000"
     long = uses["max_long", "account ACC1 in AAPL"]
-    assert (long["value"], long["limit value"], long["used"]) == ("1050", "5000", "21.0 %")
+    assert (long["value"], long["limit value"], long["used"]) == ("1,050", "5,000", "21.0 %")
     assert uses["max_short", "account ACC2 in AAPL"]["used"] == "18.0 %"
     collar = uses["collar_bps", "instrument AAPL"]
-    assert (collar["value"], collar["used"], collar["ClOrdID"]) == ("200", "40.0 %", "A1")
+    assert (collar["value"], collar["used"], collar["ClOrdID"]) == ("200 bps", "40.0 %", "A1")
     assert uses["max_open_orders", "strategy MOMO"]["used"] == "25.0 %"
     assert uses["max_messages", "session EMS1"]["value"] == "3"
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.cli import main as cli
-from gateway.core.driver import Event
+from gateway.core.driver import Event, Output
 from gateway.engine.inbox import Inbox
 from gateway.engine.quickfix import callbacks, engine
 from gateway.journal.writer import JournalingDriver
@@ -68,8 +68,8 @@ def install(killer: Killer) -> None:
         return look
 
     def on_output(point: str) -> Callable[..., None]:
-        def look(_: object, session: int, message_type: str, body: bytes) -> None:
-            if message_type in ("8", "9", "D", "F", "G"):
+        def look(_: object, output: Output) -> None:
+            if output.message_type in ("8", "9", "D", "F", "G"):
                 killer.at(point)
 
         return look

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -198,8 +199,7 @@ def test_what_remains_is_told_by_venue_with_the_reason(gateway: Gateway) -> None
     gateway.add_order(1, cancel_tries=5)
     gateway.add_order(2, cancel_tries=2, doubt=a.IN_DOUBT)
     gateway.add_order(3)
-    gateway.state.record.requests[0].ours = 1
-    gateway.state.record.requests[0].state = a.REQUEST_REJECTED
+    gateway.state.record.orders[0].cancel_refused = 1 + 2
     gateway.state.record.sessions[XNAS].up = 0
     gateway.hold(MOMO, "AAPL", 5)
     result = gateway.kill("strategy=MOMO", timeout="100ms")
@@ -207,11 +207,66 @@ def test_what_remains_is_told_by_venue_with_the_reason(gateway: Gateway) -> None
     assert "no open orders" not in result.output
     assert "3 orders are still open" in result.output and "XNAS" in result.output
     one, two, three = (next(x for x in result.output.splitlines() if f"O4-{k}" in x) for k in (1, 2, 3))
-    assert "venue down, venue refused a cancel, all 5 cancels used" in one
+    assert "venue down, venue refused a cancel: broker option (102=2), 5 cancels sent, the next when it is back" in one
     assert "CL1" in one and "AAPL" in one and "buy" in one and "200" in one
-    assert "in doubt, 2 of 5 cancels sent, not answered" in two
+    assert "in doubt, 2 cancels sent" in two
     assert "no cancel sent yet" in three
     assert "strategy MOMO: positions AAPL 5" in result.output
+
+
+def whys(gateway: Gateway) -> list[str]:
+    """Why the orders that remain after a kill are open."""
+    output = gateway.kill("strategy=MOMO", timeout="100ms").output
+    lines = [line for line in output.splitlines() if line.lstrip().startswith("O4-")]
+    return [line.partition(" 200 ")[2].strip() for line in lines]
+
+
+def test_when_the_next_cancel_goes_is_told(gateway: Gateway) -> None:
+    gateway.add_order(1, cancel_tries=5, cancel_ns=1)
+    gateway.add_order(2, cancel_tries=1, cancel_ns=1)
+    gateway.add_order(10, cancel_ns=1)
+    wanted = [
+        "5 cancels sent, the next {}",
+        "1 cancel sent, the next {}",
+        "cancels sent before, none since, the next {}",
+    ]
+    assert whys(gateway) == [
+        text.format(when)
+        for text, when in zip(wanted, ("within a minute", "within a second", "within a second"), strict=True)
+    ]
+    gateway.state.record.sessions[XNAS].turn_ns = 1
+    assert whys(gateway) == [text.format("as its cancel_rate lets it") for text in wanted]
+    limit = gateway.state.record.entities[gateway.state.entities[a.VENUE, "XNAS"]].limit
+    limit[a.MAX_MESSAGES], limit[a.MESSAGE_WINDOW] = 8, 10 * 10**9
+    assert whys(gateway) == [text.format("as its max_messages lets it: 8 in 10 s") for text in wanted]
+
+
+def test_orders_are_listed_by_their_number(gateway: Gateway) -> None:
+    for number in (10, 9, 2, 11):
+        gateway.add_order(number)
+    output = gateway.kill("strategy=MOMO", timeout="100ms").output
+    assert re.findall(r"O4-(\d+)", output) == ["2", "9", "10", "11"]
+
+
+# What is not counted
+
+
+@pytest.mark.parametrize("scope", ["firm", "venue=XNAS", "strategy=MOMO"])
+def test_orders_that_did_not_come_through_the_gateway_are_told_of(gateway: Gateway, scope: str) -> None:
+    own = gateway.state.record.sessions[XNAS]
+    own.unknown_working, own.unknown_working_ns = 2, 0
+    result = gateway.kill(scope)
+    assert result.exit_code == PROVEN, result.output
+    told = result.output.partition("no open orders\n")[2].splitlines()[0]
+    assert told.startswith("XNAS has reported working orders that are not the gateway's, 2 times, the last at ")
+    assert "not logged on" not in result.output
+
+
+def test_a_venue_that_is_not_logged_on_is_told_and_fails_no_kill(gateway: Gateway) -> None:
+    gateway.state.record.sessions[XNAS].up = 0
+    result = gateway.kill("firm")
+    assert result.exit_code == PROVEN, result.output
+    assert "not logged on, so that nothing is heard of their orders: XNAS" in result.output
 
 
 @pytest.mark.parametrize("where", ["the scope's count", "the orders"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import time
@@ -89,7 +90,7 @@ DROP = object()
         ("sessions", [], "sessions", "at least 2"),
         ("sessions", {}, "sessions", "list"),
         ("sessions.0.role", "both", "sessions.0.role", "'acceptor' or 'initiator'"),
-        ("sessions.0.begin_string", "FIX.4.3", "sessions.0.begin_string", "'FIX.4.2' or 'FIX.4.4'"),
+        ("sessions.0.begin_string", "FIX.4.3", "sessions.0.begin_string", "'FIX.4.2', 'FIX.4.4' or 'FIXT.1.1'"),
         ("sessions.0.listen", "localhost", "sessions.0.listen", "want host:port"),
         ("sessions.0.listen", "127.0.0.1:123456", "sessions.0.listen", "want host:port"),
         ("sessions.0.listen", "127.0.0.1:70000", "sessions.0.listen", "want host:port"),
@@ -205,7 +206,7 @@ def test_every_fault_of_the_main_config_has_a_line(tmp_path: Path) -> None:
         ("session.EMS1.max_long", 5, "session.EMS1.max_long", "cannot stand at scope session"),
         ("venue.XNAS.max_short", 5, "venue.XNAS.max_short", "cannot stand at scope venue"),
         ("instrument.AAPL.max_messages", 5, "instrument.AAPL.max_messages", "cannot stand at scope instrument"),
-        ("venue.XNAS.message_window", "1s", "venue.XNAS.message_window", "cannot stand at scope venue"),
+        ("instrument.AAPL.message_window", "1s", "instrument.AAPL.message_window", "cannot stand at scope instrument"),
         ("account*instrument.ACC1*AAPL.max_messages", 5, "account*instrument.ACC1*AAPL.max_messages", "cannot stand"),
         ("account*instrument.ACC1*AAPL.max_open_orders", 5, "ACC1*AAPL.max_open_orders", "cannot stand"),
         ("account*instrument.ACC1.max_long", 5, "account*instrument.ACC1", "want NAME*SYMBOL as the key of a pair"),
@@ -291,7 +292,7 @@ def test_missing_files(tmp_path: Path, name: str) -> None:
         ("symbol,tick\nAAPL,0.000000001\n", "line 2: tick", "want a decimal of at most 8 places"),
         ("symbol,tick,lot\nAAPL,0.01,0\n", "line 2: lot", "want more than zero"),
         ("symbol,tick,multiplier\nAAPL,0.01,-5\n", "line 2: multiplier", "want more than zero"),
-        ("symbol,tick,multiplier\nAAPL,0.01,1e20\n", "line 2: multiplier", "want a decimal"),
+        ("symbol,tick,multiplier\nAAPL,0.01,1e20\n", "line 2: multiplier", "is too large, want at most 10,000,000,000"),
         ("symbol,tick,previous_close\nAAPL,0.01,?\n", "line 2: previous_close", "want a decimal"),
         ("symbol,tick,previous_close\nAAPL,0.01,-1\n", "line 2: previous_close", "want"),
         ("symbol,tick\n,0.01\n", "line 2: symbol", "is missing"),
@@ -503,3 +504,15 @@ def test_restored_settings_are_checked_again(tmp_path: Path) -> None:
     lost = replace(settings, sources={key: text for key, text in settings.sources.items() if key != limits})
     with pytest.raises(ConfigError, match=r"limits\.yaml: is not among the files"):
         restore_settings(lost.to_json())
+
+
+def test_a_journal_keeps_the_engine_that_the_text_left_to_the_release(tmp_path: Path) -> None:
+    """QuickFIX where the journal does not say: it was the default when that was written."""
+    config = BASE | {"gateway": {key: value for key, value in BASE["gateway"].items() if key != "engine"}}
+    settings = load_settings(write_config(tmp_path, config, LIMITS, INSTRUMENTS))
+    kept = json.loads(settings.to_json())
+    assert kept["engine"] == settings.config.gateway.engine
+    told = restore_settings(json.dumps(kept | {"engine": "native"}).encode())
+    assert told.config.gateway.engine == "native"
+    del kept["engine"]
+    assert restore_settings(json.dumps(kept).encode()).config.gateway.engine == "quickfix"

@@ -1,4 +1,4 @@
-"""Cores for the checks, and for the Appendix D matrices: both FIX versions, a venue with and without CumQty(14)."""
+"""Cores for the checks, and of every pair of FIX versions."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ import pytest
 from tests.support.checks import Make, config_with_everyone, limits_with
 from tests.support.core import Core
 from tests.support.kill import Of, core_of
-from tests.support.matrix import Matrix
 from tests.support.referee import faults
 
 
 @pytest.fixture(params=["FIX.4.4", "FIX.4.2"])
 def version(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture(params=[True, False], ids=["cumqty", "lastqty"])
-def matrix(tmp_path: Path, version: str, request: pytest.FixtureRequest) -> Matrix:
-    return Matrix(tmp_path, version, request.param)
 
 
 @pytest.fixture

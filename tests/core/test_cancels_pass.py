@@ -273,3 +273,18 @@ def test_a_field_that_is_there_twice_goes_once(of: Of, versions: tuple[str, str]
     sent_cancel(core.message("EMS1", "F", fields))
     body = core.log[-1][1][0].body
     assert b"\x0148=US0378331005\x01" in body and body.count(b"\x0148=") == body.count(b"\x0122=") == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"t54": "Z"}, "Value is incorrect (out of range) for this tag"),
+        ({"t38": "many"}, "Incorrect data format for value"),
+        ({"t60": None}, "Required tag missing"),
+        ({"t41": "A"}, "Tag not defined for this message type"),
+        ({"t58": ""}, "Tag specified without a value"),
+    ],
+)
+def test_the_text_of_a_reject_says_what_is_wrong_with_which_tag(tmp_path: Path, wrong: dict, text: str) -> None:
+    [(_, msg_type, fields)] = Core(tmp_path).new("A", **wrong)
+    assert (msg_type, fields[58], fields[371]) == ("3", text, next(iter(wrong)).removeprefix("t"))

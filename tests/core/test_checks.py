@@ -212,10 +212,10 @@ def test_translation(make: Make) -> None:
     config["sessions"][3]["begin_string"] = "FIX.4.2"
     core = make(config=config)
     passed(core.new("A", t100="XNYS"))
-    fields = refused(core.new("B", t100="XNYS", t59="7"), "TRANSLATION", 0)
-    assert re.fullmatch("TRANSLATION cannot be said in the venue's FIX version: (59=)?7", fields[58])
-    passed(core.new("C", t59="7"))
-    assert core.replace("R", "A", t59="7")[0][2][58] == fields[58]
+    fields = refused(core.new("B", t100="XNYS", t528="G"), "TRANSLATION", 0)
+    assert re.fullmatch("TRANSLATION cannot be translated to the venue's FIX version: (528=)?G", fields[58])
+    passed(core.new("C", t528="G"))
+    assert core.replace("R", "A", t528="G")[0][2][58] == fields[58]
 
 
 @pytest.mark.parametrize("scope", range(a.SCOPES))

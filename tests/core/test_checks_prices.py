@@ -353,7 +353,7 @@ def rate_core(make: Make, scope: int, number: int, window: str = "1s") -> Core:
     return make(limits=limits)
 
 
-@pytest.mark.parametrize("scope", RATE_SCOPES)
+@pytest.mark.parametrize("scope", [scope for scope in RATE_SCOPES if scope != a.VENUE])
 def test_max_messages(make: Make, scope: int) -> None:
     core = rate_core(make, scope, 3)
     for number in range(3):
@@ -431,6 +431,29 @@ def test_duplicate_order_the_longest_window_counts(make: Make) -> None:
     passed(core.new("A"))
     core.wait(1.9)
     refused(core.new("B"), "DUPLICATE_ORDER")
+
+
+@pytest.mark.parametrize("end", ["4", "8", "C"])
+def test_an_order_that_came_to_nothing_does_not_block_its_own_re_entry(make: Make, end: str) -> None:
+    """Whether its venue refused it, its sender canceled it or it expired."""
+    core = make({"account.ACC1": {"duplicate_window": "1m"}})
+    child = passed(core.new("A"))
+    core.report(child[11], "E1", end, end, t14="0", t151="0")
+    child = passed(core.new("B"))
+    refused(core.new("C"), "DUPLICATE_ORDER")
+    core.report(child[11], "E2", "F", "1", t32="1", t31="100", t14="1", t151="99")
+    core.report(child[11], "E3", end, end, t14="1", t151="0")
+    refused(core.new("D"), "DUPLICATE_ORDER")
+
+
+def test_a_cancel_that_its_venue_has_not_answered_leaves_the_order_a_duplicate(make: Make) -> None:
+    core = make({"account.ACC1": {"duplicate_window": "1m"}})
+    child = passed(core.new("A"))
+    core.report(child[11], "E1", "0", "0")
+    [(_, _, cancel)] = core.cancel("C1", "A")
+    refused(core.new("B"), "DUPLICATE_ORDER")
+    core.report(cancel[11], "E2", "4", "4", t41=child[11], t14="0", t151="0")
+    passed(core.new("D"))
 
 
 def test_duplicate_order_of_a_refused_order_is_none(make: Make) -> None:

@@ -102,11 +102,12 @@ def test_yesterday_s_fills_are_counted_once_and_can_be_busted(core: Core) -> Non
     assert core.shares() == (5, 95, 0)
 
 
-def test_day_orders_that_are_still_open(core: Core) -> None:
-    """They are counted on, and a person is told."""
+@pytest.mark.parametrize("time_in_force", ["0", "2", "7"])
+def test_orders_of_the_day_that_are_still_open(core: Core, time_in_force: str) -> None:
+    """They are counted on, and a person is told; orders for the opening and the close are such orders too."""
     core.working("GTC", t59="1")
     assert core.day() == []
-    core.working("DAY", qty="50")
+    core.working("DAY", qty="50", t59=time_in_force)
     assert is_alert(core.day(), "still open")
     assert core.shares() == (0, 150, 0)
 
@@ -331,7 +332,7 @@ class Days:
         limits["account"]["default"] = UNLIMITED
         limits["instrument"]["default"] = {"collar_bps": "unlimited", "reference_max_age": "24h"}
         limits["session"]["default"]["max_messages"] = "unlimited"
-        self.core = Core(folder, of_version(version), limits)
+        self.core = Core(folder, of_version(version, status_requests=10_000), limits)
         self.core.quote("MSFT", 199.99, 200.01, 200)
         self.random = random.Random(1)
         self.day = 0

@@ -114,3 +114,15 @@ def test_it_is_booked_the_way_that_its_side_says(tmp_path: Path, side: str, posi
     core = core_of(tmp_path)
     foreign_fill(core, t54=side)
     assert core.shares(*FIRM) == (position, 0, 0)
+
+
+def test_a_venue_that_has_orders_of_others_at_work_is_known_for_it(tmp_path: Path) -> None:
+    """As one by phone: `tidegate kill` must not say that nothing is open without a word of it."""
+    core = Core(tmp_path)
+    own = core.record.sessions[core.sessions["XNAS"]]
+    phone = [(6, "0"), (14, "0"), (17, "P1"), (37, "P1"), (39, "0"), (54, "1"), (55, "AAPL"), (150, "0")]
+    [(_, _, alert)] = core.message("XNAS", "8", [*phone, (151, "10000")])
+    assert int(own.unknown_working) == 1 and int(own.unknown_working_ns) == core.time_ns and alert[58]
+    core.message("XNAS", "8", [(14, "0"), (17, "P2"), (37, "P1"), (39, "4"), (150, "4"), (151, "0")])
+    core.working("A")
+    assert int(own.unknown_working) == 1

@@ -204,6 +204,25 @@ def test_a_replace_that_still_waits_there(core: Core) -> None:
     assert core.shares() == (0, 300, 0)
 
 
+def test_a_replace_in_force_there_does_not_settle_an_order_that_the_venue_forgot(of_both: Core) -> None:
+    """It is to no more than has surely traded; what is doubtful beyond that may still work."""
+    core = of_both
+    order = core.working("A")
+    request = passed(core.replace("B", "A", qty="50"))[11]
+    core.fill(order, "X1", "60", "60", t38="100", t151="40")
+    core.logon("XNAS", reset=True)
+    assert asked(core) == [order, request]
+    assert len(alerts(core.status(order, "8", t103="5", t38="0", t151="0"))) == 1
+    reply = core.status(request, "0", t38="50", t14="50", t151="0")
+    told(reply, t11="B", t41="A", t39="2", t38="60", t14="60", t151="0")
+    assert core.shares() == (50, 10, 0)
+    assert core.doubts() == 1
+    assert not is_open_for_orders(core, "BEFORE")
+    core.resolve(0, ev.WORKING, "50")
+    assert core.doubts() == 0
+    assert is_open_for_orders(core)
+
+
 def test_a_status_of_an_order_that_is_not_in_doubt(of_both: Core) -> None:
     core = of_both
     order = core.working("A")

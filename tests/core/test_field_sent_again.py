@@ -124,7 +124,12 @@ def test_an_order_that_a_check_refused(of: Of, version: str) -> None:
     core = across(of, version, limits={"account.ACC1": {"max_order_qty": 50}})
     told(core.new("A1", qty="60"), t39="8")
     for qty in ("60", "50"):
+        assert core.new("A1", qty=qty, **AGAIN) == [], "the session layer brings the refusal"
+    core.logon("EMS1", reset=True)
+    for qty in ("60", "50"):
         told(core.new("A1", qty=qty, **AGAIN), t11="A1", t39="8", t14="0", t151="0")
+        assert core.new("A1", qty=qty, **AGAIN) == []
+        core.logon("EMS1", reset=True)
     assert core.shares() == (0, 0, 0)
 
 
@@ -165,6 +170,28 @@ def test_a_request_that_may_have_been_sent_before(core: Core, kind: str) -> None
     assert send("R", "A1", qty="900")[0][1] == kind
     reply = send("R", "A1", qty="900", **AGAIN)
     assert all(session == "EMS1" and msg_type == "8" for session, msg_type, _ in reply), reply
+
+
+@pytest.mark.parametrize("why", ["check", "superseded", "pending", "venue"])
+def test_a_refused_replace_that_may_have_been_sent_before(core: Core, why: str) -> None:
+    """The same refusal again, and never the order's state under a ClOrdID that is not the order's."""
+    child = core.working("A1", qty="1000")
+    if why == "superseded":
+        request = passed(core.replace("B", "A1", qty="900"))[11]
+        core.report(request, "E1", "5", "0", t41=child, t38="900", t151="900")
+    elif why == "pending":
+        for k in range(16):
+            passed(core.replace(f"P{k}", "A1", qty="900"))
+    [(_, msg_type, first)] = core.replace("R", "A1", qty="0" if why == "check" else "800")
+    if why == "venue":
+        [(_, msg_type, first)] = core.cancel_reject(first[11], child, "2", "0")
+    assert msg_type == "9"
+    for _ in range(2):
+        [(_, msg_type, again)] = core.replace("R", "A1", qty="800", **AGAIN)
+        assert msg_type == "9" and again[58] == "this replace was refused before"
+        assert {t: again[t] for t in (11, 41, 39, 102, 434)} == {t: first[t] for t in (11, 41, 39, 102, 434)}
+    in_force = "B" if why == "superseded" else "A1"
+    assert state(core, core.status_request("R"), t41=None)[11] == in_force
 
 
 # Cancel after cancel.

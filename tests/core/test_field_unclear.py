@@ -254,9 +254,24 @@ def test_a_bust_that_contradicts_a_fill_of_no_order_of_ours_takes_nothing_back(
 def test_a_copy_of_an_unknown_fill_counts_once(core: Core) -> None:
     child = core.working("A")
     core.fill("Z:9", "E1", "40", "40", t1="ACC1", t151="60")
+    assert core.record.unknown_executions == 1
     core.fill(child, "X1", "40", "40", t151="60")
     core.fill(child, "E1", "40", "40", t151="60")
     assert core.shares() == (40, 60, 0)
+    assert core.record.unknown_executions == 0
+
+
+def test_what_needs_nobody_is_no_unknown_execution(core: Core) -> None:
+    """A report that is no fill, a copy, a fill that is taken back; each is an alert all the same."""
+    assert alerts(core.report("Z:9", "E0", "0", "0"))
+    core.fill("Z:9", "E1", "40", "40", t1="ACC1", t151="60")
+    core.fill("Z:9", "E1", "40", "40", t1="ACC1", t151="60")
+    assert core.record.unknown_executions == 1
+    assert alerts(bust(core, "Z:9", "B1", "E1", t32="40"))
+    assert core.record.unknown_executions == 0
+    assert alerts(bust(core, "Z:9", "B2", "E1"))
+    assert alerts(bust(core, "Z:9", "B3", "E9"))
+    assert core.record.unknown_executions == 1
 
 
 @pytest.mark.parametrize("times", [1, 2])

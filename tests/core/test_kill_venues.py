@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
 from gateway.core import events as ev
 from gateway.core import layout as a
-from tests.support.checks import Reply, passed
+from tests.support.checks import Reply, fired, passed, refused
 from tests.support.core import Core, Fields
 from tests.support.kill import (
     ANOTHER,
@@ -18,31 +19,32 @@ from tests.support.kill import (
     canceled,
     cancels,
     is_told_by_us,
+    many,
+    mass,
+    one_by_one,
     open_orders,
     to_ems,
 )
 
-
-def many(core: Core, count: int, **more: Any) -> list[str]:
-    """So many orders that work, each with a price of its own; returns their children."""
-    return [core.working(f"M{k}", px=f"{90 - k / 100:.2f}", **more) for k in range(count)]
-
-
 # Silence, refusals
 
 
-def test_a_silent_venue_is_asked_five_times_a_second_apart(of: Of) -> None:
+def test_a_silent_venue_is_asked_five_times_a_second_apart_then_ever_later(of: Of) -> None:
     core = of()
     child = core.working("A")
     tries = cancels(core.killed(a.FIRM))
     times = [0]
-    for tenth in range(1, 200):
+    for tenth in range(1, 3_200):
         sent = cancels(core.later(0.1))
         times += [tenth] * len(sent)
         tries += sent
-    assert times == [0, 10, 20, 30, 40]
+    assert times[:5] == [0, 10, 20, 30, 40]
+    gaps_s = [(later - earlier) / 10 for earlier, later in itertools.pairwise(times[4:])]
+    assert [wanted <= gap < wanted + 1.2 for gap, wanted in zip(gaps_s, (2, 4, 8, 16, 32, 64, 64, 64), strict=True)], (
+        gaps_s
+    )
     assert {fields[41] for fields in tries} == {child}
-    assert len({fields[11] for fields in tries}) == 5, "each has an id of its own"
+    assert len({fields[11] for fields in tries}) == len(tries), "each has an id of its own"
     assert open_orders(core) == 1, "residue: it is open until the venue says else"
     is_told_by_us(canceled(core, tries[0], "X1"))
 
@@ -53,11 +55,11 @@ def test_a_repeated_kill_begins_anew(of: Of) -> None:
     tries = cancels(core.killed(a.FIRM))
     for _ in range(8):
         tries += cancels(core.later(1))
-    assert len(tries) == 5
+    assert len(tries) == 6
     again = cancels(core.killed(a.FIRM))
     for _ in range(8):
         again += cancels(core.later(1))
-    assert len(again) == 5 and len({fields[11] for fields in tries + again}) == 10
+    assert len(again) == 6 and len({fields[11] for fields in tries + again}) == 12
     is_told_by_us(canceled(core, again[2], "X1"), t11="A")
 
 
@@ -92,7 +94,187 @@ def test_a_venue_that_refuses_by_other_messages(of: Of, versions: tuple[str, str
     is_told_by_us(canceled(core, cancel, "X2"))
 
 
+def tired(core: Core, child: str) -> Fields:
+    """The last of the quick cancels, each refused with 102=0."""
+    [cancel] = cancels(core.killed(a.FIRM))
+    for _ in range(4):
+        core.cancel_reject(cancel[11], child)
+        [cancel] = cancels(core.later(1))
+    core.cancel_reject(cancel[11], child)
+    assert cancels(core.later(1.5)) == []
+    return cancel
+
+
+@pytest.mark.parametrize("versions", VERSIONS)
+@pytest.mark.parametrize("msg_type", ["h", "f"])
+def test_a_word_of_the_venue_on_its_trading_begins_anew(of: Of, versions: tuple[str, str], msg_type: str) -> None:
+    core = of(*versions)
+    child = core.working("A")
+    tired(core, child)
+    assert core.message("XNAS", msg_type, [(336, "DAY"), (340, "2")]) == []
+    [cancel] = cancels(core.later(0.1))
+    core.cancel_reject(cancel[11], child)
+    assert core.message("XNAS", msg_type, [(336, "DAY"), (340, "2")]) == []
+    assert cancels(core.later(0.8)) == [], "but no venue is flooded for saying it often"
+    is_told_by_us(canceled(core, cancels(core.later(0.3))[0], "X1"))
+
+
+def test_another_status_of_the_order_begins_anew(of: Of) -> None:
+    core = of()
+    child = core.working("A")
+    tired(core, child)
+    core.fill(child, "X1", "40", "40")
+    [cancel] = cancels(core.later(0.1))
+    is_told_by_us(canceled(core, cancel, "X2", cum="40"))
+
+
+def test_the_reason_of_a_refusal_is_kept_for_people(of: Of) -> None:
+    core = of()
+    child = core.working("A")
+    [cancel] = cancels(core.killed(a.FIRM))
+    core.message("XNAS", "9", [(11, cancel[11]), (37, "V1"), (39, "0"), (41, child), (102, "2"), (434, "1")])
+    assert int(core.record.orders[0].cancel_refused) == 1 + 2
+
+
 # Slow venues
+
+
+def room(core: Core) -> int:
+    """Messages that XNAS still takes."""
+    e = core.record.entities[core.state.entities[a.VENUE, "XNAS"]]
+    return int(e.limit[a.MAX_MESSAGES] - e.in_window)
+
+
+def test_orders_leave_a_quarter_of_what_a_venue_takes_to_cancels(of: Of) -> None:
+    core = of(limits={"venue.XNAS": {"max_messages": 8}})
+    children = [core.working(f"A{k}", px=f"{90 - k}") for k in range(6)]
+    text = refused(core.new("B"), "MAX_MESSAGES")[58]
+    assert text == "MAX_MESSAGES 7 > 6 (venue XNAS)"
+    assert fired(core.replace("R", "A0", qty="50")) == {"MAX_MESSAGES"}
+    assert core.new("C", t100="XNYS")[0][:2] == ("XNYS", "D"), "another venue has a limit of its own"
+    assert len(cancels(core.cancel("F0", "A0"))) == len(cancels(core.cancel("F1", "A1"))) == 1
+    assert room(core) == 0 and len(children) == 6
+    core.wait(1.0625)
+    assert core.new("B2")[0][:2] == ("XNAS", "D")
+
+
+def test_a_cancel_that_finds_no_room_goes_as_soon_as_there_is_some(of: Of) -> None:
+    core = of(limits={"venue.XNAS": {"max_messages": 4}})
+    children = [core.working(f"A{k}", px=f"{90 - k}") for k in range(3)]
+    assert len(cancels(core.cancel("F0", "A0"))) == 1
+    assert core.cancel("F1", "A1") == [] and core.cancel("F2", "A2") == []
+    assert cancels(core.later(0.9)) == []
+    sent = cancels(core.later(0.2))
+    assert [fields[41] for fields in sent] == children[1:]
+    for cancel, name in zip(sent, ("F1", "F2"), strict=True):
+        [(msg_type, told)] = to_ems(canceled(core, cancel, "X" + name))
+        assert (msg_type, told[11], told[150]) == ("8", name, "4")
+    assert core.later(5) == [] and int(core.record.unsent_cancels) == 0
+
+
+def full(of: Of) -> tuple[Core, str]:
+    """A core whose venue takes no more messages, of which a cancel of A waits for room; and A's child."""
+    core = of(limits={"venue.XNAS": {"max_messages": 2}})
+    child = core.working("A")
+    assert len(cancels(core.cancel("F0", "A"))) == 1
+    assert core.cancel("F", "A") == []
+    return core, child
+
+
+def test_a_waiting_cancel_of_an_order_that_has_closed_is_too_late(of: Of) -> None:
+    core, child = full(of)
+    core.fill(child, "X1", "100", "100", "2")
+    [(msg_type, told)] = to_ems(core.later(0.1))
+    assert (msg_type, told[11], told[39], told[102]) == ("9", "F", "2", "0")
+    assert int(core.record.unsent_cancels) == 0
+
+
+def test_a_waiting_cancel_of_a_venue_that_is_lost_is_refused(of: Of) -> None:
+    core, _ = full(of)
+    core.logout("XNAS")
+    [(msg_type, told)] = to_ems(core.later(0.1))
+    assert (msg_type, told[11], told[102]) == ("9", "F", "2") and "not logged on" in told[58]
+
+
+def test_a_waiting_cancel_behind_a_replace_names_what_is_in_force_then(of: Of) -> None:
+    core = of(limits={"venue.XNAS": {"max_messages": 3}})
+    child = core.working("A")
+    [(_, _, replace)] = core.replace("R", "A", qty="50")
+    core.cancel("F0", "A")
+    assert core.cancel("F", "R") == []
+    core.cancel_reject(replace[11], child, "2")
+    sent = cancels(core.later(1.1))
+    assert [fields[41] for fields in sent] == [child]
+
+
+def test_a_waiting_cancel_is_answered_when_the_day_ends_first(of: Of) -> None:
+    core, child = full(of)
+    core.report(child, "X1", "4", "4")
+    core.day()
+    [(msg_type, told)] = to_ems(core.later(0.1))
+    assert (msg_type, told[11], told[102]) == ("9", "F", "0") and int(core.record.unsent_cancels) == 0
+    core.day()
+    assert core.record.orders[0]["number"] == a.NONE, "and then its row is given back"
+
+
+def test_a_waiting_cancel_is_not_asked_about(of: Of) -> None:
+    core, child = full(of)
+    core.logout("XNAS")
+    core.logon("XNAS", reset=True)
+    core.synced()
+    core.record.entities[core.state.entities[a.VENUE, "XNAS"]].limit[a.MAX_MESSAGES] = a.UNLIMITED
+    asked = [fields[11] for _, m, fields in core.tick() if m == "H"]
+    assert child in asked and len(asked) == len(set(asked)) == 2, "the order and the cancel that was sent"
+
+
+def test_where_a_venue_takes_no_orders_cancels_pass(of: Of) -> None:
+    core = of()
+    core.working("A")
+    core.record.entities[core.state.entities[a.VENUE, "XNAS"]].limit[a.MAX_MESSAGES] = 0
+    assert fired(core.new("B")) == {"MAX_MESSAGES"}
+    assert len(cancels(core.cancel("F", "A"))) == 1
+
+
+def test_questions_leave_room_for_cancels(of: Of) -> None:
+    core = of(limits={"venue.XNAS": {"max_messages": 40}}, status_requests=10_000)
+    core.record.entities[core.state.entities[a.VENUE, "XNAS"]].limit[a.MAX_MESSAGES] = a.UNLIMITED
+    many(core, 200)
+    core.record.entities[core.state.entities[a.VENUE, "XNAS"]].limit[a.MAX_MESSAGES] = 40
+    core.wait(1.1)
+    core.message("XNAS", "8", [(11, "")])
+    core.record.sessions[core.sessions["XNAS"]].review_due = 1
+    asked = 0
+    while told := core.tick():
+        asked += sum(m == "H" for _, m, _ in told)
+    assert 0 < asked <= 30
+    assert len(cancels(core.killed(a.FIRM)) + cancels(core.sweep())) >= 10
+
+
+def test_cancels_that_go_on_take_a_few_rows_an_order(of: Of) -> None:
+    core = of()
+    many(core, 20)
+    core.killed(a.FIRM)
+    for _ in range(600):
+        core.later(1)
+    requests = core.record["requests"][: core.record.request_count]
+    assert int((requests["ours"] == 1).sum()) <= 20 * 5 + 1
+
+
+def test_a_kill_keeps_to_what_a_venue_takes(of: Of) -> None:
+    core = of(limits={"venue.XNAS": {"max_messages": 20}})
+    children = many(core, 15)
+    core.wait(1.1)
+    sent = [len(cancels(core.killed(a.FIRM)))]
+    core.record.entities[core.state.entities[a.VENUE, "XNAS"]].limit[a.MAX_MESSAGES] = 10
+    for _ in range(40):
+        sent.append(len(cancels(core.later(0.1))))
+    assert max(sum(sent[k : k + 10]) for k in range(len(sent))) <= 15 and sum(sent) > len(children)
+
+
+def test_the_same_limits_judge_as_they_did(of: Of) -> None:
+    """What went to a venue counts for the next order only."""
+    core = of(limits={"venue.XNAS": {"max_messages": 4}})
+    assert [fired(core.new(f"A{k}", px=f"{90 - k}")) for k in range(4)] == [set()] * 3 + [{"MAX_MESSAGES"}]
 
 
 def test_a_venue_s_rate_is_kept(of: Of) -> None:
@@ -331,14 +513,6 @@ def test_tries_do_not_eat_the_room_of_other_orders(of: Of) -> None:
 # Mass cancels
 
 
-def mass(reply: Reply) -> list[tuple[str, Fields]]:
-    return [(session, fields) for session, msg_type, fields in reply if msg_type == "q"]
-
-
-def one_by_one(reply: Reply) -> list[Fields]:
-    return [fields for _, msg_type, fields in reply if msg_type == "F"]
-
-
 def test_all_orders_of_a_venue_go_by_one_message(of: Of) -> None:
     core = of(mass_cancel=True)
     children = many(core, 40)
@@ -506,3 +680,18 @@ def test_mass_cancels_do_not_use_up_the_requests(of: Of) -> None:
         core.kill(a.FIRM, on=False)
     core.day()
     assert used() == before
+
+
+@pytest.mark.parametrize("positions", [ev.POSITIONS_KEPT, ev.POSITIONS_RESET])
+def test_an_order_whose_cancel_waits_at_the_end_of_the_day_is_not_of_the_next(of: Of, positions: int) -> None:
+    """Its ClOrdID is free again, and a bust of it counts as one of any order of the day before."""
+    core, child = full(of)
+    core.fill(child, "X1", "100", "100", "2", t38="100", t151="0")
+    core.day(positions)
+    core.later(0.1)
+    core.wait(12 * 3600)
+    core.quote("AAPL", 99.99, 100.01, 100)
+    [(_, msg_type, again)] = core.new("A", px="99")
+    assert msg_type == "D" and again[11] != child
+    core.report(child, "X2", "H", "0", t19="X1", t32="100", t31="100", t38="100")
+    assert core.shares() == (0, 100, 0) and int(core.record.open_order_count) == 1

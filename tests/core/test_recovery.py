@@ -321,7 +321,10 @@ def test_what_is_asked(of_both: Core) -> None:
 def test_thousands_are_asked_about_each_once(tmp_path: Path) -> None:
     limits = copy.deepcopy(LIMITS)
     limits["account"]["default"]["max_long"] = "unlimited"
-    core = Core(tmp_path, two_venues(), limits)
+    config = two_venues()
+    for session in config["sessions"][1:]:
+        session["status_requests"] = 10_000
+    core = Core(tmp_path, config, limits)
     venues = {
         passed(core.new(f"A{k}", qty="1", t100=("XNAS", "XNYS")[k % 2]))[11]: ("XNAS", "XNYS")[k % 2]
         for k in range(2000)

@@ -336,7 +336,7 @@ def test_the_next_day_s_fill_of_an_order_of_which_nothing_else_is_told(core: Cor
 def test_a_late_fill_of_an_order_that_stays_done_for_the_day(core: Core, leaves: str) -> None:
     child = core.working("A", t59="1")
     core.report(child, "E1", "3", "3", t38="100", t151="0")
-    told(core.fill(child, "E2", "10", "10", "3", t38="100", t151=leaves), t39="3", t14="10", t151="0")
+    told(core.fill(child, "E2", "10", "10", "3", t38="100", t151=leaves), t39="3", t14="10", t151="90")
     assert core.shares() == (10, 90, 0)
 
 

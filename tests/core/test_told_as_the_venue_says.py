@@ -80,6 +80,19 @@ def test_a_price_that_cannot_be_read_is_none(core: Core, price: str | None) -> N
     told(core.fill(child, "E1", "3", "3", t31=price, t6="0", t151="97"), t31="0", t32="3", t14="3")
 
 
+def test_a_guarantee_is_passed_on_and_is_no_fill(pair: Core) -> None:
+    """Stopped: LastQty(32) and LastPx(31) are what the venue guarantees (Appendix D, L.1.a)."""
+    core = pair
+    child = core.working("A")
+    stopped = {"t31": "50.1", "t32": "40", "t151": "100"}
+    told(core.report(child, "E1", "7", "7", **stopped), t150="7", t39="7", t31="50.1", t32="40", t14="0", t151="100")
+    told(core.status_request("A"), t39="7", t31=None, t32=None)
+    told(core.report(child, "E2", "7", "7", t31="x", t32="0", t151="100"), t150="7", t31=None, t32=None)
+    assert core.shares() == (0, 100, 0)
+    told(core.fill(child, "E3", "40", "40", t151="60"), t39="7", t32="40", t14="40")
+    assert core.shares() == (40, 60, 0)
+
+
 # Times
 
 

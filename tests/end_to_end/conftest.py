@@ -14,7 +14,7 @@ import pytest
 
 from gateway.state.memory import State, map_state
 from tests.support.core import write_config
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import ENGINE, ENGINES, GatewayProcess
 from tests.support.proxy import Proxy
 from tidegate_tools.sim.ems import Ems, EmsConfig
 from tidegate_tools.sim.quickfix_peer import SessionConfig, free_port
@@ -67,10 +67,10 @@ class Topology:
             wait_settled(ems)
 
     def wait_recovered(self) -> None:
-        """Every venue has exchanged with this run what was missed, and no order is in doubt."""
+        """Every venue has resent to this run what was missed, and no order is in doubt."""
         state = self.state.record
         for name, venue in self.venues.items():
-            self.gateway.wait_log("session has exchanged what was missed", 60, session=name)
+            self.gateway.wait_log("resend complete", 60, session=name)
             venue.wait_for(lambda: not state.sessions["doubts"].any(), 30, "no order in doubt")
         self.wait_up()
 
@@ -124,23 +124,36 @@ def wait_settled(ems: Ems) -> None:
     raise AssertionError("the gateway answers no TestRequest")
 
 
-FIX_42, FIX_44 = "FIX.4.2", "FIX.4.4"
+FIX_42, FIX_44, FIX_50 = "FIX.4.2", "FIX.4.4", "FIXT.1.1"
+PAIRS = [(FIX_44, FIX_44), (FIX_42, FIX_42), (FIX_42, FIX_44), (FIX_44, FIX_42)]
+PAIRS_50 = [(FIX_50, FIX_50), (FIX_50, FIX_42), (FIX_44, FIX_50), (FIX_42, FIX_50)]
 
 
-@pytest.fixture(params=[(FIX_44, FIX_44), (FIX_42, FIX_42), (FIX_42, FIX_44), (FIX_44, FIX_42)], ids="-".join)
+@pytest.fixture(params=PAIRS, ids="-".join)
 def version(request: pytest.FixtureRequest) -> Versions:
     """FIX versions of the two sides, crossed too."""
     return Versions(*request.param)
 
 
+BOTH = ("test_order_flow", "test_kill", "test_restart")  # modules whose tests run over both engines
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests over both engines; all others are over the one that TIDEGATE_ENGINE names."""
+    if "start" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in BOTH:
+        metafunc.parametrize("start", ENGINES, indirect=True)
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
+def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Topology]]:
     """Start a topology; everything is stopped after the test, and no side may have refused what the other sent."""
+    engine_of_test = getattr(request, "param", ENGINE)
     with ExitStack() as stack:
         topologies: list[Topology] = []
 
         def run(
             version: str = "FIX.4.4",
+            engine: str = engine_of_test,
             ems: tuple[str, ...] = ("EMS1",),
             venues: tuple[str, ...] = ("XNAS",),
             raw: tuple[str, ...] = (),
@@ -156,19 +169,22 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
             elsewhere: Mapping[str, int] = MappingProxyType({}),
             venue_host: str = "127.0.0.1",
             of_session: Mapping[str, dict] = MappingProxyType({}),
+            folder: str = "",
             **more,
         ) -> Topology:
             """`versions` has those of peers that differ by name, `elsewhere` the ports of venues that the test runs
-            itself, `of_session` keys of single sessions; `venue_host` is where the gateway finds all venues; `more` are
-            sections of the config.
+            itself, `of_session` keys of single sessions; `venue_host` is where the gateway finds all venues; `folder`
+            is of one of several gateways of a test; `more` are sections of the config.
             """
+            home = tmp_path / folder
+            home.mkdir(exist_ok=True)
             sims, proxies = {}, {}
             for name in venues:
                 of_venue = versions.get(name, getattr(version, "venue", version))
                 forgets = (venue_session or {}).get("reset_on_logon", False)
                 session = SessionConfig(of_venue, name, "GW", reset_on_logon=forgets)
                 options = {"liquidity": [Liquidity.parse(q) for q in liquidity], "replenish_s": 0, "md_interval_s": 0.2}
-                options["store_dir"] = tmp_path / name
+                options["store_dir"] = home / name
                 options |= venue_options or {}
                 sims[name] = stack.enter_context(Venue(VenueConfig(sessions=[session], **options)))
                 if name in proxied:
@@ -195,14 +211,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
             ]
             sessions = [section | of_session.get(section["id"], {}) for section in sessions]
             config = {
-                "gateway": {"name": "E2E", "state_dir": "var", "capacity": "small"},
+                "gateway": {"name": "E2E", "engine": engine, "state_dir": "var", "capacity": "small"},
                 "sessions": sessions,
                 "instruments": "instruments.csv",
                 "limits": "limits.yaml",
                 "routing": {"default": venues[0]},
                 "journal": {"segment": 4},  # a start fills three of these with zeros
             } | more
-            path = write_config(tmp_path, config, limits, INSTRUMENTS)
+            path = write_config(home, config, limits, INSTRUMENTS)
             gateway = stack.enter_context(GatewayProcess(path, module, environment=environment))
             clients = {}
             for name in ems:
@@ -211,7 +227,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Topology]]:
                     sessions=[session],
                     connect=("127.0.0.1", port),
                     extra_fields=[(1, "ACC1")],
-                    store_dir=tmp_path / f"{name}-store",
+                    store_dir=home / f"{name}-store",
                 )
                 clients[name] = stack.enter_context(Ems(settings))
             topology = Topology(stack, gateway, sims, clients, proxies, path, port)

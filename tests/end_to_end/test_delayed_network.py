@@ -62,7 +62,7 @@ def inside(start) -> None:
             resting.append(place(ems, extra=[(100, name)]))
 
         for name in OUTAGES:
-            topology.gateway.wait_log("session has exchanged what was missed", session=name)
+            topology.gateway.wait_log("resend complete", session=name)
             trade(name)
         ordeals = [
             Ordeal(topology, who, OUTAGES[who.name], partial(trade, who.name))

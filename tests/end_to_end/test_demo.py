@@ -17,7 +17,7 @@ from gateway.core.catalogue import CHECKS
 from tidegate_tools.demo.run import Row, summarize
 
 DEMO = [sys.executable, "-m", "gateway.cli", "demo", "--fast"]
-NOT_PROVOKED = {"FAULT", "STALE_ORDER", "CAPACITY", "JOURNAL", "RECOVERY", "TRADING_DAY"}
+NOT_PROVOKED = {"FAULT", "STALE_ORDER", "CAPACITY", "JOURNAL", "RECOVERY", "TRADING_DAY", "MAX_QUOTE_SPREAD"}
 TIMEOUT_S = 120
 
 

@@ -56,3 +56,16 @@ def test_a_full_disk_stops_orders_and_lets_cancels_and_reports_through(small_dis
     after = ems.new_order(symbol="AAPL", quantity=1, price="99")
     ems.wait_for(lambda: ems.order(after).status == "0")
     assert gateway.stop() == 0
+
+
+@pytest.mark.parametrize("engine", ["quickfix", "native"])
+def test_an_order_that_cannot_be_synced_before_it_is_sent_is_refused(tmp_path: Path, start, engine: str) -> None:
+    module = "tests.support.unsynced_gateway"
+    topology = start(engine=engine, module=module, journal={"segment": 4, "sync": "before_send"})
+    ems, venue = topology.ems["EMS1"], topology.venues["XNAS"]
+    good = ems.new_order(symbol="AAPL", quantity=10, price="99")
+    ems.wait_for(lambda: ems.order(good).status == "0")
+    (tmp_path / "var" / "sick").touch()
+    bad = ems.new_order(symbol="AAPL", quantity=20, price="99")
+    ems.wait_for(lambda: ems.order(bad).status == "8")
+    assert [order.quantity_e8 for order in venue.orders.values()] == [10 * 10**8]

@@ -43,13 +43,13 @@ def test_who_killed_what_when_and_why_and_what_was_open(start) -> None:
         ("EMS1", replaced, "AAPL", "buy", "15", "O1-2"),
         ("EMS2", sells, "MSFT", "sell", "20", "O1-3"),
     ]
+    topology.gateway.wait_log("decision", verdict="refused", session="EMS1", text=late)  # and with it those before
     accepted = {line["child_cl_ord_id"]: line for line in log if line.get("verdict") == "accepted"}
     terms = [accepted[order["child_cl_ord_id"]] for order in line["orders"]]
     assert [(each["account"], each["price"], each["venue"]) for each in terms] == [
         ("ACC1", "99", "XNAS"),
         ("ACC1", "201", "XNAS"),
     ]
-    topology.gateway.wait_log("decision", verdict="refused", session="EMS1", text=late)
 
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
         families = list(text_string_to_metric_families(page.read().decode()))

@@ -209,7 +209,7 @@ def test_odd_fills_of_a_venue_are_booked_once(start, version: str, fault: str) -
 
 def test_an_error_in_a_callback_ends_the_process(start) -> None:
     """A message that the engine fails on must not leave a process that looks alive."""
-    topology = start(module="tests.support.failing_gateway")
+    topology = start(engine="quickfix", module="tests.support.failing_gateway")
     ems, venue = topology.ems["EMS1"], topology.venues["XNAS"]
     place(ems)
     ems.new_order(symbol="AAPL", quantity=1, price="1", extra=[(50, "BOOM")])

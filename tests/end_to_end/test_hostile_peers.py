@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.engine.quickfix.credentials import hash_password
+from gateway.engine.credentials import hash_password
 from tests.end_to_end.conftest import FIX_42, FIX_44, Topology, wait_settled
 from tests.support.raw_venue import Field, RawEms, RawVenue, compose, framed
 from tidegate_tools.fix.text import first, utc_now
@@ -87,7 +87,7 @@ class Trial:
             return error
         self.repent()
         self.topology.start_again(*options)
-        self.topology.gateway.wait_log("session has exchanged what was missed", BACK_S, session="XNAS")
+        self.topology.gateway.wait_log("resend complete", BACK_S, session="XNAS")
         self.ems.wait_logged_on()
         wait_settled(self.ems)
         return what

@@ -1,4 +1,4 @@
-"""Messages that are unusual but no fault of anybody: encoded texts, types that are not served, late and repeated
+"""Messages that are unusual but no fault of anybody: encoded texts, types that are not supported, late and repeated
 reports. What they tell counts once, whoever asks is answered, and trading goes on.
 """
 

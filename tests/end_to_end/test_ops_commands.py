@@ -36,6 +36,17 @@ def test_a_desk_looks_and_cancels(start) -> None:
     again = of(topology, "cancel", order["order_id"], "--reason", "wrong side")
     assert (again.returncode, again.stderr) == (2, f"order {order['order_id']}: is not open any more\n")
 
+    adjust = ("positions", "adjust", "--account", "ACC1", "--symbol", "AAPL", "--reason", "bust by phone")
+    done = of(topology, *adjust, "--by=-150.5")
+    assert (done.returncode, done.stdout) == (0, "position of ACC1 in AAPL: 200 -> 49.5\n"), done.stderr
+    [position] = json.loads(of(topology, "positions", "--json").stdout)
+    assert position["position"] == "49.5"
+    for wrong, why in (("0", "want a quantity that is not 0"), ("x", "want a decimal of at most 8 places")):
+        refused = of(topology, *adjust, "--by", wrong)
+        assert refused.returncode == 2 and why in refused.stderr, refused
+    refused = of(topology, *adjust, "--by", "1", "--strategy", "NOBODY")
+    assert (refused.returncode, refused.stderr) == (2, "adjust: strategy: there is no strategy 'NOBODY'\n")
+
     topology.gateway.stop()
     gone = of(topology, "status")
     assert (gone.returncode, gone.stderr) == (2, f"no gateway runs on {topology.config.parent / 'var'}\n")

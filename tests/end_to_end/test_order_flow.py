@@ -6,8 +6,15 @@ import pytest
 
 from gateway.journal.read import Entry, entries, read_segment, segment_files
 from gateway.journal.replayer import Replayer
+from tests.end_to_end.conftest import PAIRS, PAIRS_50, Versions
 from tidegate_tools.fix.raw_client import RawFixClient
 from tidegate_tools.fix.text import first
+
+
+@pytest.fixture(params=PAIRS + PAIRS_50, ids="-".join)
+def version(request: pytest.FixtureRequest) -> Versions:
+    """FIX versions of the two sides, crossed too."""
+    return Versions(*request.param)
 
 
 def exec_types(ems, cl_ord_id: str) -> list[str]:

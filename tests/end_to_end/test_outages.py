@@ -26,6 +26,7 @@ from tidegate_tools.sim.venue import Venue, VenueConfig
 
 RECONNECT_S = 1
 BACK_S = RECONNECT_S + 10  # in which a session is up again once its venue is well
+REFUSED_BACK_S = 24  # where it has refused our Logon for some seconds, and is tried less often
 LOADED_S = 3  # more on a machine under load
 TOLD_AGAIN_S = 22  # in which "still down" has come three times; a venue that says nothing is tried once in 9 s
 
@@ -80,7 +81,7 @@ class Ordeal(threading.Thread):
         time.sleep(max(seconds - (time.monotonic() - since_s), 0))
         if self.is_venue and seconds >= TOLD_AGAIN_S:
             self._check_told(where, told, tried)
-        news = ["session is up", *(["session has exchanged what was missed"] if self.is_venue else [])]
+        news = ["session is up", *(["resend complete"] if self.is_venue else [])]
         before = {event: self._count(event) for event in news}
         self.who.come_back()
         well_s = time.monotonic()
@@ -223,7 +224,7 @@ def test_what_a_venue_says_in_a_reject_of_the_logon_is_told(start) -> None:
         assert re.search(r"session XREJ is down since .*: Reject of the Logon: unknown firm", status_row(topology))
         assert "\x1b" not in status_row(topology)
         venue.behave(TRADES)
-        topology.gateway.wait_log("session is up", BACK_S + LOADED_S, session="XREJ")
+        topology.gateway.wait_log("session is up", REFUSED_BACK_S + LOADED_S, session="XREJ")
 
 
 def status_row(topology: Topology) -> str:
@@ -243,7 +244,7 @@ def test_a_kill_is_carried_out_at_venues_that_come_back_later(start, tmp_path: P
         topology.venues["XNYS"] = closed  # the fixture looks at what it refused
         ems = topology.ems["EMS1"]
         for name in ("XNYS", "XLON"):
-            topology.gateway.wait_log("session has exchanged what was missed", session=name)
+            topology.gateway.wait_log("resend complete", session=name)
         at_closed = [place(ems, quantity=quantity, extra=[(100, "XNYS")]) for quantity in (11, 12)]
         at_silent = [place(ems, quantity=13, extra=[(100, "XLON")])]
         here = place(ems, quantity=14)

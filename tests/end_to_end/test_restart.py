@@ -126,7 +126,7 @@ def test_after_a_kill_a_venue_gets_orders_once_it_has_sent_what_was_missed(start
     gateway.wait_log("session is up", 30, session="XNAS", continued=True, in_doubt=1)
     assert refused(ems).startswith("RECOVERY")
     assert exposure(topology) == (0, 10, 0)
-    gateway.wait_log("session has exchanged what was missed", 30, session="XNAS", in_doubt=0)
+    gateway.wait_log("resend complete", 30, session="XNAS", in_doubt=0)
     topology.proxies["XNAS"].delay_s = 0
     place(ems)
     assert ems.order(kept).status == "0" and exposure(topology) == (0, 20, 0)
@@ -157,7 +157,7 @@ def test_orders_in_doubt_that_a_person_resolves(start) -> None:
     assert "no order is in doubt" in tidegate(topology, "resolve").stdout
     end(topology, signal.SIGKILL)
     gateway = topology.start_again()
-    gateway.wait_log("session has exchanged what was missed", 30, session="XNAS", in_doubt=2)
+    gateway.wait_log("resend complete", 30, session="XNAS", in_doubt=2)
     ems.wait_logged_on()
     wait_settled(ems)
     assert refused(ems).startswith("RECOVERY")
@@ -370,7 +370,7 @@ def test_the_end_of_the_day_gives_back_what_is_finished(start, tmp_path: Path, p
     kept = place(ems)
     end(topology, signal.SIGTERM)
     zone_where_it_is(tmp_path / "zones", 12, 5)
-    day = {"day": {"zone": "Soon", "end": "12:00", "positions": positions}}
+    day = {"day": {"zone": "Soon", "end": "12:00", "positions": positions, "keep_executions": 0}}
     topology.config.write_text(yaml.safe_dump(yaml.safe_load(topology.config.read_text()) | day))
     gateway = topology.start_again(PYTHONTZPATH=str(tmp_path / "zones"))
     gateway.wait_log("the trading day has ended", 30, open_orders=1, positions=positions)

@@ -213,13 +213,29 @@ def test_what_venue_and_gateway_refuse(talk: Talk) -> None:
     talk.report("unknown", t35="9", t37="NONE", t41="none", t39="8", t434="1", t102="1")
 
     before = len(requests(venue))
-    at_the_close, riskless = (59, "7"), (528, "R")
-    for tag, value in of([(47, "H"), (47, "E")], [at_the_close, riskless]):
-        said = {"time_in_force": value} if tag == 59 else {"extra": [(tag, value)]}
-        unsaid = ems.new_order(symbol="AAPL", quantity=5, price="99", **said)
+    for tag, value in of([(47, "H"), (47, "E")], [(528, "R"), (529, "A")]):
+        unsaid = ems.new_order(symbol="AAPL", quantity=5, price="99", extra=[(tag, value)])
         report = talk.report(unsaid, t150="8", t39="8", t37="NONE")
-        assert first(report, 58) == f"TRANSLATION cannot be said in the venue's FIX version: {tag}={value}"
+        assert first(report, 58) == f"TRANSLATION cannot be translated to the venue's FIX version: {tag}={value}"
     assert len(requests(venue)) == before
+
+
+@CROSSED
+@pytest.mark.parametrize("limit", [False, True], ids=["market", "limit"])
+def test_orders_for_the_close(talk: Talk, limit: bool) -> None:
+    """OrdType(40) 5 and B of FIX 4.2 are 1 and 2 with TimeInForce(59) 7 in FIX 4.4, in requests and in reports."""
+    ems, of = talk.ems, talk.of
+    old, new = {"t40": "B" if limit else "5", "t59": "0"}, {"t40": "2" if limit else "1", "t59": "7"}
+    order = ems.next_cl_ord_id()
+    said = [(11, order), (1, "ACC1"), (21, "1"), (55, "AAPL"), (54, "1"), (38, "10"), (60, utc_now())]
+    price = [(44, "99")] if limit else []
+    ems.send_raw("D", [*said, *price, *of([(40, old["t40"])], [(40, new["t40"]), (59, "7")])])
+    talk.status(order, "0", **of(old, new), t151="10")
+    talk.child("D", **of(new, old))
+    cancel = ems.next_cl_ord_id()
+    ems.send_raw("F", [(11, cancel), (41, order), (38, "10"), (54, "1"), (55, "AAPL"), (60, utc_now())])
+    talk.status(cancel, "4", **of(old, new), t41=order, t151="0")
+    assert exposure(talk.topology) == (0, 0, 0)
 
 
 def test_status_requests_and_orders_that_the_venue_cannot_read(talk: Talk) -> None:

@@ -287,7 +287,17 @@ def test_header_fields_pass(core: Core, field: str) -> None:
     assert int(field.split("=")[0]) not in reply[2], "header fields do not travel"
 
 
-@pytest.mark.parametrize("msg_type", ["E", "AE", "R", "8", "9", "B", "q", "UX", "ZZZ"])
+@pytest.mark.parametrize("msg_type", ["UX", "ZZZ", "AE"])
+def test_messages_that_are_not_of_the_version_are_invalid(core: Core, msg_type: str) -> None:
+    version = core.begin_strings["EMS1"]
+    (reply,) = core.raw("EMS1", order(version).replace(b"35=D", b"35=" + msg_type.encode()))
+    if msg_type == "AE" and version == "FIX.4.4":
+        assert reply[:2] == ("EMS1", "j"), "a TradeCaptureReport is of 4.4"
+    else:
+        assert reply[:2] == ("EMS1", "3") and (reply[2][372], reply[2][373]) == (msg_type, "11")
+
+
+@pytest.mark.parametrize("msg_type", ["E", "R", "8", "9", "B", "V"])
 def test_other_application_messages_are_unsupported(core: Core, msg_type: str) -> None:
     data = order(core.begin_strings["EMS1"]).replace(b"35=D", b"35=" + msg_type.encode())
     (reply,) = core.raw("EMS1", data)

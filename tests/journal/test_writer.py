@@ -367,9 +367,8 @@ def test_without_room_for_a_spare_the_rest_can_be_used(tmp_path: Path, monkeypat
     assert [r.sequence for r in records] == list(range(1, len(records) + 1))
 
 
-def test_trouble_when_segments_are_not_made_fast_enough(tmp_path: Path) -> None:
-    """A disk that stalls: no orders before the next segment is ready, cancels and reports may use what there is."""
-    bench = Bench(tmp_path)
+def stall(bench: Bench) -> threading.Event:
+    """The disk makes no segment from here on, until the event is set."""
     bench.wait_spares()
     go_on = threading.Event()
     make = bench.journal._make
@@ -379,11 +378,20 @@ def test_trouble_when_segments_are_not_made_fast_enough(tmp_path: Path) -> None:
         return make()
 
     bench.journal._make = stalled
+    return go_on
+
+
+def test_trouble_when_the_disk_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No orders before the next segment is ready, cancels and reports may use what there is."""
+    monkeypatch.setattr(writer, "STALL_S", 0.1)
+    monkeypatch.setattr(writer, "ROOM_WAIT_S", 0.1)
+    bench = Bench(tmp_path)
+    go_on = stall(bench)
     assert bench.journal.trouble == ""
     for _ in range(SPARE_SEGMENTS):
         bench.quote()
         bench.journal.roll()
-    assert bench.journal.trouble != ""
+    wait_for(lambda: "the next segment is not ready" in bench.journal.trouble, "trouble")
     bench.fill()
     with pytest.raises(OSError, match="the journal is full"):
         bench.quote()
@@ -391,6 +399,20 @@ def test_trouble_when_segments_are_not_made_fast_enough(tmp_path: Path) -> None:
     wait_for(lambda: bench.journal.trouble == "", "an end of the trouble")
     bench.quote()
     assert bench.journal.number == 2 + SPARE_SEGMENTS
+    bench.close()
+
+
+def test_who_writes_faster_than_the_disk_waits(tmp_path: Path) -> None:
+    """And goes on as soon as there is a segment: that is no trouble, and nothing ends."""
+    bench = Bench(tmp_path)
+    go_on = stall(bench)
+    for _ in range(SPARE_SEGMENTS):
+        bench.quote()
+        bench.journal.roll()
+    bench.fill()
+    threading.Timer(0.2, go_on.set).start()
+    bench.quote()
+    assert (bench.journal.number, bench.journal.trouble) == (2 + SPARE_SEGMENTS, "")
     bench.close()
 
 

@@ -135,7 +135,8 @@ def test_flow(gateway):
     assert value(got, "tidegate_refused_orders_total", session="EMS1", check="LOT") == 0
     assert value(got, "tidegate_decisions_total", verdict="accepted") == 40
     assert value(got, "tidegate_decisions_total", verdict="refused") == 9
-    for name, number in {"events": 70, "unknown_executions": 1, "duplicate_messages": 2, "trading_days": 3}.items():
+    assert value(got, "tidegate_unknown_executions") == 1
+    for name, number in {"events": 70, "duplicate_messages": 2, "trading_days": 3}.items():
         assert value(got, f"tidegate_{name}_total") == number
 
 
@@ -189,6 +190,16 @@ def test_sessions_and_switches(gateway):
         ({"scope": "firm", "name": ""}, 0),
         ({"scope": "strategy", "name": "MOMO"}, 1),
     ]
+
+
+def test_numbers_of_sessions_of_the_native_engine(gateway) -> None:
+    own = gateway.state.record.lines[0]
+    own.native, own.next_in, own.next_out, own.heard_ns = 1, 17, 23, 5 * 10**9
+    gateway.state.record.wall_offset_ns = 10**18
+    got = scrape(gateway)
+    name = "tidegate_session_next_msg_seq_num"
+    assert [value(got, name, session="EMS1", direction=way) for way in ("in", "out")] == [17, 23]
+    assert value(got, "tidegate_session_last_message_timestamp_seconds", session="EMS1") == 10**9 + 5
 
 
 def test_the_firms_switch_is_told_once_as_set(gateway):

@@ -212,7 +212,7 @@ def test_a_writer_that_takes_long_is_waited_for(make: Make, state: State, path: 
         ({"name": b""}, "there is no strategy ''"),
         ({"scope": 9}, "there is no scope 9"),
         ({"scope": -1}, "there is no scope -1"),
-        ({"limit": 10}, "there is no limit 10"),
+        ({"limit": a.MAX_LIMITS}, f"there is no limit {a.MAX_LIMITS}"),
         ({"limit": -(2**63)}, "there is no limit"),
         ({"limit": a.MESSAGE_WINDOW}, "message_window cannot be pushed"),
         ({"limit": a.DUPLICATE_WINDOW}, "duplicate_window cannot be pushed"),

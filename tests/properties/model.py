@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from tests.properties.model_checks import FIRST_NS
 from tests.properties.model_orders import (
     CANCEL,
     CHECKS,
     NEW,
+    REASONS,
     REPLACE,
     D,
     Fields,
@@ -21,47 +23,19 @@ from tests.properties.model_orders import (
     Order,
     Request,
     Wanted,
+    legal_number,
+    said_in,
 )
-from tests.properties.model_recovery import ALERT
-from tests.properties.model_reports import Reports
+from tests.properties.model_sweeps import Sweeps
+from tests.properties.model_tables import ALERT
 
 MAX_PENDING_REPLACES = 16
 MAX_PENDING_CANCELS = 4
 CANCEL_AGAIN_NS = 10 * 10**9  # after which one more passes
-MAX_CANCEL_TRIES = 5
-SECOND_NS = 10**9
 
 
-class Model(Reports):
+class Model(Sweeps):
     """The gateway as the documents tell it."""
-
-    def arrive(self, session: str) -> None:
-        """Count a message of an EMS."""
-        self.count_message("session", session)
-        self.count_message("firm", "")
-
-    def use(self, session: str, cl_ord_id: str) -> None:
-        """A ClOrdID is kept."""
-        self.used.add((session, cl_ord_id))
-        self.take_row()
-
-    def take_row(self) -> None:
-        """A request takes the row of the cancel refused last, whose child nobody knows any more."""
-        if self.freed:
-            forgotten = self.freed.pop()
-            if forgotten is not None:
-                self.by_child.pop(forgotten.child)
-
-    def add(self, order: Order, request: Request) -> None:
-        """Enter a request, sent on or refused."""
-        if request.kind != NEW:
-            order.requests.append(request)
-        request.looked_at = bool(self.freed) and order.venue in self.asked
-        self.take_row()
-        if not request.ours:
-            self.used.add((request.session, request.cl_ord_id))
-            self.by_id[request.session, request.cl_ord_id] = order, request
-        self.newest = order, request
 
     def new(self, session: str, fields: Fields, poss_dup: bool = False) -> list[Wanted]:
         """NewOrderSingle."""
@@ -76,42 +50,54 @@ class Model(Reports):
         if seen:
             fired = fired | {"CL_ORD_ID_REUSE"}
         if fired or j is None:
-            if not seen and "MAX_MESSAGES" not in fired:
+            if seen:
+                self.had_answer.add((session, cl_ord_id))
+            elif "MAX_MESSAGES" not in fired:
                 self.use(session, cl_ord_id)
+            reason = next((code for check, code in REASONS.items() if check in fired), "0")
             wanted = {11: cl_ord_id, 37: "NONE", 39: "8", 150: "8", 14: "0", 151: "0", 41: None, CHECKS: fired}
+            wanted[103] = reason
             if seen and live is not None:
                 wanted |= self.numbers(live)
             return [(session, "8", wanted)]
         request = Request(session, NEW, cl_ord_id, j.qty, state="accepted")
         order = Order(session, j.entities["venue"], j.side, j.instrument, j.entities, [request], request, j.qty)
-        self.take_terms_of(request, fields, j)
+        self.take_terms_of(request, j)
         self.enter(order)
         self.add(order, request)
+        self.unnamed.append((order, request))
         self.accepted.append((self.now_ns, self.fingerprint(j), order))
-        carried = {tag: fields.get(tag) for tag in (40, 54, 55)}
-        return [(order.venue, "D", {**carried, **self.terms(j), 50: None, 97: None, 116: None})]
+        carried = {tag: fields.get(tag) for tag in (18, 54, 55, 211)}
+        return [self.to_venue(order.venue, "D", {**carried, **self.terms(j), 50: None, 97: None, 116: None})]
 
     def is_answered_again(self, session: str, fields: Fields, poss_dup: bool) -> bool:
         """Whether a message is a repetition of one that was seen, and says so. One that was refused before it came to
-        an order has no state to tell: it is refused again, unless the session layer itself repeats it.
+        an order has no state to tell: its sender has the answer.
         """
         key = session, fields[11]
-        return key in self.used and (poss_dup or (fields.get(97) == "Y" and key in self.by_id))
+        known = key in self.by_id or key in self.had_answer
+        return key in self.used and (poss_dup or (fields.get(97) == "Y" and known))
 
     def answer_again(self, session: str, fields: Fields, poss_dup: bool) -> list[Wanted]:
-        """43=Y: it had its answer. 97=Y: the state of its order."""
-        return [] if poss_dup else self.tell(self.by_id[session, fields[11]][0], "I", {11: fields[11]})
+        """43=Y: it had its answer. 97=Y: the state of its order, of a refused replace the refusal."""
+        order, request = self.by_id.get((session, fields[11]), (None, None))
+        if poss_dup or order is None or request is None:
+            return []
+        if request.state != "rejected":
+            return self.tell(order, "I", self.asked_by(order, request))
+        highest, other = (6, "99") if self.version(session) == "FIX.4.4" else (3, "2")
+        reason = request.reason if int(request.reason) <= highest else other
+        return self.refuse(session, fields, "2", reason, order)
 
     @staticmethod
-    def take_terms_of(request: Request, fields: Fields, j: Judgement) -> None:
-        request.time_in_force = fields.get(59, "0")
+    def take_terms_of(request: Request, j: Judgement) -> None:
+        request.time_in_force = j.time_in_force
         request.ord_type, request.price = j.ord_type, j.price
 
-    @staticmethod
-    def terms(j: Judgement) -> dict[int, object]:
-        """Quantity and prices of a child: as judged, and only those that its type uses."""
-        price = j.price if j.ord_type in "24" else None
-        return {38: j.qty, 44: price, 99: j.stop if j.ord_type in "34" else None}
+    def terms(self, j: Judgement) -> dict[int, object]:
+        """Type, time, quantity and prices of a child: as judged, in its venue's words, and only what its type uses."""
+        said = said_in(self.version(j.entities["venue"]), j.ord_type, j.time_in_force)
+        return {**said, 38: j.qty, 44: j.price or None, 99: j.stop or None}
 
     def refuse(
         self, session: str, fields: Fields, response: str, reason: str, order: Order | None, checks=()
@@ -133,11 +119,18 @@ class Model(Reports):
             reason = "6" if self.version(session) == "FIX.4.4" else "2"
         elif order is None:
             reason = "1"
-        elif not order.is_open():
+        elif not order.is_open() and not (response == "2" and self.opens_again(order, fields)):
             reason = "0"
         else:
             return [], order, request
         return self.refuse(session, fields, response, reason, order), None, None
+
+    @staticmethod
+    def opens_again(order: Order, fields: Fields) -> bool:
+        """Whether a replace asks for more than has filled of an order that has."""
+        wanted = legal_number(fields[38])
+        filled = not order.closed and not order.day_over and order.cum >= order.qty
+        return filled and wanted is not None and wanted + order.restated > order.cum
 
     def replace(self, session: str, fields: Fields, poss_dup: bool = False) -> list[Wanted]:
         """OrderCancelReplaceRequest."""
@@ -151,17 +144,23 @@ class Model(Reports):
         if target is not order.accepted and (target.kind, target.state) != (REPLACE, "pending"):
             self.add(order, request)
             return self.refuse(session, fields, "2", "2", order)
-        if len(order.pending(REPLACE)) >= MAX_PENDING_REPLACES:
+        waits = order.mass_canceled and order.tries == 0  # its venue has yet to be asked to cancel it
+        if waits or len(order.pending(REPLACE)) >= MAX_PENDING_REPLACES:
+            request.reason = "3"
             self.add(order, request)
             return self.refuse(session, fields, "2", "3", order)
         fired, j = self.judge(session, fields, False, order)
         if fired or j is None:
             self.add(order, request)
             return self.refuse(session, fields, "2", "2", order, fired)
+        if not order.is_open() or order.mass_canceled:  # it has filled, or is to work on
+            order.mass_canceled, order.mass_cancel, order.tries = False, "", 0
         request.state, request.qty = "pending", j.qty + order.restated
-        self.take_terms_of(request, fields, j)
+        self.take_terms_of(request, j)
         self.add(order, request)
-        return [(order.venue, "G", {**self.terms(j), 40: fields[40], 41: target.child})]
+        self.unnamed.append((order, request))
+        carried = {tag: fields.get(tag) for tag in (18, 211)}
+        return [self.to_venue(order.venue, "G", {**carried, **self.terms(j), 41: target.child})]
 
     def cancel(self, session: str, fields: Fields, poss_dup: bool = False) -> list[Wanted]:
         """OrderCancelRequest."""
@@ -173,54 +172,27 @@ class Model(Reports):
             return answer
         if not self.up[order.venue]:
             return self.refuse(session, fields, "1", "2", order)
-        is_soon = self.now_ns - order.cancel_asked_ns < CANCEL_AGAIN_NS
-        if sum(not r.ours for r in order.pending(CANCEL)) >= MAX_PENDING_CANCELS and is_soon:
+        theirs = [r for r in order.pending(CANCEL) if not r.ours]
+        is_soon = self.now_ns - order.cancel_asked_ns < CANCEL_AGAIN_NS or any(r.unsent for r in theirs)
+        if len(theirs) >= MAX_PENDING_CANCELS and is_soon:
             return self.refuse(session, fields, "1", "3", order)
-        order.cancel_asked_ns = self.now_ns
-        self.add(order, Request(session, CANCEL, fields[11], D(0)))
+        request = Request(session, CANCEL, fields[11], D(0))
+        self.add(order, request)
         orig = target if (target.kind, target.state) == (REPLACE, "pending") else order.accepted
-        return [(order.venue, "F", {54: order.side, 55: order.instrument.symbol, 41: orig.child})]
-
-    def sent(self, child: str) -> None:
-        """The request sent on last went out under this ClOrdID."""
-        assert self.newest is not None
-        self.newest[1].child = child
-        self.by_child[child] = self.newest
-        self.children.add(child)
-
-    # What the gateway cancels of its own accord.
-
-    def kill(self, scope: str, name: str, on: bool) -> list[Wanted]:
-        """A switch is set or released; what it cancels is up to `sweep`."""
-        if not on:
-            self.killed.discard((scope, name))
-            return [ALERT]
-        self.killed.add((scope, name))
-        if self.is_any_open():
-            for order in self.orders:
-                order.tries = 0
-        return [ALERT]
-
-    def sweep(self) -> list[tuple[Order, Request, Wanted]]:
-        """A cancel for each open order that is killed and was not canceled within the last second, five times."""
-        found = []
-        for order in sorted(self.orders, key=lambda o: o.row):
-            due = order.tries == 0 or self.now_ns - order.tried_ns >= SECOND_NS
-            if not self.is_killed(order.entities) or not order.is_open() or not due:
-                continue
-            if order.tries == MAX_CANCEL_TRIES or not self.up[order.venue]:
-                continue
-            replaces = order.pending(REPLACE) if order.tries % 2 == 0 else []
-            orig = replaces[-1] if replaces else order.accepted
-            request = Request(order.session, CANCEL, "", D(0), ours=True)
-            self.add(order, request)
-            order.tries += 1
-            order.tried_ns = self.now_ns
-            terms = {54: order.side, 55: order.instrument.symbol, 38: order.qty - order.restated, 41: orig.child}
-            found.append((order, request, (order.venue, "F", terms)))
-        return found
+        if not self.takes_cancel(order):
+            request.unsent = orig
+            self.turns[order.venue] = FIRST_NS
+            return []
+        order.cancel_asked_ns = self.now_ns
+        return [self.send_cancel(order, request, orig)]
 
     # Everything else.
+
+    def adjust(self, symbol: str, by: Decimal, entities: dict[str, str]) -> list[Wanted]:
+        """A person adds to the positions of the firm, the instrument and whoever is named."""
+        for scope, name in {"firm": "", "instrument": symbol, **entities}.items():
+            self.positions[scope, name, symbol] = self.position(scope, name, symbol) + by
+        return [ALERT]
 
     def status(self, session: str, fields: Fields) -> list[Wanted]:
         """OrderStatusRequest of an EMS."""
@@ -230,7 +202,16 @@ class Model(Reports):
         if order is None or request is None:
             wanted: dict[int, object] = {11: fields[11], 37: "NONE", 39: "8", 103: "5", 14: "0", 151: "0"}
             return [(session, "8", wanted | ({150: "I", 20: None} if is_44 else {150: "8", 20: "3"}))]
-        return self.tell(order, "I", {11: fields[11]})
+        return self.tell(order, "I", self.asked_by(order, request))
+
+    @staticmethod
+    def asked_by(order: Order, request: Request) -> dict[int, object]:
+        """How a status names what it was asked for: one that was replaced in OrigClOrdID(41)."""
+        if request.state == "accepted" and request.kind != CANCEL and request is not order.accepted:
+            return {11: order.accepted.cl_ord_id, 41: request.cl_ord_id}
+        if request.state == "rejected":
+            return {11: order.accepted.cl_ord_id, 41: None}
+        return {11: request.cl_ord_id}
 
     @staticmethod
     def is_believed(instrument: Instrument, price: Decimal) -> bool:

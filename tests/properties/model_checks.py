@@ -10,6 +10,9 @@ from tests.properties.model_orders import (
     EXACT,
     IDENTITY_TAGS,
     MANDATORY,
+    MOVING_PRICE,
+    NOT_IN,
+    PEGS,
     POSITION_SCOPES,
     QUERIED,
     D,
@@ -17,12 +20,18 @@ from tests.properties.model_orders import (
     Instrument,
     Judgement,
     Order,
+    Wanted,
+    has_limit,
     legal_number,
+    said_in,
     step_down,
     step_up,
+    type_and_time,
 )
 
 NOON_S = 12 * 3600  # the run began then
+SECOND_NS = 10**9
+FIRST_NS = SECOND_NS  # the turn of orders that were never canceled
 
 
 class Checks:
@@ -51,11 +60,13 @@ class Checks:
         self.messages: dict[tuple[str, str], list[int]] = {}
         self.accepted: list[tuple[int, tuple[object, ...], Order]] = []
         self.positions: dict[tuple[str, str, str], Decimal] = {}
+        self.unknown: dict[tuple[str, str], Fields] = {}  # fills of no order of ours that are booked, by venue, ExecID
         self.fault = False
         self.began_ns = now_ns
         self.known_since_ns = 0  # after that: what was first sent before may have been forgotten
         self.recovering: set[str] = set()
         self.killed: set[tuple[str, str]] = set()
+        self.turns: dict[str, int] = {}  # of venues where cancels wait: those of orders last canceled before it go
         self.is_closed = False  # outside the hours of the trading day
 
     # Limits.
@@ -104,9 +115,7 @@ class Checks:
         self.messages.setdefault((scope, name), []).append(self.now_ns)
 
     def in_window(self, scope: str, name: str) -> int:
-        window = self.duration(scope, name, "message_window")
-        if window is None:
-            return 0
+        window = self.duration(scope, name, "message_window") or SECOND_NS
         slice_ns = -(-window // 16)
         now = self.now_ns // slice_ns
         return sum(1 for t in self.messages.get((scope, name), ()) if t // slice_ns >= now - 16)
@@ -114,9 +123,25 @@ class Checks:
     def over_rate(self, entities: dict[str, str]) -> bool:
         for scope, name in entities.items():
             limit = self.limit(scope, name, "max_messages")
-            if isinstance(limit, Decimal) and self.in_window(scope, name) > limit:
+            if scope == "venue":
+                if not self.has_room(name, for_cancels=False):
+                    return True
+            elif isinstance(limit, Decimal) and self.in_window(scope, name) > limit:
                 return True
         return False
+
+    def has_room(self, venue: str, for_cancels: bool) -> bool:
+        """Whether a venue takes one more message: a quarter is left to cancels; of 0 only they pass."""
+        limit = self.limit("venue", venue, "max_messages")
+        if not isinstance(limit, Decimal) or (limit == 0 and for_cancels):
+            return True
+        most = limit if for_cancels else limit - max(limit // 4, D(1))
+        return self.in_window("venue", venue) < most
+
+    def to_venue(self, venue: str, msg_type: str, fields: dict[int, object]) -> Wanted:
+        """A message to a venue, which counts there."""
+        self.count_message("venue", venue)
+        return venue, msg_type, fields
 
     # Exposure.
 
@@ -173,29 +198,52 @@ class Checks:
             return by_symbol if by_symbol is by_security else None
         return by_symbol if 55 in fields else by_security
 
-    @staticmethod
-    def well_formed(fields: Fields) -> bool:
-        kind = fields[40]
+    def well_formed(self, session: str, fields: Fields) -> bool:
+        kind, time_in_force = type_and_time(self.version(session), fields)
+        instructions = fields.get(18, "").split()
         return (
             fields[54] in ("1", "2", "5")
-            and kind in ("1", "2", "3", "4")
-            and fields.get(59, "0") in ("0", "1", "2", "3", "4", "6", "7")
+            and kind in ("1", "2", "3", "4", "P")
+            and time_in_force in ("0", "1", "2", "3", "4", "6", "7")
             and legal_number(fields[38]) is not None
             and (kind not in ("2", "4") or legal_number(fields.get(44)) is not None)
+            and (kind != "P" or 44 not in fields or legal_number(fields[44]) is not None)
             and (kind not in ("3", "4") or legal_number(fields.get(99)) is not None)
+            and not any(one in MOVING_PRICE for one in instructions)
+            and sum(one in PEGS for one in instructions) == (1 if kind == "P" else 0)
+            and (kind == "P" or 211 not in fields)
         )
+
+    def can_be_said(self, session: str, venue: str, fields: Fields) -> bool:
+        """Whether the FIX version of a venue has words for an order."""
+        version = self.version(venue)
+        if version == self.version(session):
+            return True
+        kind = said_in(version, *type_and_time(self.version(session), fields))[40]
+        return kind is not None and not set(fields.get(18, "")) & set(NOT_IN[version])
 
     def route(self, fields: Fields, instrument: Instrument | None) -> str | None:
         venue = fields.get(100, instrument.venue if instrument else "")
         return venue if self.sessions.get(venue, {}).get("role") == "initiator" else None
 
+    @staticmethod
+    def time_of(text: str) -> int:
+        """A UTCTimestamp (all are of one day) in nanoseconds since the run began."""
+        hours, minutes, seconds = text.partition("-")[2].split(":")
+        return int((int(hours) * 3600 + int(minutes) * 60 + D(seconds) - NOON_S) * 10**9)
+
+    def age(self, fields: Fields) -> int:
+        """Nanoseconds since the oldest time that a message tells, or until the newest if that is more."""
+        times = [self.time_of(fields[tag]) for tag in (52, 122, 60) if tag in fields]
+        now_ns = self.now_ns - self.began_ns
+        return max(now_ns - min(times), max(times) - now_ns)
+
     def is_stale(self, session: str, fields: Fields, again: bool) -> bool:
-        """Whether a message sent again (its first sending is all of one day) is too old or of an earlier run."""
-        hours, minutes, seconds = fields[60].partition("-")[2].split(":")
-        sent_ns = int((int(hours) * 3600 + int(minutes) * 60 + D(seconds) - NOON_S) * 10**9)
+        """Whether a message sent again is too old, or of an earlier run."""
+        sent_ns = self.time_of(fields.get(122, fields[60]))
         now_ns = self.now_ns - self.began_ns
         longest_ns = self.duration_ns(self.sessions[session].get("max_poss_dup_age", "10s"))
-        return again and (sent_ns < self.known_since_ns or now_ns - sent_ns > longest_ns)
+        return again and (sent_ns < self.known_since_ns or abs(now_ns - sent_ns) > longest_ns)
 
     @staticmethod
     def named(
@@ -229,7 +277,7 @@ class Checks:
         if self.is_closed:
             fired.add("TRADING_DAY")
         entities, identified = self.identity(session, fields)
-        if not self.well_formed(fields):
+        if not self.well_formed(session, fields):
             fired.add("WELL_FORMED")
         instrument = self.find_instrument(fields)
         if instrument is None:
@@ -239,7 +287,7 @@ class Checks:
         venue = order.venue if order else self.route(fields, instrument)
         if instrument is not None and venue is None:
             fired.add("ROUTE")
-        elif venue is not None and fields.get(59) == "7" and self.version(session) != self.version(venue):
+        elif venue is not None and not self.can_be_said(session, venue, fields):
             fired.add("TRANSLATION")
         if self.is_killed(order.entities if order else self.named(session, entities, instrument, venue)):
             fired.add("KILLED")
@@ -256,24 +304,27 @@ class Checks:
         if fired or instrument is None or venue is None:
             return fired, None
         entities |= {"instrument": instrument.symbol, "session": session, "venue": venue}
-        kind = fields[40]
+        kind, time_in_force = type_and_time(self.version(session), fields)
         qty = D(fields[38])
         j = Judgement(
             instrument,
             fields[54],
             kind,
+            time_in_force,
             qty,
-            D(fields[44]) if kind in ("2", "4") else D(0),
+            D(fields.get(44, "0")) if kind in ("2", "4", "P") else D(0),
             D(fields[99]) if kind in ("3", "4") else D(0),
+            (fields.get(18), fields.get(211)) if kind == "P" else (),
             entities,
             qty if order is None else max(D(0), qty + order.restated - order.cum - order.worst()),
             None if order is None else order.accepted,
+            self.age(fields),
         )
         with localcontext(EXACT):
-            self.check_all(j, is_new=order is None)
+            self.check_all(j, opens=order is None or not order.is_open())
         return j.fired, j
 
-    def check_all(self, j: Judgement, is_new: bool) -> None:
+    def check_all(self, j: Judgement, opens: bool) -> None:
         if j.qty % j.instrument.lot:
             j.fired.add("LOT")
         if j.price % j.instrument.tick or j.stop % j.instrument.tick:
@@ -283,27 +334,42 @@ class Checks:
         reference, factor = self.usable_reference(j)
         self.check_price(j, reference, factor)
         self.check_position(j)
-        if is_new:
+        if opens:
             for scope, name in j.entities.items():
                 limit = self.limit(scope, name, "max_open_orders")
                 if isinstance(limit, Decimal) and self.open_orders(scope, name) + 1 > limit:
                     j.fired.add("MAX_OPEN_ORDERS")
+        if j.replaces is None:
             windows = [self.duration(s, n, "duplicate_window") for s, n in j.entities.items()]
             longest = max((w for w in windows if w is not None), default=0)
-            if any(same == self.fingerprint(j) and self.now_ns - t < longest for t, same, _ in self.accepted):
+            within = [o for t, same, o in self.accepted if same == self.fingerprint(j) and self.now_ns - t < longest]
+            if any(not o.closed or o.cum for o in within):
                 j.fired.add("DUPLICATE_ORDER")
         if self.over_rate(j.entities):
             j.fired.add("MAX_MESSAGES")
+        ages = [self.duration(s, n, "max_order_age") for s, n in j.entities.items()]
+        if any(age is not None and j.age_ns > age for age in ages):
+            j.fired.add("MAX_ORDER_AGE")
 
     @staticmethod
     def fingerprint(j: Judgement) -> tuple[object, ...]:
-        return j.entities["account"], j.instrument.symbol, j.side, j.ord_type, j.qty, j.price, j.stop
+        return (
+            j.entities["account"],
+            j.instrument.symbol,
+            j.side,
+            j.ord_type,
+            j.time_in_force,
+            j.peg,
+            j.qty,
+            j.price,
+            j.stop,
+        )
 
     @staticmethod
     def pays_more(j: Judgement) -> bool:
         """Whether a replace could trade at a worse price than the order in force."""
         before = j.replaces
-        if before is None or (j.ord_type, before.ord_type) != ("2", "2"):
+        if before is None or not (has_limit(j.ord_type, j.price) and has_limit(before.ord_type, before.price)):
             return True
         return j.price > before.price if j.side == BUY else j.price < before.price
 
@@ -320,9 +386,9 @@ class Checks:
     def usable_reference(self, j: Judgement) -> tuple[Decimal, int]:
         """The reference price and the factor of the collar; fires REFERENCE_PRICE if there is none to use."""
         i = j.instrument
-        reference = i.reference()
         limit = self.duration("instrument", i.symbol, "reference_max_age")
-        two_sided = i.bid > 0 and i.ask > 0
+        two_sided = i.bid > 0 and i.ask > 0 and not self.is_wide(j)
+        reference = i.reference() if two_sided else i.last
         told_ns = i.quote_ns if two_sided else i.last_ns
         age = None if told_ns is None else self.now_ns - told_ns
         traded = i.last_ns is not None and (limit is None or self.now_ns - i.last_ns <= limit)
@@ -330,24 +396,35 @@ class Checks:
             reference = step_down((i.bid + i.ask) / 2, 8) if step_down(i.ask / 2, 8) <= i.bid else D(0)
         if reference > 0 and limit is not None and age is not None and age <= limit:
             return reference, 1
-        if j.ord_type == "2" and self.reduces_only(j):
-            old = i.reference() or i.previous_close
+        if has_limit(j.ord_type, j.price) and self.reduces_only(j):
+            old = (i.reference() if two_sided else i.last) or i.previous_close
             if old > 0:
                 return old, 2
         j.fired.add("REFERENCE_PRICE")
+        if i.bid > 0 and i.ask > 0 and self.is_wide(j):
+            j.fired.add("MAX_QUOTE_SPREAD")
         return D(0) if age is None else reference, 1
+
+    def is_wide(self, j: Judgement) -> bool:
+        """Whether the quote is wider than `max_quote_spread`, in bps of its middle: then it is no reference."""
+        i, most = j.instrument, self.tightest(j, "max_quote_spread")
+        return isinstance(most, Decimal) and i.ask - i.bid > (i.bid + i.ask) / 2 * most / 10_000
 
     def check_price(self, j: Judgement, reference: Decimal, factor: int) -> None:
         bps = self.tightest(j, "collar_bps")
         assert isinstance(bps, Decimal)
         d = step_down(reference * bps / 10_000, 8) * factor
         buy = j.side == BUY
-        outside = j.price > reference + d if buy else j.price < reference - d
-        if reference > 0 and j.ord_type in ("2", "4") and outside:
+        pays = j.price or (j.instrument.ask if buy else j.instrument.bid)
+        outside = pays > reference + d if buy else pays < reference - d
+        if reference > 0 and pays > 0 and outside:
             j.fired.add("PRICE_COLLAR")
+        if j.ord_type == "P" and j.price == 0:
+            j.fired.add("PRICE_COLLAR")  # nobody knows where its price goes
         if not buy:
-            worst = max(j.price, j.stop, j.instrument.bid, reference)
-        elif j.ord_type in ("2", "4"):
+            rests = j.instrument.ask if j.ord_type == "P" else j.instrument.bid
+            worst = max(j.price, j.stop, rests, reference)
+        elif j.price > 0:
             worst = j.price
         else:
             worst = max(max(j.instrument.ask, reference) + d, j.stop)

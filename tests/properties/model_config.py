@@ -1,4 +1,4 @@
-"""The gateway of the random histories: three venues, two EMSs, tight limits at every scope."""
+"""The gateway of the random histories: four venues, of which one takes no order, two EMSs, tight limits."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from decimal import Decimal
 from tests.support.core import BASE
 
 D = Decimal
+ACCOUNTS = ["ACC1", "ACC2", "ACC3", "ACC4"]
 CONFIG = {
     **BASE,
     "identity": {"account": 1, "strategy": 116, "trader": 50},
     "sessions": [
         {
             **{"id": "EMS1", "role": "acceptor", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
-            **{"target_comp_id": "EMS1", "listen": "127.0.0.1:1", "accounts": ["ACC1", "ACC2"]},
+            **{"target_comp_id": "EMS1", "listen": "127.0.0.1:1", "accounts": ACCOUNTS},
             **{"strategies": ["MOMO", "ARB"], "traders": ["TOM"], "desks": ["D1"], "defaults": {"desk": "D1"}},
         },
         {
             **{"id": "EMS2", "role": "acceptor", "begin_string": "FIX.4.2", "sender_comp_id": "GW"},
-            **{"target_comp_id": "EMS2", "listen": "127.0.0.1:1", "accounts": ["ACC1", "ACC2"]},
+            **{"target_comp_id": "EMS2", "listen": "127.0.0.1:1", "accounts": ACCOUNTS},
             **{"strategies": ["ARB"], "flows": ["AUTO"], "defaults": {"strategy": "ARB", "flow": "AUTO"}},
         },
         {
@@ -33,8 +34,14 @@ CONFIG = {
             **{"id": "XOLD", "role": "initiator", "begin_string": "FIX.4.2", "sender_comp_id": "GW"},
             **{"target_comp_id": "XOLD", "connect": "127.0.0.1:1", "market_data": True},
         },
+        {
+            **{"id": "XNIL", "role": "initiator", "begin_string": "FIX.4.4", "sender_comp_id": "GW"},
+            **{"target_comp_id": "XNIL", "connect": "127.0.0.1:1"},
+        },
     ],
-    "routing": {"default": "XNAS", "instruments": {"ESZ6": "XCME"}},
+    "routing": {"default": "XNAS", "instruments": {"ESZ6": "XCME", "NQZ6": "XCME", "SPY": "XOLD"}},
+    "day": {"zone": "UTC", "end": "22:00", "keep_executions": 2},
+    "carry": {"orders": [211]},  # venues take pegged orders
     "rates": {"EUR": {"rate": "1.1", "date": "2026-07-10"}},
 }
 INSTRUMENTS = [
@@ -55,10 +62,20 @@ INSTRUMENTS = [
         "previous_close": "200",
     },
     {"symbol": "ESZ6", "tick": "0.25", "lot": "1", "multiplier": "5", "currency": "EUR"},
+    {"symbol": "NQZ6", "tick": "0.25", "lot": "1", "multiplier": "2", "previous_close": "300"},
+    {
+        "symbol": "SPY",
+        "security_id": "US78462F1030",
+        "tick": "0.05",
+        "lot": "10",
+        "multiplier": "1",
+        "previous_close": "80",
+    },
 ]
+FUTURES = ("ESZ6", "NQZ6")
 COLUMNS = ("symbol", "security_id", "tick", "lot", "multiplier", "currency", "previous_close")
 INSTRUMENTS_CSV = "\n".join([",".join(COLUMNS), *(",".join(i.get(c, "") for c in COLUMNS) for i in INSTRUMENTS), ""])
-MIDDLE = {"AAPL": D(100), "MSFT": D(200), "ESZ6": D(450)}
+MIDDLE = {"AAPL": D(100), "MSFT": D(200), "ESZ6": D(450), "NQZ6": D(300), "SPY": D(80)}
 LIMITS = {
     "firm": {"max_open_orders": 7, "max_messages": 24, "message_window": "1s", "max_long": 1200, "max_short": 1000},
     "account": {
@@ -67,9 +84,11 @@ LIMITS = {
             **{"duplicate_window": "300ms"},
         },
         "ACC2": {"max_order_qty": 300, "max_open_orders": 2, "duplicate_window": "1s", "max_order_notional": 45_000},
+        "ACC3": {"max_quote_spread": 30, "max_order_age": "700ms", "max_long": 300},
     },
     "account*instrument": {
         "ACC1*ESZ6": {"max_order_qty": 20, "max_long": 30},
+        "ACC4*NQZ6": {"max_short": 25},
         "default*MSFT": {"max_short": 200, "max_order_notional": "unlimited"},
     },
     "strategy": {
@@ -79,8 +98,17 @@ LIMITS = {
     "trader": {"TOM": {"max_order_notional": 30_000, "max_long": "unlimited"}},
     "instrument": {
         "default": {"collar_bps": 500, "reference_max_age": "5s"},
-        "MSFT": {"collar_bps": 300, "max_open_orders": 3, "max_long": 700},
+        "AAPL": {"max_quote_spread": 120},
+        "MSFT": {"max_quote_spread": "unlimited", "collar_bps": 300, "max_open_orders": 3, "max_long": 700},
     },
-    "session": {"default": {"max_messages": 16, "message_window": "1s"}, "EMS2": {"max_open_orders": 2}},
-    "venue": {"XCME": {"max_open_orders": 2}, "XOLD": {"max_order_qty": 350}},
+    "session": {
+        "default": {"max_messages": 16, "message_window": "1s", "max_order_age": "2s"},
+        "EMS2": {"max_open_orders": 3, "max_order_age": "10m"},
+    },
+    "venue": {
+        "XCME": {"max_open_orders": 2},
+        "XOLD": {"max_order_qty": 350, "max_messages": 5, "message_window": "3s"},
+        "XNAS": {"max_messages": 10, "message_window": "1s"},
+        "XNIL": {"max_messages": 0},
+    },
 }

@@ -18,9 +18,19 @@ NEW, REPLACE, CANCEL = "D", "G", "F"
 CLOSING = "4C8"
 DAY_OVER = "3B"
 OUTLIVES_THE_DAY = "16"  # good till canceled, till a date
+FOR_THE_CLOSE = "7"  # TimeInForce(59) in FIX 4.4
+CLOSE_42 = {"1": "5", "2": "B"}  # OrdType(40) of FIX 4.2: market and limit on close
+PEGS, MOVING_PRICE = "LMOPRW", "Tacde"  # ExecInst(18)
+NOT_IN = {"FIX.4.2": "a", "FIX.4.4": "T"}  # of ExecInst(18), the trailing stop
 POSITION_SCOPES = ("firm", "desk", "account", "strategy", "trader", "flow", "instrument")
 IDENTITY_TAGS = {"account": 1, "strategy": 116, "trader": 50}
 COUNTED_WHEN_IDENTIFIED = ("desk", "account", "strategy", "trader", "flow")
+# OrdRejReason(103) of the checks that have one of their own, in the order of the catalogue.
+REASONS = {
+    **{"KNOWN_INSTRUMENT": "1", "VENUE_DOWN": "2", "CL_ORD_ID_REUSE": "6", "STALE_ORDER": "8", "MAX_ORDER_QTY": "3"},
+    **{"REFERENCE_PRICE": "3", "PRICE_COLLAR": "3", "MAX_ORDER_NOTIONAL": "3", "MAX_LONG": "3", "MAX_SHORT": "3"},
+    **{"MAX_OPEN_ORDERS": "3", "MAX_MESSAGES": "3", "DUPLICATE_ORDER": "6", "TRADING_DAY": "2", "MAX_ORDER_AGE": "8"},
+}
 MANDATORY = {"max_order_qty": "account", "max_order_notional": "account", "max_long": "account", "max_short": "account"}
 
 
@@ -40,6 +50,28 @@ def legal_number(text: str | None) -> Decimal | None:
         return None
     value = D(text)
     return value if 0 < value < MAX_WHOLE + 1 and value == step_down(value, 8) else None
+
+
+def type_and_time(version: str, fields: Fields) -> tuple[str, str]:
+    """OrdType(40) and TimeInForce(59) as in FIX 4.4; the latter is empty where the two contradict each other."""
+    kind, time_in_force = fields[40], fields.get(59, "0")
+    if version == "FIX.4.2":
+        for plain, on_close in CLOSE_42.items():
+            if kind == on_close:
+                return plain, FOR_THE_CLOSE if time_in_force == "0" else ""
+    return kind, time_in_force
+
+
+def said_in(version: str, kind: str, time_in_force: str) -> dict[int, object]:
+    """40 and 59 in a FIX version; the former is None where it has none."""
+    if version == "FIX.4.2" and time_in_force == FOR_THE_CLOSE:
+        return {40: CLOSE_42.get(kind), 59: "0"}
+    return {40: kind, 59: time_in_force}
+
+
+def has_limit(kind: str, price: Decimal) -> bool:
+    """Whether what is of this OrdType(40) trades at a limit, at any time."""
+    return kind == "2" or (kind == "P" and price > 0)
 
 
 @dataclass
@@ -84,8 +116,12 @@ class Request:
     time_in_force: str = "0"
     ord_type: str = "2"
     price: Decimal = D(0)
-    looked_at: bool = False  # since its venue logged on: asked about where it had to be
     ours: bool = False  # a cancel that the gateway sent of its own accord: its EMS knows nothing of it
+    row: int = -1
+    unsent: Request | None = None  # of a cancel that waits for room at its venue: what it cancels
+    mass: str = ""  # of one of ours: the ClOrdID of the mass cancel that asked for it
+    is_told: bool = False  # that mass cancel has been answered
+    reason: str = "2"  # CxlRejReason(102) of a replace that was refused
 
 
 @dataclass
@@ -132,6 +168,10 @@ class Order:
     # 0 sure, 1 until its venue has sent again what we missed, 2 until it answers, 3 until somebody tells, or QUERIED
     doubt: int = 0
     unanswered: int = 0  # questions about it to the venue
+    mass_canceled: bool = False  # by its EMS, with others
+    mass_cancel: str = ""  # the ClOrdID of that mass cancel, while it waits for its answer
+    listed: bool = False  # to be told to its EMS, which has asked for all
+    ended_day: int = 0  # kept since the end of this day for what it has traded
     tries: int = 0  # cancels of the gateway's own
     tried_ns: int = 0
 
@@ -162,7 +202,8 @@ class Order:
         return kind in CLOSING or (kind in DAY_OVER and self.accepted.time_in_force not in OUTLIVES_THE_DAY)
 
     def is_over(self) -> bool:
-        return bool(self.closed) or (self.day_over != "" and self.ends_with(self.day_over))
+        day_over = self.day_over or ("3" if self.ended_day else "")
+        return bool(self.closed) or (day_over != "" and self.ends_with(day_over))
 
     def worst(self) -> Decimal:
         """The most that can still trade."""
@@ -180,7 +221,7 @@ class Order:
         return self.worst() + self.unbooked
 
     def leaves(self) -> Decimal:
-        return D(0) if self.closed or self.day_over else max(D(0), self.qty - self.cum)
+        return D(0) if self.is_over() else max(D(0), self.qty - self.cum)
 
     def base_status(self, version: str) -> str:
         if self.closed:
@@ -189,6 +230,8 @@ class Order:
             return self.day_over
         if self.cum >= self.qty:
             return "2"
+        if self.ended_day and self.is_over():
+            return "3"
         if self.cum > 0:
             return "1"
         if self.replaced and version == "FIX.4.2":
@@ -213,10 +256,13 @@ class Judgement:
     instrument: Instrument
     side: str
     ord_type: str
+    time_in_force: str
     qty: Decimal
     price: Decimal
     stop: Decimal
+    peg: tuple[str | None, ...]  # ExecInst(18) and PegOffsetValue(211) of a pegged order
     entities: dict[str, str]
     added: Decimal
-    replaces: Request | None = None  # the request in force of the order that a replace is of
+    replaces: Request | None  # the request in force of the order that a replace is of
+    age_ns: int  # since it was sent
     fired: set[str] = field(default_factory=set)

@@ -1,50 +1,29 @@
-"""What the model does when a run begins, a venue logs on, and the day ends: doubts about orders, rows given back."""
+"""What the model does when a run begins and a venue logs on: doubts about orders, questions, answers."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.properties.model_checks import Checks
-from tests.properties.model_orders import CLOSING, NEW, QUERIED, REPLACE, D, Fields, Fill, Order, Request, Wanted
+from tests.properties.model_checks import FIRST_NS
+from tests.properties.model_orders import CLOSING, NEW, QUERIED, REPLACE, D, Fields, Order, Request, Wanted
+from tests.properties.model_tables import ALERT, Tables
 
-ALERT: Wanted = ("", "", {})
 STOPPED, CRASHED, REBOOTED = range(3)
 PATIENCE_NS = 60 * 10**9
 ASK_AGAIN_NS = 10 * 10**9
-Execution = tuple[str, int | None, str]
 
 
-class Recovery(Checks):
-    """The tables of the model, and what is not known of the orders in them."""
+class Recovery(Tables):
+    """What is not known of the orders in the tables."""
 
     def __init__(self, config: dict, limits: dict, instruments: list[dict], now_ns: int) -> None:
         """`config` and `limits` are the mappings of the config files; all sessions are logged on."""
         super().__init__(config, limits, instruments, now_ns)
-        self.by_id: dict[tuple[str, str], tuple[Order, Request]] = {}
-        self.by_child: dict[str, tuple[Order, Request]] = {}
-        self.children: set[str] = set()  # all there ever were
-        self.used: set[tuple[str, str]] = set()
-        self.newest: tuple[Order, Request] | None = None
-        self.freed: list[Request | None] = []  # rows to be taken again from the end; of refused cancels, or nobody's
-        self.free_rows: list[int] = []  # of orders
-        self.numbered: list[Order] = []  # all there ever were
-        self.at_venues: list[Order] = []  # those with an OrderID of their venue's, the one that told it last at the end
-        self.seen: set[Execution] = set()
-        self.executions: dict[Execution, Fill] = {}
-        self.corrects: dict[Execution, Execution] = {}  # the fill that a correction changed
-        self.run = 1
         self.reset: set[str] = set()  # venues whose numbers began anew at the last logon
         self.subscribed: set[str] = set()
-        self.asked: set[str] = set()  # venues asked about all that is in doubt
+        self.asked: dict[str, int] = {}  # by venue: up to which row it has been asked about what is in doubt
         self.since_ns = dict.fromkeys(self.sessions, now_ns)  # the last logon
         self.told: set[str] = set()  # venues that left something open for too long since then
-
-    def enter(self, order: Order) -> None:
-        """An order takes the row given back last, or a new one."""
-        order.order_id = f"O{self.run}-{len(self.numbered)}"
-        order.row = self.free_rows.pop() if self.free_rows else len(self.orders)
-        self.numbered.append(order)
-        self.orders.append(order)
 
     def venues(self) -> list[str]:
         return [name for name, section in self.sessions.items() if section["role"] == "initiator"]
@@ -68,6 +47,9 @@ class Recovery(Checks):
         """A new run begins after the last one was stopped, crashed, or went down with its machine."""
         self.run += 1
         self.up = dict.fromkeys(self.sessions, False)
+        self.lists = {}
+        for order in self.orders:
+            order.listed = False
         if ended == REBOOTED:
             self.known_since_ns = self.now_ns - self.began_ns
             for instrument in self.instruments.values():
@@ -91,17 +73,17 @@ class Recovery(Checks):
         """A venue is up; what is in doubt will be asked anew."""
         self.up[venue] = True
         self.subscribed.discard(venue)
-        self.asked.discard(venue)
+        self.asked[venue] = 0
         self.told.discard(venue)
         self.since_ns[venue] = self.now_ns
         (self.reset.add if reset else self.reset.discard)(venue)
+        if self.is_any_open():
+            self.turns[venue] = FIRST_NS
         for order in self.orders:
             if order.venue == venue:
                 order.unanswered = 0
-                if self.killed and self.is_any_open():
+                if self.is_any_open():
                     order.tries = 0
-                for request in order.requests:
-                    request.looked_at = False
                 if reset:
                     self.raise_doubt(order, 3)
 
@@ -121,12 +103,10 @@ class Recovery(Checks):
         if venue in self.told:
             return []
         self.told.add(venue)
-        self.asked.discard(venue)
+        self.asked[venue] = 0
         for order in self.orders:
             if order.venue == venue:
                 order.unanswered = 0
-                for request in order.requests:
-                    request.looked_at = False
         return [ALERT]
 
     def ask_about_closed(self, order: Order) -> list[Wanted]:
@@ -139,21 +119,20 @@ class Recovery(Checks):
                 self.told.discard(order.venue)
                 self.since_ns[order.venue] = self.now_ns
             self.raise_doubt(order, 3 if order.doubt else QUERIED)
-            self.asked.discard(order.venue)
-            for other in self.orders:
-                for request in other.requests if other.venue == order.venue else ():
-                    request.looked_at = False
+            self.asked[order.venue] = 0
         return [ALERT]
 
     def ask_now(self, order: Order) -> list[Wanted]:
-        """A question about an order that is not clear, for which nothing waits; ever less often."""
-        if order.doubt > 0 or not self.up[order.venue] or not self.takes_status(order.venue):
+        """A question about an order that is not clear, for which nothing waits; ever less often. One in doubt is asked
+        about anyway, while it is open.
+        """
+        if (order.doubt > 0 and order.is_open()) or not self.up[order.venue] or not self.takes_status(order.venue):
             return []
         if order.asks >= 3 and self.now_ns - order.asked_ns < ASK_AGAIN_NS * 2 ** min(order.asks - 3, 12):
             return []
         order.asks += 1
         order.asked_ns = self.now_ns
-        return [(order.venue, "H", {11: order.accepted.child})]
+        return [self.to_venue(order.venue, "H", {11: order.accepted.child})]
 
     def takes_status(self, venue: str) -> bool:
         return bool(self.sessions[venue].get("order_status", True))
@@ -164,20 +143,29 @@ class Recovery(Checks):
         for venue in filter(self.up.get, self.venues()):
             if self.sessions[venue].get("market_data") and venue not in self.subscribed:
                 self.subscribed.add(venue)
-                wanted += [(venue, "V", {})] if any(i.venue == venue for i in self.instruments.values()) else []
+                if any(i.venue == venue for i in self.instruments.values()):
+                    wanted.append(self.to_venue(venue, "V", {}))
             waits = venue in self.recovering or self.doubts(venue)
             if waits and self.now_ns - self.since_ns[venue] >= PATIENCE_NS:
                 wanted += self.complain(venue)
             if venue in self.recovering or not self.doubts(venue) or not self.takes_status(venue):
                 continue
-            self.asked.add(venue)
-            for order in self.orders:
-                for request in order.requests if order.venue == venue else ():
-                    due = request is order.accepted or request.state == "pending"
-                    if order.doubt > 0 and due and not request.looked_at:
-                        wanted.append((venue, "H", {11: request.child}))
-                        order.unanswered += 1
-                    request.looked_at = True
+            wanted += self.questions(venue)
+        return wanted
+
+    def questions(self, venue: str) -> list[Wanted]:
+        """About the orders in doubt and their pending requests, by row, as many as the venue takes."""
+        wanted: list[Wanted] = []
+        asked = [(o, r) for o in self.doubts(venue) for r in (o.accepted, *o.all_pending()) if not r.unsent]
+        doubtful = {r.row: (o, r) for o, r in asked}
+        for row in range(self.asked.get(venue, 0), len(self.table)):
+            if not self.has_room(venue, for_cancels=False):
+                break
+            self.asked[venue] = row + 1
+            if row in doubtful:
+                order, request = doubtful[row]
+                wanted.append(self.to_venue(venue, "H", {11: request.child}))
+                order.unanswered += 1
         return wanted
 
     # Answers.
@@ -197,7 +185,7 @@ class Recovery(Checks):
             return [ALERT]
         order.unanswered = max(0, order.unanswered - 1) if order.doubt != QUERIED else 0
         if is_unknown:
-            wanted = [] if is_over else self.undelivered(request.child)
+            wanted = [] if is_over else self.refuse_child(request.child)
             self.clear_doubt(order)
             return wanted
         told = self.told_cum(order, fields)
@@ -206,11 +194,20 @@ class Recovery(Checks):
         self.clear_doubt(order)
         alerts += self.hear(order, fields)
         self.settle_one(order)
-        return alerts + self.change(order, request, fields, kind)
+        before = order.base_status("FIX.4.4")
+        wanted = self.change(order, request, fields, kind)
+        self.try_soon(order, before)
+        return alerts + wanted
 
     @staticmethod
-    def clear_doubt(order: Order) -> None:
-        if order.unanswered == 0 and all(r.looked_at for r in order.all_pending()):
+    def try_soon(order: Order, before: str) -> None:
+        """An order of another status than `before` can perhaps be canceled now: the next try comes within a second."""
+        if order.base_status("FIX.4.4") != before:
+            order.tries = min(order.tries, 1)
+
+    def clear_doubt(self, order: Order) -> None:
+        asked = self.asked.get(order.venue, 0)
+        if order.unanswered == 0 and all(r.row < asked for r in order.all_pending()):
             order.doubt = 0
 
     def amounts_to(self, order: Order, request: Request, fields: Fields) -> str:
@@ -253,31 +250,3 @@ class Recovery(Checks):
             if order.cum < order.qty:
                 kind = order.closed = "8" if never and order.cum == 0 else "4"
         return wanted + self.tell(order, kind, {})
-
-    # The end of the day.
-
-    def end_day(self, keep_positions: bool) -> list[Wanted]:
-        """Whatever belongs to no open order is forgotten, or to none with fills in doubt while positions are kept."""
-        self.known_since_ns = self.now_ns - self.began_ns
-        for order in self.orders:
-            order.terms += 1
-            if not keep_positions and order.doubtful > 0:
-                order.fills, order.doubtful = order.fills - min(order.doubtful, order.fills), D(0)
-                self.book(order)
-        finished = [o for o in self.orders if not o.is_open() and o.unbooked == 0]
-        is_finished = {id(o) for o in finished}
-        self.freed += [None] * sum(1 for o in finished for r in o.requests if r.ours and r.state != "rejected")
-        self.orders = [o for o in self.orders if id(o) not in is_finished]
-        self.free_rows += sorted(o.row for o in finished)
-        is_kept = {id(o) for o in self.orders}
-        self.at_venues = sorted((o for o in self.at_venues if id(o) in is_kept), key=lambda o: o.row)
-        self.accepted = [entry for entry in self.accepted if id(entry[2]) in is_kept]
-        self.freed = [r if r and id(self.by_child[r.child][0]) in is_kept else None for r in self.freed]
-        self.by_child = {child: pair for child, pair in self.by_child.items() if id(pair[0]) in is_kept}
-        self.by_id = {key: pair for key, pair in self.by_id.items() if id(pair[0]) in is_kept}
-        self.freed += [None] * len(self.used - set(self.by_id))
-        self.used &= set(self.by_id)
-        self.seen = {key for key in self.seen if key[1] is not None and id(self.numbered[key[1]]) in is_kept}
-        if not keep_positions:
-            self.positions = {}
-        return [ALERT] if any(o.is_open() and o.accepted.time_in_force == "0" for o in self.orders) else []

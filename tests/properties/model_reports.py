@@ -22,9 +22,12 @@ from tests.properties.model_orders import (
     Order,
     Request,
     Wanted,
+    said_in,
 )
-from tests.properties.model_recovery import ALERT, Execution, Recovery
+from tests.properties.model_recovery import Recovery
+from tests.properties.model_tables import ALERT, Execution
 
+QUICK_CANCELS = 5
 MOST_FILLED = D(4 * 10**10)  # of an order, whatever its venue tells
 ROUNDING = D("0.000001")  # quantities of more than 8 decimals are rounded up, so sums of them may differ by this
 
@@ -59,6 +62,8 @@ class Reports(Recovery):
             if order is not None and order.venue == venue:
                 return order, request, False
         order = self.with_order_id(venue, fields.get(37))
+        if order is not None and order.ended_day and 19 not in fields:
+            order = None  # a venue may give the same ones each day
         if order is None or self.contradicts(order, fields) or self.is_other_account(order, fields):
             return None, None, False
         return order, order.accepted, True
@@ -118,22 +123,37 @@ class Reports(Recovery):
         if kind != "I":
             if key in self.seen:
                 return [ALERT] if order is None else self.repeated(order, fields)
-            self.seen.add(key)
+            self.seen[key] = kind in ("H", "G") or (kind == "F" and above_zero(claim(fields, 32)))
         if order is None or request is None:
             of_old = fields[11] in self.children and fields[11] not in self.by_child
             if kind == "F" and not (poss_dup and of_old) and claim(fields, 32):
-                self.book_unknown(fields)
+                self.unknown[venue, fields[17]] = fields
+                self.book_unknown(fields, 1)
+            if kind == "H":
+                self.bust_unknown(venue, fields)
             return [ALERT]
         if kind == "I" and self.tells_of_doubt(order, request, fields):
             return self.answered(order, request, fields)
+        if order.ended_day and poss_dup and kind not in ("H", "G"):
+            return [ALERT]  # it was told on its day
+        if order.ended_day and above_zero(claim(fields, 151)):
+            self.revive(order)
         least = self.hear(order, fields)
         self.settle_one(order)
         if kind == "8" and by_order_id:  # of a request of the venue's own desk
             alerts = [ALERT, *self.ask_now(order), *self.take_status(order, request, fields)]
             return alerts + self.tell(order, "I", {}) + least
+        before = order.base_status("FIX.4.4")
         if kind == "5" and poss_dup and request.state != "pending" and request is not order.accepted:
-            kind = "I"  # these terms were in force
-        return self.apply(order, request, key, fields, kind) + least
+            wanted = self.change(order, request, fields, "I") + least  # these terms were in force
+        else:
+            wanted = self.apply(order, request, key, fields, kind) + least
+        self.try_soon(order, before)
+        if order.ended_day and order.is_open():
+            self.revive(order)
+        if order.ended_day and order.base_status("FIX.4.4") == "3":
+            order.day_over = "3"  # an execution was taken back; it stays done for the day whatever else is corrected
+        return wanted
 
     def apply(self, order: Order, request: Request, key: Execution, fields: Fields, kind: str) -> list[Wanted]:
         """What a report does to its order."""
@@ -169,8 +189,15 @@ class Reports(Recovery):
         told = self.told_cum(order, fields)
         return self.learn(order, fields) if told is not None and told > order.cum else []
 
-    def book_unknown(self, fields: Fields) -> None:
-        qty = D(fields[32]) if fields[54] == BUY else -D(fields[32])
+    def bust_unknown(self, venue: str, fields: Fields) -> None:
+        """A bust of a fill of no order of ours, which it does not contradict."""
+        booked = self.unknown.get((venue, fields.get(19, "")))
+        if booked is not None and all(fields.get(tag) == booked[tag] for tag in (32, 54, 55)):
+            self.book_unknown(booked, -1)
+            del self.unknown[venue, fields[19]]
+
+    def book_unknown(self, fields: Fields, times: int) -> None:
+        qty = times * (D(fields[32]) if fields[54] == BUY else -D(fields[32]))
         account = fields.get(1)
         for scope, name in (("firm", ""), ("instrument", fields[55]), *([("account", account)] if account else [])):
             key = scope, name, fields[55]
@@ -308,6 +335,7 @@ class Reports(Recovery):
     def fill(self, order: Order, key: Execution, fields: Fields) -> list[Wanted]:
         qty, status = D(fields[32]), fields[39]
         if self.is_copy(order, key, fields):
+            self.seen[key] = key in self.corrects
             return [ALERT, *self.tell(order, "I", {})]
         self.open_again(order, fields)
         if order.day_over and status != order.day_over and self.says_working(fields):
@@ -482,6 +510,7 @@ class Reports(Recovery):
         """The report to the EMS, of the order as it is now."""
         version = self.version(order.session)
         told: dict[int, object] = {11: order.accepted.cl_ord_id, 41: None, 150: kind}
+        told |= said_in(version, order.accepted.ord_type, order.accepted.time_in_force)
         if version == "FIX.4.2":
             told[20] = {"H": "1", "G": "2", "I": "3"}.get(kind, "0")
             if kind in ("H", "G"):
@@ -508,18 +537,21 @@ class Reports(Recovery):
         order, request = self.by_child.get(fields[11], (None, None))
         if order is None or request is None or order.venue != venue or request.state != "pending":
             return [ALERT]
-        answer = self.drop_request(order, request)
+        answer = self.drop_request(order, request, said=fields.get(102, "2"))
         return answer + (self.ask_about_closed(order) if fields[39] in (*CLOSING, "2") else [])
 
-    def drop_request(self, order: Order, request: Request, reason: str | None = None) -> list[Wanted]:
-        request.state = "rejected"
-        if request.ours:
-            self.freed.append(request)
-            return [ALERT]
+    def drop_request(self, order: Order, request: Request, reason: str | None = None, said: str = "") -> list[Wanted]:
+        """A request is refused: for a reason of ours, or for what its venue `said`."""
+        request.state, request.reason = "rejected", reason or said
         if request.kind == CANCEL:
-            self.used.discard((order.session, request.cl_ord_id))
-            self.by_id.pop((order.session, request.cl_ord_id))
-            self.freed.append(request)
+            self.give_back(request)
+        if request.mass or request.is_told:
+            return self.answer_mass_cancel(order, request)
+        if request.ours:  # only the first few are told
+            told = [ALERT] if order.tries <= QUICK_CANCELS else []
+            if order.mass_canceled and not order.mass_cancel:  # since before the end of the day
+                order.mass_canceled, order.tries = False, 0
+            return told
         response = "2" if request.kind == REPLACE else "1"
         wanted: dict[int, object] = {11: request.cl_ord_id, 41: order.accepted.cl_ord_id, 37: order.order_id}
         wanted |= {39: order.status(self.version(order.session)), 434: response}
@@ -527,11 +559,37 @@ class Reports(Recovery):
             wanted[102] = reason
         return [(order.session, "9", wanted)]
 
+    def answer_mass_cancel(self, order: Order, request: Request) -> list[Wanted]:
+        """Once for each mass cancel, and not where another of its cancels is pending at the venue."""
+        if request.is_told:
+            return []
+        mass, request.mass, request.is_told = request.mass, "", True
+        others = [r for r in order.pending(CANCEL) if r.mass == mass]
+        if others and request.reason == "3":
+            return []
+        for other in others:
+            other.mass, other.is_told = "", True
+        if order.mass_cancel == mass:
+            order.mass_cancel = ""
+            if order.mass_canceled:
+                order.mass_canceled, order.tries = False, 0
+        wanted: dict[int, object] = {11: mass, 41: order.accepted.cl_ord_id, 37: order.order_id, 434: "1"}
+        return [(order.session, "9", wanted | {39: order.status(self.version(order.session))})]
+
     def undelivered(self, child: str, is_inferred: bool = False) -> list[Wanted]:
-        """The venue never had a child, or refused its message; what is only inferred ends no doubt."""
+        """The venue never had a child, or refused its message; what is only inferred ends no doubt. A cancel for a mass
+        cancel is sent again.
+        """
         order, request = self.by_child[child]
-        if is_inferred and order.doubt >= 2:
-            return [ALERT]
+        if (request.mass or request.is_told) and request.state == "pending":
+            request.state = "rejected"
+            self.give_back(request)
+            return []
+        return [ALERT] if is_inferred and order.doubt in (2, 3) else self.refuse_child(child)
+
+    def refuse_child(self, child: str) -> list[Wanted]:
+        """A child is not at its venue."""
+        order, request = self.by_child[child]
         if request.kind != NEW:
             return self.drop_request(order, request, "2") if request.state == "pending" else []
         if not order.never_acknowledged():
@@ -542,4 +600,4 @@ class Reports(Recovery):
     def business_reject(self, venue: str, child: str) -> list[Wanted]:
         """BusinessMessageReject of a venue, for the child that 379 names."""
         order, _ = self.by_child.get(child, (None, None))
-        return [ALERT] if order is None or order.venue != venue else self.undelivered(child)
+        return [ALERT] if order is None or order.venue != venue else self.refuse_child(child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import subprocess
@@ -26,7 +27,7 @@ from gateway.replay.history import History, Moment, journal_folder, state_at, wa
 from gateway.state.build import build_state
 from tests.properties.test_plain_python import history as short_history
 from tests.properties.test_plain_python import steered, steered_settings
-from tests.support.core import BASE, WALL_NS
+from tests.support.core import BASE, LIMITS, WALL_NS
 from tests.support.journal import OUT, ROOMY, Flow, JournaledCore, raw_records, state_digest, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -225,11 +226,11 @@ def test_until_prints_orders_positions_sessions_and_fault(make: Make) -> None:
     core.report("C1-0", "V1", "F", "1", t32="30", t31="99.5", t14="30")
     core.logout("XNAS")
     core.close()
-    rows = [line.replace(" ", "") for line in replay(core.folder, "--until", core.sequence).stdout.splitlines()]
-    assert "│O1-0│EMS1│A1│C1-0│XNAS│AAPL│buy│100│99.5│30│70│partiallyfilled││2026-07-1112:00:00.000000│" in rows
-    assert "│accountACC1│AAPL│30│70│0│" in rows
-    assert any(row.startswith("│XNAS│initiator│down│") for row in rows)
-    assert "fault:none" in rows
+    rows = [" ".join(line.split()) for line in replay(core.folder, "--until", core.sequence).stdout.splitlines()]
+    assert "O1-0 EMS1 A1 C1-0 XNAS AAPL buy 100 99.5 30 70 partially filled 2026-07-11 12:00:00.000000" in rows
+    assert "account ACC1 AAPL 30 70 0" in rows
+    assert any(row.startswith("XNAS initiator down ") for row in rows)
+    assert "fault: none" in rows
 
 
 def order_with_everything(core: JournaledCore) -> None:
@@ -276,6 +277,33 @@ def test_a_refused_order_has_a_time_line(make: Make) -> None:
     assert "no message names A2" in refusal(core.folder, "--order", "A2")
 
 
+def test_of_an_event_about_many_orders_only_what_concerns_one_is_told(make: Make) -> None:
+    core = make()
+    children = [core.working(name, px=f"{99 - k}") for k, name in enumerate(("v1", "v2", "v3"))]
+    core.killed(0)
+    core.report("C1-4", "X1", "4", "4", t41=children[1])
+    core.close()
+    order = find_order(History(core.folder), "v2")
+    assert order.name == "O1-1"
+    swept = [x for x in order.events if x.event.kind == ev.SWEEP]
+    assert [[output.message_type for output in x.outputs] for x in swept] == [["F"]]
+    text = replay(core.folder, "--order", "v2").stdout
+    assert "41=C1-1" in text and "11=C1-4" in text and "to EMS1: ExecutionReport" in text
+    assert all(other not in text for other in ("11=v1", "11=v3", "41=C1-0", "41=C1-2", "37=O1-0"))
+    assert [x.event.kind for x in find_order(History(core.folder), "v3").events].count(ev.SWEEP) == 1
+
+
+def test_an_order_that_its_venue_has_not_acknowledged_is_found_by_its_order_id(make: Make) -> None:
+    core = make()
+    core.new("A1")
+    core.new("A2", px="99")
+    core.close()
+    order = find_order(History(core.folder), "O1-1")
+    assert (order.name, [x.request_id() for x in order.events]) == ("O1-1", ["A2"])
+    assert [x.found.request_id() for x in explain(History(core.folder), "O1-1")] == ["A2"]
+    assert "no message names O1-2" in refusal(core.folder, "--order", "O1-2")
+
+
 def two_clients() -> dict:
     ems, venue = BASE["sessions"]
     return BASE | {"sessions": [ems, ems | {"id": "EMS2", "target_comp_id": "EMS2", "listen": "127.0.0.1:2"}, venue]}
@@ -306,6 +334,19 @@ def test_an_id_used_again_the_next_day_asks_which(make: Make) -> None:
     core.close()
     assert "A1 names several orders, want one of O1-0, O1-1" in refusal(core.folder, "--order", "A1")
     assert len(find_order(History(core.folder), "O1-1").events) == 2
+
+
+def test_a_mass_cancel_is_no_order_and_is_told_with_that_of_its_id(make: Make) -> None:
+    core = make()
+    core.new("A1")
+    core.report("C1-0", "V1", "0", "0")
+    for k in range(60):
+        core.message("EMS1", "q", [(11, "A1" if k == 59 else f"Q{k}"), (60, core.utc()), (530, "3")])
+    core.new("A2")
+    core.close()
+    order = find_order(History(core.folder), "A1")
+    assert (order.name, len(order.events)) == ("O1-0", 3)
+    assert len(find_order(History(core.folder), "A2").events) == 1
 
 
 def test_explain_gives_the_numbers_that_were_seen(make: Make) -> None:
@@ -346,10 +387,39 @@ def test_explain_tells_why_an_order_was_refused(make: Make) -> None:
     assert "refused: PRICE_COLLAR" in text
     assert "PRICE_COLLAR: value 110, limit 105 at instrument AAPL" in text
     assert "text sent: PRICE_COLLAR 110 > 105" in text
-    assert "│ max_order_qty      │      1,000 │ account ACC1    │        900 │" in text
+    assert "max_order_qty 1,000 account ACC1 900" in " ".join(text.split())
     text = replay(core.folder, "--explain", "A2").stdout
     assert "KNOWN_INSTRUMENT: no such instrument" in text and "limits were not looked at" in text
     assert "no decision on it" in refusal(core.folder, "--explain", "A3")
+
+
+def test_explain_tells_that_a_venue_s_messages_are_not_all_for_orders(make: Make) -> None:
+    core = make(limits={**copy.deepcopy(LIMITS), "venue": {"XNAS": {"max_messages": 8}}})
+    for k in range(7):
+        core.new(f"A{k}")
+    core.close()
+    kept = "venue XNAS (a quarter is kept for cancels)"
+    assert f"max_messages 6 {kept} 1" in " ".join(replay(core.folder, "--explain", "A0").stdout.split())
+    text = " ".join(replay(core.folder, "--explain", "A6").stdout.split())
+    assert f"MAX_MESSAGES: value 7, limit 6 at {kept}" in text
+
+
+def test_explain_tells_how_wide_the_quote_was(make: Make) -> None:
+    limits = copy.deepcopy(LIMITS)
+    limits["instrument"]["default"]["max_quote_spread"] = 300
+    core = make(limits=limits)
+    core.quote("AAPL", 99, 101, 100)
+    core.new("A1")
+    core.wait(31)
+    core.quote("AAPL", 96, 104)
+    core.new("A2")
+    core.close()
+    text = " ".join(replay(core.folder, "--explain", "A1").stdout.split())
+    assert "accepted" in text and "max_quote_spread 300 bps instrument AAPL 200 bps" in text
+    text = " ".join(replay(core.folder, "--explain", "A2").stdout.split())
+    assert "refused: REFERENCE_PRICE, MAX_QUOTE_SPREAD" in text
+    assert "max_quote_spread 300 bps instrument AAPL 800 bps" in text
+    assert "MAX_QUOTE_SPREAD: value 800 bps, limit 300 bps at instrument AAPL" in text
 
 
 def test_explain_of_an_order_id_tells_of_every_request(make: Make) -> None:

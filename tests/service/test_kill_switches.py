@@ -16,18 +16,21 @@ from gateway.config.settings import load_settings
 from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Event
+from gateway.core.layout import NONE
 from gateway.kill import file as w
 from gateway.kill import format as f
 from gateway.kill.file import kill_firm, read_switches, set_switch
 from gateway.kill.format import Switch
 from gateway.machine import boot_hash
-from gateway.service.kill_switches import KillSwitches, Rearming
+from gateway.ops.confirm import Confirmation
+from gateway.service.kill_switches import KillSwitches
 from gateway.state.build import build_state
 from gateway.state.memory import State
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
 
 FIRM = (a.FIRM, "")
 MOMO, ARB, LATER = (a.STRATEGY, "MOMO"), (a.STRATEGY, "ARB"), (a.STRATEGY, "LATER")
+NOBODY = (NONE, "")  # whom the event of a name that is not known is about
 BASE_NS, WALL_OFFSET_NS = 5 * 10**12, 10**18
 MINUTE_NS = 60 * 10**9
 
@@ -52,6 +55,9 @@ class Gateway:
         for event in events:
             row, on, set_ns = event.value
             assert event.kind == ev.KILL
+            if row == NONE:
+                told.append((NOBODY, on, event.data.decode()))
+                continue
             self.state.record.entities[row].killed = on
             self.state.record.entities[row].killed_ns = set_ns
             told.append((rows[row], on, event.data.decode()))
@@ -144,7 +150,7 @@ def test_a_time_that_cannot_be_is_now(gateway: Gateway) -> None:
 def test_an_unknown_name_is_told_once_and_kept(gateway: Gateway) -> None:
     kill(gateway.folder, LATER)
     with capture_logs() as log:
-        assert gateway.look() == [] and gateway.check() == []
+        assert gateway.look() == [(NOBODY, 1, "strategy LATER by alice: runs away")] and gateway.check() == []
         gateway.switches.tell()
     assert [(entry["event"], entry["known"]) for entry in log] == [("kill switch set", False)]
     gateway.assert_agrees(LATER)
@@ -283,16 +289,15 @@ def test_two_people_release_a_switch(tmp_path: Path) -> None:
 
 
 def test_a_confirmation_is_about_one_switch_as_it_was_and_only_for_a_time() -> None:
-    rearming = Rearming(2, MINUTE_NS)
-    momo, arb = (Switch(*key, 1, 1, 1, 1, "", "") for key in (MOMO, ARB))
-    set_again = Switch(*MOMO, 2, 1, 1, 1, "", "")
+    rearming = Confirmation(2, MINUTE_NS)
+    momo, arb, set_again = (MOMO, 1), (ARB, 1), (MOMO, 2)
     assert rearming.ask(momo, "ann", 0)
     assert rearming.ask(arb, "bob", 0)
     assert rearming.ask(set_again, "bob", 1)
     assert rearming.ask(set_again, "ann", MINUTE_NS + 2)
     assert not rearming.ask(set_again, "bob", 2 * MINUTE_NS + 2)
     assert rearming.ask(set_again, "bob", 2 * MINUTE_NS + 2)
-    assert not Rearming(1, MINUTE_NS).ask(momo, "ann", 0)
+    assert not Confirmation(1, MINUTE_NS).ask(momo, "ann", 0)
 
 
 def test_a_switch_set_again_needs_a_rearm_of_its_own(gateway: Gateway) -> None:

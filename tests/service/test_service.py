@@ -38,7 +38,7 @@ def dies_in_sending(folder: Path, message_type: str, count: int = 1, config: dic
     run = Run(folder, config)
     run.begin(*BOTH)
     send = run.engine.send
-    run.engine.send = lambda *fields: die() if fields[1] == message_type else send(*fields)
+    run.engine.send = lambda output: die() if output.message_type == message_type else send(output)
     run.take(*[run.order(f"A{k}", t38=100 + k, **more) for k in range(count)])
 
 

@@ -191,7 +191,7 @@ def test_no_command_ends_the_gateway(tmp_path: Path) -> None:
         assert answer["ok"] is False and answer["text"] and "\n" not in answer["text"], (number, answer)
     assert answers[-1] == {"ok": True, "text": "order O1-0 is gone"}
     assert facts["orders"] == [REJECTED]
-    [line] = lines(facts, "order in doubt resolved")
+    [line] = lines(facts, "order resolved by a person")
     assert line["user"] != "x"
 
 

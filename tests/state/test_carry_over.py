@@ -38,7 +38,7 @@ XAAA = {
     **{"id": "XAAA", "role": "initiator", "begin_string": "FIX.4.4", "sender_comp_id": "GW", "target_comp_id": "XAAA"},
     **{"connect": "127.0.0.1:1"},
 }
-ROOMY = {"name": "TEST", "state_dir": "var", "capacity": "standard"}
+ROOMY = {"name": "TEST", "engine": "quickfix", "state_dir": "var", "capacity": "standard"}
 PARAMETERS: dict[str, Any] = {"sources": [{"id": "CAL", "file": "cal"}, {"id": "DESK", "file": "desk"}]}
 PAIRED = {"account*instrument": {"ACC1*MSFT": {"max_long": 9_000}}, "firm*instrument": {"*AAPL": {"max_long": 80_000}}}
 
@@ -48,6 +48,7 @@ SETTINGS = {
     "": {"entity_count", "instrument_count", "session_count", "exposure_count", "pair_count", "execution_count"}
     | {"identity_tag", "understood", "carry_order", "carry_cancel", "carry_report", "dictionary", "pairs", "work"}
     | {"sessions", "entities", "instruments", "exposures", "orders", "requests", "executions", "sources", "parameters"}
+    | {"unsent_cancels", "keep_days", "lines"}
     | {"killed_count", "loosen_percent", "floor_percent", "source_count", "parameter_count"},
     "entities": {"scope", "name_size", "name", "limit", "limit_set", "limit_epoch"},
     "instruments": {"entity", "symbol_size", "symbol", "security_size", "security", "venue", "currency_size"}
@@ -62,7 +63,16 @@ SETTINGS = {
         "takes_mass_status",
         "max_poss_dup_age_ns",
     }
-    | {"may_use", "takes_mass_cancel", "tells_dont_know", "cancel_interval_ns", "cancels_on_drop", "replaces_open"},
+    | {
+        "may_use",
+        "takes_mass_cancel",
+        "tells_dont_know",
+        "cancel_interval_ns",
+        "cancels_on_drop",
+        "replaces_open",
+        "market_as_limit",
+        "most_status",
+    },
     "exposures": {"entity", "instrument", "pair"},
     "orders": set(),
     "requests": set(),
@@ -99,7 +109,8 @@ CARRIED: dict[str, set[str]] = {
     | {"qty_e8", "fills_e8", "venue_cum_e8", "cum_e8", "avg_px_e8", "corrected", "reserved_e8", "counted_open"}
     | {"placed_ns", "venue_order_id_size", "venue_order_id", "canceled_by", "cancel_tries", "cancel_ns"}
     | {"avg_told", "traded", "traded_e16", "restated_e8", "doubtful_e8", "unbooked_e8"}
-    | {"terms", "asks", "asked_ns", "cancel_asked_ns"},
+    | {"terms", "asks", "asked_ns", "cancel_asked_ns", "ended_day", "listed", "cancel_refused"}
+    | {"mass_cancel"},
     "requests": {
         "next",
         "run",
@@ -113,7 +124,8 @@ CARRIED: dict[str, set[str]] = {
         "price_e8",
         "ours",
     }
-    | {"stop_e8", "ord_type", "time_in_force", "cl_ord_id_size", "cl_ord_id"},
+    | {"stop_e8", "ord_type", "time_in_force", "cl_ord_id_size", "cl_ord_id", "unsent", "retired", "capped"}
+    | {"answer"},
     "executions": {"order", "qty_e8", "run", "number", "exec_id_size", "exec_id", "next"}
     | {"px_e8", "told_cum_e8", "no_fill", "terms", "unclear_e8"},
     "sources": set(carrying.OF_SOURCE),
@@ -623,3 +635,15 @@ def test_a_capacity_that_is_too_small(tmp_path: Path) -> None:
     old.record["requests"]["session"][: old.record.request_count] = NONE
     with pytest.raises(ConfigError, match="gateway.capacity: small: has room for 8192 requests"):
         carry(old, small)
+
+
+def test_sessions_that_quickfix_spoke_for_begin_with_numbers_of_their_own(tmp_path: Path) -> None:
+    """What the row of such a session holds says nothing; one of the native engine goes on."""
+    core = Core(tmp_path)
+    native = {"gateway": {**BASE["gateway"], "engine": "native"}}
+    ours = load_settings(write_config(tmp_path, BASE | native, LIMITS, INSTRUMENTS))
+    taken = carry(core.state, ours)
+    assert [(int(own.next_in), int(own.next_out), int(own.fresh)) for own in taken.record.lines[:2]] == [(1, 1, 1)] * 2
+    taken.record.lines[0].next_in, taken.record.lines[0].next_out, taken.record.lines[0].fresh = 17, 23, 0
+    again = carry(taken, ours).record.lines[0]
+    assert (int(again.next_in), int(again.next_out), int(again.fresh)) == (17, 23, 0)

@@ -22,7 +22,8 @@ START_NS = 10**12
 Fields = dict[int, str]
 
 BASE = {
-    "gateway": {"name": "TEST", "state_dir": "var", "capacity": "small"},
+    # Not `native`, with which every message would go through its session first.
+    "gateway": {"name": "TEST", "engine": "quickfix", "state_dir": "var", "capacity": "small"},
     "identity": {"account": 1, "strategy": 7001, "trader": 50},
     "sessions": [
         {
@@ -99,6 +100,7 @@ class Core:
         self.time_ns = START_NS
         self.log: list[tuple[Event, list[Output]]] = []
         self._next_seq = 1
+        self.sent_before_s = 0.0  # how old the messages of peers are when they come
         self.apply(clock_event(self.time_ns, WALL_NS))
         for name in self.sessions:
             self.logon(name)
@@ -126,7 +128,7 @@ class Core:
     def message(self, session: str, msg_type: str, fields: Sequence[tuple[int, str]], poss_dup: bool = False):
         """A message from the peer of a session, with a header."""
         head = [(8, self.begin_strings[session]), (9, "0"), (35, msg_type), (34, str(self._next_seq)), (49, session)]
-        head += [(52, self.sending_time), (56, "GW")]
+        head += [(52, self.utc(self.sent_before_s)), (56, "GW")]
         if poss_dup:
             head.append((43, "Y"))
         data = b"".join(b"%d=%s\x01" % (tag, str(v).encode()) for tag, v in [*head, *fields, (10, "000")])
@@ -135,7 +137,11 @@ class Core:
     @property
     def sending_time(self) -> str:
         """SendingTime(52) of a message that is sent now."""
-        millis = (WALL_NS + self.time_ns - START_NS) // 1_000_000
+        return self.utc()
+
+    def utc(self, ago_s: float = 0.0) -> str:
+        """UTCTimestamp of now, or of some time before."""
+        millis = (WALL_NS + self.time_ns - START_NS - round(ago_s * 1e9)) // 1_000_000
         return f"{datetime.fromtimestamp(millis // 1000, UTC):%Y%m%d-%H:%M:%S}.{millis % 1000:03d}"
 
     def raw(self, session: str, data: bytes, poss_dup: bool = False):
@@ -237,6 +243,15 @@ class Core:
         """A person says what became of the order in a row: a.GONE or a.WORKING, and how much of it has traded."""
         value = (order, verdict, round(Decimal(cum) * E8))
         return self.apply(Event(ev.RESOLVE, self.time_ns, data=who.encode(), value=value))
+
+    def adjust(self, symbol: str, by: str, entities: dict[str, str], who: str = "ann: by phone"):
+        """A person adds to the positions in an instrument, of the entities named by scope."""
+        rows = [a.NONE] * len(ev.ADJUSTED_SCOPES)
+        for scope, name in entities.items():
+            number = a.SCOPE_NAMES.index(scope)
+            rows[ev.ADJUSTED_SCOPES.index(number)] = self.state.entities[number, name]
+        value = (self.state.instruments[symbol], round(Decimal(by) * E8), *rows)
+        return self.apply(Event(ev.ADJUST, self.time_ns, data=who.encode(), value=value))
 
     def status_request(self, cl_ord_id: str, session: str = "EMS1", side="1", symbol="AAPL", **more):
         """OrderStatusRequest of an EMS."""

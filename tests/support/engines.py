@@ -17,6 +17,7 @@ from structlog.testing import LogCapture
 from gateway.config.files import ConfigError
 from gateway.config.sections import SessionSection
 from gateway.core import events as ev
+from gateway.core.driver import Output
 from gateway.engine.inbox import Inbox
 from gateway.engine.quickfix.engine import QuickFixEngine
 from tests.support.forked import CONTEXT, fork
@@ -58,7 +59,7 @@ def _serve(sections: list[dict[str, Any]], folder: Path, to: Connection) -> None
             to.send(("LOG", entry["event"], repr(entry).encode()))
         capture.entries.clear()
         while to.poll():
-            undelivered = engine.send(*to.recv())
+            undelivered = engine.send(Output(*to.recv()))
             if undelivered is not None:
                 inbox.put(undelivered)
         if time.monotonic() > next_tick:

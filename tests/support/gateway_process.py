@@ -12,6 +12,9 @@ from typing import Self
 
 from tests.support.forked import Program
 
+ENGINE = os.environ.get("TIDEGATE_ENGINE", "quickfix")
+"""The engine of every gateway in a test that does not ask for one."""
+ENGINES = ("native", "quickfix")
 CHECKOUT = Path(__file__).resolve().parents[2]
 STOP_TIMEOUT_S = 40  # its own last resort comes first, after 20 s
 

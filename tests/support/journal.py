@@ -115,16 +115,6 @@ class Bare:
         return bytes(SEGMENT_START) + self.block[0].bytes[SEGMENT_START : int(self.cursor[0].used)].tobytes()
 
 
-class PatientDriver(JournalingDriver):
-    """Waits for the next segment where the test is faster than the disk, as long as nothing is wrong."""
-
-    def _run(self) -> None:
-        journal = self._journal
-        if int(journal.cursor[0].used) + f.MAX_EVENT_BYTES > int(journal.cursor[0].limit):
-            wait_for(lambda: journal.trouble != "the next segment is not ready" or journal.error, "the next segment")
-        super()._run()
-
-
 def fill_executions(core: Core, child: str) -> None:
     """More fills of an order than can be remembered, which is a fault."""
     for k in range(core.record.executions.size + 1):
@@ -140,7 +130,7 @@ class JournaledCore(Core):
         self.folder = folder / "journal"
         self.state = build_state(self.settings, 0)
         self.journal_writer = Journal(self.folder, 1, 1, 1, sync_ns=sync_ns, limit_bytes=limit_bytes)
-        self.driver = PatientDriver(self.state.block, self.journal_writer)
+        self.driver = JournalingDriver(self.state.block, self.journal_writer)
         self._closed = False
         self.log.clear()
         self.time_ns = START_NS
@@ -163,7 +153,7 @@ class JournaledCore(Core):
         """Stop, and carry the state over to other settings; `more` as in `write_config`. A start comes next."""
         self.settings = load_settings(write_config(self.folder.parent, config, limits, *more))
         self.state = carry(self.state, self.settings)
-        self.driver = PatientDriver(self.state.block, self.journal_writer)
+        self.driver = JournalingDriver(self.state.block, self.journal_writer)
 
     def close(self) -> None:
         """Close the journal, if that has not been done."""

@@ -73,3 +73,16 @@ def is_told_by_us(reply: Reply, why: str = "kill switch", **wanted: str | None) 
 def open_orders(core: Core) -> int:
     """Orders of the firm that are open."""
     return int(core.record.entities[core.state.entities[a.FIRM, ""]].open_orders)
+
+
+def many(core: Core, count: int, **more: Any) -> list[str]:
+    """So many orders that work, each with a price of its own; returns their children."""
+    return [core.working(f"M{k}", px=f"{90 - k / 100:.2f}", **more) for k in range(count)]
+
+
+def mass(reply: Reply) -> list[tuple[str, Fields]]:
+    return [(session, fields) for session, msg_type, fields in reply if msg_type == "q"]
+
+
+def one_by_one(reply: Reply) -> list[Fields]:
+    return [fields for _, msg_type, fields in reply if msg_type == "F"]

@@ -18,6 +18,7 @@ from tidegate_tools.fix.raw_client import RawFixClient
 from tidegate_tools.fix.text import SOH, Fields, body_length_and_checksum, first, split_fields, utc_now
 
 TRADES, CLOSES, SAYS_NOTHING, LOGS_OUT, REJECTS = "trades", "closes", "says nothing", "logs out", "rejects the logon"
+LISTENS = "keeps its session, and answers no order, cancel or question"
 
 Field = tuple[int, str | bytes]
 
@@ -68,8 +69,9 @@ def take_messages(data: bytes) -> tuple[list[bytes], bytes]:
 
 
 def fields_of(message: bytes) -> Fields:
-    """Fields of a message; bytes beyond ASCII are as in Latin-1."""
-    return split_fields(message.decode("latin-1"))
+    """Fields of a message; bytes beyond ASCII are as in Latin-1. Pieces that a data field leaves are passed over."""
+    parts = [part for part in message.split(b"\x01") if part.partition(b"=")[0].isdigit()]
+    return split_fields(b"\x01".join(parts).decode("latin-1"))
 
 
 def fits(message: bytes) -> bool:
@@ -375,6 +377,8 @@ class RawVenue:
             case "5":
                 self.send("5", [])
                 self._close(connection)
+            case "D" | "F" | "H" if self._behaviour == LISTENS:
+                pass
             case "D":
                 order = RawOrder(message, first(message, 11), self._new_id("O"))
                 self.orders[order.cl_ord_id] = order

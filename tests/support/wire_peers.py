@@ -16,7 +16,7 @@ from typing import Self
 
 from gateway.state.memory import State, map_state
 from tests.support.core import write_config
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import ENGINE, GatewayProcess
 from tidegate_tools.fix.text import utc_now
 from tidegate_tools.sim.ems import Ems, EmsConfig
 from tidegate_tools.sim.quickfix_peer import SessionConfig, free_port
@@ -368,7 +368,7 @@ class WireTopology:
                 session["credentials"] = {"username": USERNAME.decode(), "password_file": "password"}
         routing = {"default": HONEST_VENUE, "instruments": {"AAPL": next(iter(FUZZED_VENUES))}}
         return {
-            "gateway": {"name": "WIRE", "state_dir": "var", "capacity": self.capacity},
+            "gateway": {"name": "WIRE", "engine": ENGINE, "state_dir": "var", "capacity": self.capacity},
             "sessions": sessions,
             "instruments": "instruments.csv",
             "limits": "limits.yaml",

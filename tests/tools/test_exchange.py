@@ -44,6 +44,17 @@ def fill(session: str, status: str) -> str:
     return status if "4.2" in session else "F"
 
 
+def test_a_peg_rests_at_its_limit_and_needs_one(session: str) -> None:
+    """Its peg is not simulated; one for the opening trades at once."""
+    venue = Exchange(Rules())
+    pegged = [(tag, "P" if tag == 40 else value) for tag, value in order("a", 100, 10, tif="2")]
+    [report] = venue.request(session, pegged)
+    assert get(report, 39, 40, 44, 59) == ("0", "P", "10", "2")
+    assert states(venue.request(OTHER, order("b", 100, 10, side="2", tif="2")))[-1] == ("F", "2", "100", "0")
+    [report] = venue.request(session, [field for field in pegged if field[0] not in (11, 44)] + [(11, "c")])
+    assert get(report, 39) == ("8",) and "Price" in first(report.body, 58)
+
+
 def test_partial_fill_then_fill_reports_both_sides(session: str) -> None:
     venue = Exchange(Rules())
     assert states(venue.request(session, order("a", 100, 10))) == [("0", "0", "0", "100")]

@@ -14,10 +14,11 @@ import pytest
 import quickfix as fix
 
 from tidegate_tools.fix.text import Fields, first
-from tidegate_tools.sim.ems import Ems, EmsConfig, Flow, parse_line, run_flow, run_script
+from tidegate_tools.sim.ems import Ems, EmsConfig, Flow, describe, run_flow
 from tidegate_tools.sim.exchange import Rules
 from tidegate_tools.sim.matching_book import E8, parse_e8
 from tidegate_tools.sim.quickfix_peer import SessionConfig
+from tidegate_tools.sim.script import parse_line, parse_script, run_script
 from tidegate_tools.sim.venue import Faults, Liquidity, Venue, VenueConfig
 
 StartPair = Callable[..., tuple[Venue, Ems]]
@@ -405,7 +406,7 @@ def test_seeded_flow_and_script(start_pair: StartPair) -> None:
     ems.wait_for(lambda: not ems.unanswered)
     before = len(venue.orders)
     script = "# a comment\nbuy 100 ZZ @ 10.5\nwait\nreplace LAST qty=80 px=11\ncancel LAST\nsell 5 ZZ market"
-    run_script(ems, script.splitlines(), timeout=5)
+    run_script(ems, parse_script(script.splitlines()), timeout=5)
     ems.wait_for(lambda: not ems.unanswered)
     by_symbol = [o for o in venue.orders.values() if o.symbol == "ZZ"]
     assert [(o.status, o.quantity_e8 // E8) for o in by_symbol] == [("4", 80)] * 3 + [("C", 5)]
@@ -414,8 +415,38 @@ def test_seeded_flow_and_script(start_pair: StartPair) -> None:
         assert order.cum == "0" or venue.orders[order.cl_ord_id].cum_e8 == parse_e8(order.cum)
 
 
+def test_a_script_sends_pegs_and_any_field(start_pair: StartPair, version: str) -> None:
+    """A replace says again what its order said, and may change it."""
+    venue, ems = start_pair()
+    lines = [
+        "buy 100 ZZ @ 10.5 type=P execinst=G,R 211=0.01 tif=2",
+        "wait",
+        "replace LAST qty=80 211=0.02",
+        "wait",
+        "status LAST",
+    ]
+    run_script(ems, parse_script(lines), timeout=5)
+    sent = [entry.fields for entry in venue.log if first(entry.fields, 35) in ("D", "G")]
+    told = [tuple(first(fields, tag) for tag in (40, 18, 211, 59, 38, 44)) for fields in sent]
+    assert told == [("P", "G R", "0.01", "2", "100", "10.5"), ("P", "G R", "0.02", "2", "80", "10.5")]
+    ems.wait_for(lambda: len(ems.messages) == 3)
+    ended = [describe(entry).split()[:3] for entry in ems.log if not entry.sent and first(entry.fields, 35) == "8"]
+    assert [status for _, _, status in ended][:2] == ["new", "replaced"]
+
+
+@pytest.mark.parametrize("version", ["FIX.4.4"])
+def test_a_script_cancels_all(start_pair: StartPair, version: str) -> None:
+    venue, ems = start_pair()
+    run_script(ems, parse_script(["buy 1 A @ 1", "buy 1 B @ 1", "wait", "cancel all A", "wait"]), timeout=5)
+    ems.wait_for(lambda: len(ems.working) == 1)
+    run_script(ems, parse_script(["cancel all", "wait"]), timeout=5)
+    ems.wait_for(lambda: ems.working == [])
+    told = [describe(entry) for entry in ems.log if first(entry.fields, 35) == "r"]
+    assert [text.rpartition(" accepted")[2] for text in told] == [", 1 orders", ", 1 orders"]
+
+
 def test_bad_script_and_options_say_what_was_wanted() -> None:
-    for line in ("buy AAPL", "replace LAST", "cancel", "sell 5 X market px=1"):
+    for line in ("buy AAPL", "replace LAST", "cancel", "sell 5 X market px=1", "buy 1 X @ 1 abc=1", "cancel all A B"):
         with pytest.raises(ValueError, match="wanted"):
             parse_line(line)
     with pytest.raises(ValueError, match="SYMBOL:BID"):
@@ -424,7 +455,7 @@ def test_bad_script_and_options_say_what_was_wanted() -> None:
         Liquidity.parse("AAPL:2:1:1:1")
     with pytest.raises(ValueError, match="drop-after=N"):
         Faults().set("drop-after")
-    with pytest.raises(ValueError, match=r"FIX\.4\.2 or FIX\.4\.4"):
+    with pytest.raises(ValueError, match=r"wanted one of FIX\.4\.2, FIX\.4\.4, FIXT\.1\.1"):
         SessionConfig("FIX.4.3")
 
 

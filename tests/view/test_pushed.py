@@ -113,7 +113,7 @@ def test_a_row_that_leads_nowhere_is_shown_as_such(running: State) -> None:
     push(running, 10**9, NONE, a.MAX_LONG, (1, 2, 2, 2, 3), source=7, told_ns=NOW_NS)
     push(running, 0, NONE, 10**9, (1, 2, 2, 2, 3))
     _, _, *rest = pushed_limits(running, NOW_NS)
-    assert rest == [("?", "?", "max_long", "1", "2", "-", "3", "812", "12", "0.0s", "never", "in force")]
+    assert rest == [("?", "?", "max_long", "1", "2", "not set", "3", "812", "12", "0.0s", "never", "in force")]
 
 
 def test_a_value_whose_time_has_run_out_says_so(running: State) -> None:
@@ -214,14 +214,14 @@ def test_push_is_what_the_feed_reads(config: Path, running: State) -> None:
         (
             ("account=ACC1", "max_order_qty"),
             "2000",
-            "will be in force: 1000 as limits.yaml has it, a push only tightens",
+            "will be in force: 1,000 as limits.yaml has it, a push only tightens",
         ),
         (
             ("account=ACC1", "max_long", "AAPL"),
             "1000",
             "will be in force: 900 as limits.yaml has it, a push only tight",
         ),
-        (("account=ACC2", "max_long", "AAPL"), "10", "will be in force: 500, the floor (10% of 5000 in limits.yaml)"),
+        (("account=ACC2", "max_long", "AAPL"), "10", "will be in force: 500, the floor (10% of 5,000 in limits.yaml)"),
     ],
 )
 def test_a_push_beyond_its_bounds_says_what_will_be_in_force(
@@ -309,7 +309,7 @@ def test_a_release_names_the_rows_who_and_why(running: State) -> None:
             {"source": "VOL", "scope": "account", "name": "ACC2", "limit": "max_long"},
             "release: max_long of account ACC2, ",
         ),
-        ({"reason": "  "}, "release: want a reason"),
+        ({"reason": "  "}, "release: a reason is required"),
         ({"source": "NONE"}, "release: source: want one of HAND, VOL, got 'NONE'"),
         ({"scope": "fund"}, "release: scope: want one of firm"),
         ({"limit": "size"}, "release: limit: want one of max_order_qty"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from gateway.config.files import ConfigError
 from gateway.core import catalogue as c
 from gateway.core import events as ev
 from gateway.core import layout as a
-from gateway.core.layout import MAX_CANCEL_TRIES
+from gateway.core.layout import QUICK_CANCELS
 from gateway.fix import tags as t
 from gateway.fix.layout import E8
 from gateway.ops.commands import cancel_event
@@ -26,6 +27,7 @@ from gateway.state.pulse import BUCKETS
 from gateway.view.figures import ABOVE_BOUNDS_NS, latency
 from gateway.view.orders import OrderView, Wanted, find_orders, order_views, orders_in_doubt
 from gateway.view.positions import PositionView, positions
+from gateway.view.screens import status_parts
 from gateway.view.status import Status, status
 from tests.support.core import BASE, LIMITS
 from tests.support.outside import SECOND_NS, Outside
@@ -85,7 +87,7 @@ def hold_limit(outside: Outside) -> None:
 
 def give_up_cancel(outside: Outside) -> None:
     order = outside.add_order("C1")
-    order.canceled_by, order.cancel_tries = a.BY_KILL, MAX_CANCEL_TRIES
+    order.canceled_by, order.cancel_tries = a.BY_KILL, QUICK_CANCELS
 
 
 def doubt_a_fill(outside: Outside) -> None:
@@ -116,7 +118,7 @@ def set_session(row: int, name: str, value: int) -> Callable[[Outside], None]:
         (lambda outside: setattr(outside.record.sources[2], "up", 0), "LIVE", "source feed is silent"),
         (hold_limit, "LIVE", "held, not as pushed: max_long of account ACC1*AAPL by model"),
         (doubt_a_fill, "LIVE", "of 1 orders it is not known how much was executed"),
-        (give_up_cancel, "LIVE", "1 orders are open though the gateway has asked often to cancel them"),
+        (give_up_cancel, "LIVE", "1 orders are open after repeated cancels by the gateway"),
     ],
 )
 def test_what_needs_a_person_is_told(
@@ -204,6 +206,31 @@ def test_what_waits_for_the_venue_is_told(
     outside.record.requests[order.pending].acknowledged = acknowledged
     [view] = orders_of(outside)
     assert (view.status, view.pending) == words
+
+
+def test_a_cancel_that_waits_for_room_has_not_been_sent(outside: Outside) -> None:
+    order = outside.add_order("C1")
+    order.pending = outside.add_request(0, "C2", t.ORDER_CANCEL_REQUEST)
+    outside.record.requests[order.pending].unsent = 1
+    [view] = orders_of(outside)
+    assert (view.status, view.pending) == ("new", "cancel not sent yet")
+
+
+@pytest.mark.parametrize(("tries", "pending"), [(0, "cancel not sent yet"), (1, "")])
+def test_a_mass_cancel_is_told_with_its_ems(outside: Outside, tries: int, pending: str) -> None:
+    order = outside.add_order("C1")
+    order.canceled_by, order.cancel_tries = a.BY_MASS, tries
+    [view] = orders_of(outside)
+    assert (view.pending, view.canceled_by) == (pending, "mass cancel of EMS1")
+
+
+def test_orders_that_did_not_come_through_the_gateway_are_told_and_are_no_trouble(outside: Outside) -> None:
+    outside.record.sessions[1].unknown_working = 1
+    outside.record.sessions[1].unknown_working_ns = outside.record.now_ns
+    view = status_of(outside)
+    assert view.trouble == [] and [x.unknown_working for x in view.sessions] == [0, 1]
+    [line] = [str(part) for part in status_parts(view, datetime.now(UTC)) if "XNAS has reported" in str(part)]
+    assert "working orders that are not the gateway's, once at 20" in line
 
 
 def test_doubt_and_the_gateways_own_cancels_are_told(outside: Outside) -> None:
@@ -342,8 +369,8 @@ def test_a_cancel_names_the_order_who_and_why(outside: Outside) -> None:
         ({"order": "O7-9", "reason": "x"}, "O7-9: is not known"),
         ({"order": "C1", "reason": "x"}, "C1: is not known"),
         ({"reason": "x"}, "is not known"),
-        ({"order": "O7-1", "reason": "  "}, "want a reason"),
-        ({"order": "O7-1"}, "want a reason"),
+        ({"order": "O7-1", "reason": "  "}, "a reason is required"),
+        ({"order": "O7-1"}, "a reason is required"),
         ({"order": "O7-2", "reason": "x"}, "O7-2: is not open any more"),
     ],
 )

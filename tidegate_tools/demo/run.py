@@ -205,7 +205,7 @@ def _end(_: int, frame: FrameType | None) -> None:
 
 def _run(folder: Path, console: Console, serve: bool, fast: bool) -> int:
     console.print("Starting venues and gateway; the first start compiles the kernels, a minute or so.")
-    warm_up(CAPACITY, console)
+    warm_up(CAPACITY, console, native=False)
     with ExitStack() as stack:
         venues = {name: stack.enter_context(_venue(name, begin)) for name, begin in VENUES.items()}
         calibrator = stack.enter_context(CalibratorProcess(folder / SOURCE))

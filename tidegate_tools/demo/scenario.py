@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from gateway.core import layout as a
@@ -187,12 +188,16 @@ class Script:
         self.rest("EMS1", "BETA", "AAPL", BUY, 131, Decimal("184"))
         self.refused("refused: DUPLICATE_ORDER", "EMS1", "BETA", "AAPL", BUY, 131, "184")
         self.pause(0.35)
+        self.caption("MAX_ORDER_AGE: an order that was sent a day ago")
+        old = [(60, f"{datetime.now(UTC) - timedelta(days=1):%Y%m%d-%H:%M:%S}.000")]
+        self.refused("refused: MAX_ORDER_AGE", "EMS1", "BETA", "AAPL", BUY, 132, "184", old)
+        self.pause(0.35)
         self.caption("Everything that is wrong is in one reject")
         self.refused("refused: several checks at once", "EMS1", "BETA", "AAPL", BUY, 9000, "250")
         self.pause(0.5)
-        self.caption("What breaks the dictionary draws 35=3, what is not served 35=j")
+        self.caption("What breaks the dictionary draws 35=3, what is not supported 35=j")
         self._malformed("3", "D", [(11, "no-side"), (21, "1"), (55, "AAPL"), (38, "10"), (40, "1"), (60, utc_now())])
-        self._malformed("j", "q", [(11, "all"), (530, "7"), (60, utc_now())])
+        self._malformed("j", "V", [(262, "quotes"), (263, "0"), (264, "1")])
 
     def changes(self) -> None:
         """Replaces that pass and that are refused; a partial fill; a cancel; a cancel of nothing."""

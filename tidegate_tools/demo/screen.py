@@ -22,7 +22,7 @@ from rich.text import Text
 from gateway.core import layout as a
 from gateway.core.catalogue import CHECKS, LIMITS
 from gateway.state.memory import State
-from gateway.view.pushed import limit_text
+from gateway.view.figures import limit_text
 from tidegate_tools.demo.scenario import BY_KILL_SWITCH, is_status
 from tidegate_tools.fix.text import Fields, first
 from tidegate_tools.sim.matching_book import E8

@@ -66,7 +66,8 @@ class RawFixClient:
         """Log on and return the counterparty's Logon; ConnectionError if it answers otherwise."""
         if reset:
             self.next_seq_num = 1
-        self.send("A", [(98, "0"), (108, str(heartbeat_s)), *([(141, "Y")] if reset else [])])
+        version = [(1137, "9")] if self.begin_string == "FIXT.1.1" else []  # FIX 5.0 SP2
+        self.send("A", [(98, "0"), (108, str(heartbeat_s)), *([(141, "Y")] if reset else []), *version])
         answer = self.receive(timeout)
         if first(answer, 35) != "A":
             raise ConnectionError(f"logon refused: {readable(answer)}")

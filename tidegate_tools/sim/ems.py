@@ -24,6 +24,7 @@ import typer
 from tidegate_tools.fix.text import Fields, first, input_lines, parse_address, utc_now
 from tidegate_tools.sim.matching_book import format_e8, parse_e8
 from tidegate_tools.sim.quickfix_peer import LoggedMessage, Peer, PeerConfig, SessionConfig
+from tidegate_tools.sim.script import parse_script, run_script
 
 HEADER_TAGS = frozenset((50, 57, 115, 116, 128, 129, 142, 143, 144, 145, 43, 97, 122))
 TERMINAL = frozenset("2348C")
@@ -41,6 +42,8 @@ STATUS_NAMES = {
     "E": "pending replace",
     "": "unanswered",
 }
+
+KINDS = {"8": "report", "9": "cancel reject", "3": "session reject", "j": "business reject", "r": "mass cancel report"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +115,16 @@ class Ems(Peer):
         cl_ord_id: str = "",
         extra: Iterable[tuple[int, str]] = (),
     ) -> str:
-        """Send a NewOrderSingle and return its ClOrdID; values as in FIX (side 1 or 2), no price: a market order."""
+        """Send a NewOrderSingle and return its ClOrdID; values as in FIX (side 1 or 2), no price: a market order.
+
+        Fields in `extra` take the place of those of the same tag.
+        """
         cl_ord_id = cl_ord_id or self.next_cl_ord_id()
         order = OrderView(cl_ord_id, symbol, side, str(quantity), "" if price is None else str(price))
         order.ord_type, order.time_in_force = "1" if price is None else "2", time_in_force
-        body = [(11, cl_ord_id), *self._order_fields(order), *extra]
+        given = dict(extra)
+        own = [field for field in self._order_fields(order) if field[0] not in given]
+        body = [(11, cl_ord_id), *own, *given.items()]
         self._call(lambda: self._send_order("D", body, order))
         return cl_ord_id
 
@@ -129,14 +137,19 @@ class Ems(Peer):
         cl_ord_id: str = "",
         extra: Iterable[tuple[int, str]] = (),
     ) -> str:
-        """Send an OrderCancelReplaceRequest (41 is `orig_cl_ord_id`) and return its ClOrdID; what is None stays."""
+        """Send an OrderCancelReplaceRequest (41 is `orig_cl_ord_id`) and return its ClOrdID; what is None stays.
+
+        Fields in `extra` take the place of those of the same tag.
+        """
         wanted, cl_ord_id = self._chain(orig_cl_ord_id), cl_ord_id or self.next_cl_ord_id()
         if orig_cl_ord_id in self._wanted:
             wanted.quantity, wanted.price, wanted.ord_type = self._wanted[orig_cl_ord_id]
         wanted.quantity = wanted.quantity if quantity is None else str(quantity)
         if price is not None:
             wanted.price, wanted.ord_type = str(price), "2"
-        body = [(11, cl_ord_id), (41, orig_cl_ord_id), *self._order_fields(wanted), *extra]
+        given = dict(extra)
+        own = [field for field in self._order_fields(wanted) if field[0] not in given]
+        body = [(11, cl_ord_id), (41, orig_cl_ord_id), *own, *given.items()]
 
         def send() -> None:
             self._wanted[cl_ord_id] = (wanted.quantity, wanted.price, wanted.ord_type)
@@ -157,6 +170,29 @@ class Ems(Peer):
         """Send an OrderStatusRequest for an order by a ClOrdID of its chain; the answer is among its reports."""
         order = self._chain(cl_ord_id)
         self._call(lambda: self._send_checked("H", [(11, cl_ord_id), (55, order.symbol), (54, order.side), *extra]))
+
+    def mass_cancel(self, symbol: str = "") -> str:
+        """Send an OrderMassCancelRequest for all orders, or those in a symbol, and return its ClOrdID."""
+        cl_ord_id = self.next_cl_ord_id()
+        which = [(530, "1"), (55, symbol)] if symbol else [(530, "7")]
+
+        def send() -> None:
+            self._send_checked("q", [(11, cl_ord_id), *which, (60, utc_now())])
+            self._unanswered.add(cl_ord_id)
+
+        self._call(send)
+        return cl_ord_id
+
+    def mass_status(self, symbol: str = "") -> str:
+        """Send an OrderMassStatusRequest for all orders, or those in a symbol, and return its MassStatusReqID(584)."""
+        request_id = self.next_cl_ord_id()
+        which = [(585, "1"), (55, symbol)] if symbol else [(585, "7")]
+        self._call(lambda: self._send_checked("AF", [(584, request_id), *which]))
+        return request_id
+
+    def wait_answered(self, timeout: float) -> None:
+        """Wait until every request sent has a report or a reject."""
+        self.wait_for(lambda: not self.unanswered, timeout, "an answer to every request")
 
     def send_raw(self, msg_type: str, body_fields: Fields) -> None:
         """Send any application message, fields as given; header tags such as 50 or 97 go to the header."""
@@ -273,79 +309,19 @@ class Ems(Peer):
 def describe(entry: LoggedMessage) -> str:
     """A received message in a line, for people."""
     m = entry.fields
-    kind = {"8": "report", "9": "cancel reject", "3": "session reject", "j": "business reject"}.get(first(m, 35))
+    kind = KINDS.get(first(m, 35))
     if entry.sent or kind is None:
         return ""
     parts = [kind, first(m, 11), STATUS_NAMES.get(first(m, 39), first(m, 39)) if first(m, 35) in "89" else ""]
+    if first(m, 150) == "5":
+        parts[2] = "replaced"  # OrdStatus(39) of 4.4 is that of the new terms
+    if first(m, 35) == "r":
+        parts[2] = "refused" if first(m, 531) == "0" else f"accepted, {first(m, 533)} orders"
     if first(m, 32):
         parts.append(f"{first(m, 32)} @ {first(m, 31)}")
     if first(m, 151):
         parts.append(f"cum {first(m, 14)} leaves {first(m, 151)}")
     return " ".join(part for part in [*parts, first(m, 58)] if part)
-
-
-def parse_line(line: str) -> tuple[str, dict[str, str]]:
-    """A script line to its verb and arguments; ValueError says what was wanted.
-
-    `buy 100 AAPL @ 187.50`, `sell 50 MSFT market`, either with `tif=3`; `replace LAST qty=80 px=187`, `cancel LAST`,
-    `wait` (until no order is unanswered) or `wait 0.5` (seconds). LAST is the last order; a ClOrdID works too.
-    """
-    words = line.split()
-    options = {key: value for key, _, value in (word.partition("=") for word in words if "=" in word)}
-    match [word for word in words if "=" not in word]:
-        case ["buy" | "sell" as side, quantity, symbol, "@", price] if not set(options) - {"tif"}:
-            return side, {"quantity": quantity, "symbol": symbol, "price": price, **options}
-        case ["buy" | "sell" as side, quantity, symbol, "market"] if not set(options) - {"tif"}:
-            return side, {"quantity": quantity, "symbol": symbol, **options}
-        case ["replace", target] if options and not set(options) - {"qty", "px"}:
-            return "replace", {"target": target, **options}
-        case ["cancel", target] if not options:
-            return "cancel", {"target": target}
-        case ["wait", *seconds] if len(seconds) < 2 and not options:
-            return "wait", {"seconds": str(float(seconds[0])) if seconds else ""}
-    raise ValueError(
-        "wanted `buy|sell QTY SYMBOL @ PRICE|market [tif=T]`, `replace ID qty=Q px=P`, `cancel ID` or `wait [S]`, "
-        f"not {line.strip()!r}"
-    )
-
-
-def run_script(ems: Ems, lines: Iterable[str], timeout: float) -> None:
-    """Run script lines (see `parse_line`); blank lines and lines from # on are skipped."""
-    last = ""
-    for number, line in enumerate(lines, 1):
-        if not line.split("#")[0].strip():
-            continue
-        try:
-            verb, given = parse_line(line.split("#")[0])
-            target = last if given.get("target") == "LAST" else given.get("target", "")
-            if "target" in given and target not in ems.orders:
-                raise ValueError(f"no such order: {given['target']}")
-        except ValueError as error:
-            raise ValueError(f"line {number}: {error}") from error
-        match verb:
-            case "buy" | "sell":
-                last = ems.new_order(
-                    symbol=given["symbol"],
-                    side="1" if verb == "buy" else "2",
-                    quantity=given["quantity"],
-                    price=given.get("price"),
-                    time_in_force=given.get("tif", "0"),
-                )
-            case "replace":
-                wait_answered(ems, timeout)
-                last = ems.replace(ems.order(target).cl_ord_id, quantity=given.get("qty"), price=given.get("px"))
-            case "cancel":
-                wait_answered(ems, timeout)
-                ems.cancel(ems.order(target).cl_ord_id)
-            case "wait" if given["seconds"]:
-                time.sleep(float(given["seconds"]))
-            case "wait":
-                wait_answered(ems, timeout)
-
-
-def wait_answered(ems: Ems, timeout: float) -> None:
-    """Wait until every request sent has a report or a reject."""
-    ems.wait_for(lambda: not ems.unanswered, timeout, "an answer to every request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,7 +399,13 @@ def run_ems(
     log: Annotated[Path | None, typer.Option(help="File that gets every message.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the logon, and for answers at the end.")] = 10.0,
 ) -> None:
-    """Send a random but seeded order flow, or a script, and print the reports; exit 1 without logon or answers."""
+    """Send a random but seeded order flow, or a script, and print the reports; exit 1 without logon or answers.
+
+    Lines of a script: buy|sell QTY SYMBOL @ PRICE, or market in place of the price, with tif=3 (TimeInForce), type=P
+    (OrdType), execinst=R and any TAG=VALUE; replace LAST qty=80 px=187, which keeps them and may change them; cancel
+    LAST; status LAST; cancel all and status all (FIX 4.4), perhaps with a SYMBOL; wait (for the answers) and wait
+    SECONDS. LAST is the last order; a ClOrdID works too. What follows # is skipped.
+    """
     try:
         extras = parse_extras([*extra, *([f"1={account}"] if account else [])])
         extras += [(50, sender_sub_id)] if sender_sub_id else []
@@ -435,17 +417,20 @@ def run_ems(
             extra_fields=extras,
             on_message=lambda entry: print(describe(entry), flush=True) if describe(entry) else None,
         )
+        steps = parse_script(input_lines(script)) if script else iter(())
+        if script != "-":
+            steps = iter(list(steps))  # nothing is sent unless every line of a file can be read
         flow = Flow(orders, rate, parse_symbols(symbols), seed, replaces, cancels)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     try:
         with Ems(config) as ems:
             ems.wait_logged_on(timeout)
             if script:
-                run_script(ems, input_lines(script), timeout)
+                run_script(ems, steps, timeout)
             else:
                 run_flow(ems, flow)
-            wait_answered(ems, timeout)
+            ems.wait_answered(timeout)
     except (OSError, ValueError) as error:
         print(f"ems: {error}", file=sys.stderr)
         raise typer.Exit(1) from error

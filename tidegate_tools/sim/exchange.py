@@ -16,7 +16,8 @@ from tidegate_tools.sim.matching_book import MatchingBook, Trade, format_e8, par
 NEW, PARTIAL, FILLED, CANCELED, REPLACED, REJECTED, EXPIRED = "0", "1", "2", "4", "5", "8", "C"
 OPEN = frozenset((NEW, PARTIAL))
 BUYS, SELLS = frozenset("13"), frozenset("2456")
-RESTING_TIF = frozenset("016")
+RESTING_TIF, AT_THE_CLOSE = frozenset("0126"), "7"  # one for the opening trades at once, as a day order does
+MARKET, LIMIT = frozenset("15"), frozenset("2BP")  # a pegged order rests at its Price(44): no peg is simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ class VenueOrder:
     def leaves_e8(self) -> int:
         """LeavesQty(151): zero once the order is terminal."""
         return self.quantity_e8 - self.cum_e8 if self.status in OPEN else 0
+
+    @property
+    def for_the_close(self) -> bool:
+        """Whether it waits for a closing auction: OrdType(40) 5 or B in FIX 4.2, TimeInForce(59) 7 in FIX 4.4."""
+        return self.ord_type in ("5", "B") or self.time_in_force == AT_THE_CLOSE
 
     @property
     def average_e8(self) -> int:
@@ -123,7 +129,7 @@ class Exchange:
     def request(self, session: str, message: Fields) -> list[Reply]:
         """Serve one application message of a session."""
         handlers = {"D": self._new, "F": self._cancel, "G": self._replace, "H": self._status}
-        if self.rules.mass_cancel and session.startswith("FIX.4.4"):
+        if self.rules.mass_cancel and not session.startswith("FIX.4.2"):
             handlers["q"] = self._mass_cancel
         handler = handlers.get(first(message, 35))
         return handler(session, message) if handler else [business_reject(session, message)]
@@ -185,7 +191,7 @@ class Exchange:
         # In 4.2 an unfilled replaced order has the OrdStatus Replaced; 4.4 has no such state
         status = REPLACED if order.status == NEW and session.startswith("FIX.4.2") else order.status
         replies.append(self._report(order, REPLACED, status=status, extra=[(41, orig)]))
-        if order.price_e8 is not None:
+        if order.price_e8 is not None and book.leaves_e8(order.order_id) and not order.for_the_close:
             trades = book.replace(order.order_id, order.price_e8, order.leaves_e8)
             return replies + self._traded(order.symbol, trades)
         book.cancel(order.order_id)
@@ -198,7 +204,7 @@ class Exchange:
             self._validate(wanted, message)
         except Refusal as refusal:
             raise Refusal(str(refusal), "2") from None
-        if wanted.time_in_force not in RESTING_TIF:
+        if wanted.time_in_force not in RESTING_TIF | {AT_THE_CLOSE}:
             raise Refusal("a replace cannot make an order IOC or FOK", "2")
         return wanted
 
@@ -216,7 +222,7 @@ class Exchange:
         """The report (35=r) acknowledges the request, so it comes before those of the orders."""
         scope, symbol = first(message, 530), first(message, 55)
         if scope not in ("1", "7"):
-            return [self.refuse_mass_cancel(session, message, "0", "scope is not served")]
+            return [self.refuse_mass_cancel(session, message, "0", "scope is not supported")]
         if scope == "1" and (not symbol or (self.rules.listed and symbol not in self.rules.listed)):
             return [self.refuse_mass_cancel(session, message, "1", f"unknown symbol {symbol}")]
         hit = [o for o in self.open_orders(session) if scope == "7" or o.symbol == symbol]
@@ -319,13 +325,13 @@ class Exchange:
         other = "0" if order.session.startswith("FIX.4.2") else "11"
         if self.rules.listed and order.symbol not in self.rules.listed:
             raise Refusal(f"unknown symbol {order.symbol}", "1")
-        if order.side not in BUYS | SELLS or order.ord_type not in ("1", "2"):
-            raise Refusal(f"Side {order.side} with OrdType {order.ord_type} is not served", other)
-        if order.time_in_force not in RESTING_TIF | {"3", "4"}:
-            raise Refusal(f"TimeInForce {order.time_in_force} is not served", other)
+        if order.side not in BUYS | SELLS or order.ord_type not in MARKET | LIMIT:
+            raise Refusal(f"Side {order.side} with OrdType {order.ord_type} is not supported", other)
+        if order.time_in_force not in RESTING_TIF | {"3", "4", AT_THE_CLOSE}:
+            raise Refusal(f"TimeInForce {order.time_in_force} is not supported", other)
         try:
             order.quantity_e8 = parse_e8(first(message, 38))
-            order.price_e8 = parse_e8(first(message, 44)) if order.ord_type == "2" else None
+            order.price_e8 = parse_e8(first(message, 44)) if order.ord_type in LIMIT else None
         except ValueError as error:
             raise Refusal(f"OrderQty or Price: {error}", "0") from error
         if order.quantity_e8 <= 0 or (order.price_e8 is not None and order.price_e8 <= 0):
@@ -359,7 +365,9 @@ class Exchange:
     # Matching and reports
 
     def _enter(self, order: VenueOrder) -> list[Reply]:
-        """Put the open quantity of an order into its book; what may not rest expires."""
+        """Put the open quantity of an order into its book; what may not rest expires, what is for the close waits."""
+        if order.for_the_close:
+            return []
         immediate, fill_or_kill = order.time_in_force == "3", order.time_in_force == "4"
         trades = self.book(order.symbol).add(
             order.order_id,

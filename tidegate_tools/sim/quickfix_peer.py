@@ -57,6 +57,9 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
+BEGIN_STRINGS = ("FIX.4.2", "FIX.4.4", "FIXT.1.1")
+
+
 @functools.cache
 def load_dictionary(path: Path) -> fix.DataDictionary:
     """The QuickFIX dictionary of a file, loaded once a process."""
@@ -78,8 +81,8 @@ class SessionConfig:
     """True: a user-defined tag (5000 and up) that is not in the dictionary gets a session reject."""
 
     def __post_init__(self) -> None:
-        if self.begin_string not in ("FIX.4.2", "FIX.4.4"):
-            raise ValueError(f"begin_string: wanted FIX.4.2 or FIX.4.4, not {self.begin_string!r}")
+        if self.begin_string not in BEGIN_STRINGS:
+            raise ValueError(f"begin_string: wanted one of {', '.join(BEGIN_STRINGS)}, not {self.begin_string!r}")
         if not self.dictionary_path.is_file():
             raise ValueError(f"dictionary: no such file: {self.dictionary_path}")
 
@@ -87,6 +90,14 @@ class SessionConfig:
     def dictionary_path(self) -> Path:
         """File of the dictionary in use."""
         return self.dictionary or dictionary_path(self.begin_string)
+
+    @property
+    def dictionary_keys(self) -> str:
+        """QuickFIX's settings for the dictionary; FIXT 1.1 is for FIX 5.0 SP2 here."""
+        path = self.dictionary_path
+        if self.begin_string == "FIXT.1.1":
+            return f"TransportDataDictionary={path}\nAppDataDictionary={path}\nDefaultApplVerID=FIX.5.0SP2"
+        return f"DataDictionary={path}"
 
     @property
     def name(self) -> str:
@@ -529,7 +540,7 @@ class Peer:
         for s in self._sessions.values():
             lines.append(
                 f"[SESSION]\nBeginString={s.begin_string}\nSenderCompID={s.sender_comp_id}\n"
-                f"TargetCompID={s.target_comp_id}\nHeartBtInt={s.heartbeat_s}\nDataDictionary={s.dictionary_path}\n"
+                f"TargetCompID={s.target_comp_id}\nHeartBtInt={s.heartbeat_s}\n{s.dictionary_keys}\n"
                 f"ResetOnLogon={_yes_no(s.reset_on_logon)}\nValidateUserDefinedFields={_yes_no(s.validate_user_fields)}"
             )
         return "\n".join(lines) + "\n"

@@ -438,13 +438,13 @@ def run_until_interrupted(venue: Venue, view: bool) -> None:
 
 
 def run_venue(
-    session: Annotated[list[str], typer.Option(help="BEGIN_STRING:OWN_COMP_ID:TARGET_COMP_ID, may be repeated.")],
+    session: Annotated[list[str], typer.Option(metavar="SESSION", help="See above; may be repeated.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one and prints it.")] = 0,
     connect: Annotated[str, typer.Option(help="HOST:PORT to connect to instead of listening.")] = "",
-    symbol: Annotated[list[str], typer.Option(help="SYMBOL:REFERENCE_PRICE, may be repeated.")] = [],  # noqa: B006
+    symbol: Annotated[list[str], typer.Option(metavar="SYMBOL", help="See above; may be repeated.")] = [],  # noqa: B006
     listed_only: Annotated[bool, typer.Option(help="Trade only what --symbol and --liquidity name.")] = False,
-    liquidity: Annotated[list[str], typer.Option(help="SYMBOL:BID:BIDSIZE:ASK:ASKSIZE, may be repeated.")] = [],  # noqa: B006
+    liquidity: Annotated[list[str], typer.Option(metavar="QUOTE", help="See above; may be repeated.")] = [],  # noqa: B006
     replenish: Annotated[float, typer.Option(help="Seconds until house quotes are full again; 0: never.")] = 0.5,
     latency_ms: Annotated[float, typer.Option(help="Delay of each reply, ms.")] = 0.0,
     fill_slice: Annotated[str, typer.Option(help="Report trades as fills of at most this quantity; 0: whole.")] = "0",
@@ -453,7 +453,7 @@ def run_venue(
     pending_acks: Annotated[
         bool, typer.Option(help="Send PendingNew, PendingCancel and PendingReplace first.")
     ] = False,
-    fault: Annotated[list[str], typer.Option(help="Fault, e.g. drop-after=5, ignore-cancels; may be repeated.")] = [],  # noqa: B006
+    fault: Annotated[list[str], typer.Option(metavar="FAULT", help="See above; may be repeated.")] = [],  # noqa: B006
     md_interval: Annotated[float, typer.Option(help="Seconds between snapshots at most.")] = 0.5,
     md_incremental: Annotated[
         bool, typer.Option(help="Incremental refreshes (35=X) after the first snapshot.")
@@ -465,7 +465,19 @@ def run_venue(
     seed: Annotated[int, typer.Option(help="Seed of what is random.")] = 0,
     view: Annotated[bool, typer.Option(help="Show a live table of orders instead of JSON lines.")] = False,
 ) -> None:
-    """Run a FIX venue until interrupted; prints messages as JSON lines."""
+    """Run a FIX venue until interrupted; prints messages as JSON lines.
+
+    A --session is BEGIN_STRING:OWN_COMP_ID:TARGET_COMP_ID, such as FIX.4.4:VENUE:GATEWAY; a --symbol
+    SYMBOL:REFERENCE_PRICE; a --liquidity SYMBOL:BID:BIDSIZE:ASK:ASKSIZE.
+
+    Market and limit orders trade at once, an order for the opening (59=2) too. A pegged order (40=P) is a limit order
+    at its Price(44): its peg is not simulated. There is no auction: orders for the close wait and never trade.
+
+    A --fault is one of drop-after=N (drops every connection after N new orders), cancel-all-after=N, bust-fill=N (the
+    N-th fill), ignore-orders, ignore-cancels, ignore-replaces, ignore-mass-cancels, refuse-cancels, refuse-mass-cancel,
+    session-reject or business-reject (of new orders), unknown-enum (an ExecType that no FIX version knows) and
+    duplicate-fills=possdup, =possresend or =plain.
+    """
     try:
         quotes = [Liquidity.parse(text) for text in liquidity]
         prices = {name: parse_e8(price) for name, _, price in (text.partition(":") for text in symbol)}

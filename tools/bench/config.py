@@ -18,7 +18,7 @@ GENEROUS = {
     "bps": 5_000,
     "count": 100_000_000,
 }
-DURATIONS = {"message_window": "1s", "duplicate_window": "10ms", "reference_max_age": "60s"}
+DURATIONS = {"message_window": "1s", "duplicate_window": "10ms", "reference_max_age": "60s", "max_order_age": "87600h"}
 OWN_VALUES: dict[str, int | str] = {"max_order_qty": MAX_ORDER_QTY, **DURATIONS}
 
 VENUE_COMP_ID, EMS_COMP_ID, GATEWAY_COMP_ID = "VENUE", "EMS", "GW"
@@ -67,6 +67,7 @@ def write_config(
     connect: str,
     sections: Mapping[str, Any] = NO_SECTIONS,
     mass_cancel: bool = False,
+    engine: str = "native",
 ) -> Path:
     """Write config, limits and instruments into a folder; returns the main file. One EMS (row 0), one venue (row 1).
 
@@ -84,7 +85,7 @@ def write_config(
         **({"mass_cancel": True} if mass_cancel else {}),
     }
     config = {
-        "gateway": {"name": "BENCH", "state_dir": "var", "capacity": capacity},
+        "gateway": {"name": "BENCH", "engine": engine, "state_dir": "var", "capacity": capacity},
         "identity": {"account": 1, "strategy": STRATEGY_TAG, "trader": 50, "desk": 116, "flow": 5001},
         **{"sessions": [ems, venue], "instruments": "instruments.csv", "limits": "limits.yaml"},
         **{"routing": {"default": VENUE_COMP_ID}, **sections},

@@ -10,12 +10,12 @@ from typing import Any
 
 from gateway.core import events as ev
 from gateway.core.handle import handle
-from gateway.core.messages.write import write_digits
 from gateway.fix import tags as t
 from gateway.fix.index import index_message
 from gateway.fix.layout import INDEXED, VALID
 from gateway.fix.validate import find_message, validate
 from gateway.fix.values import copy_bytes
+from gateway.fix.write import write_digits
 from gateway.jit import entry, kernel
 from gateway.journal.append import step
 from gateway.journal.clock import monotonic_ns

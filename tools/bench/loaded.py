@@ -108,8 +108,13 @@ class LoadedCore:
         """
         rng = np.random.default_rng(seed)
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
-            path = config.write_config(Path(folder), capacity, instruments, "127.0.0.1:1", "127.0.0.1:1", sections)
+            nowhere = "127.0.0.1:1"
+            # As with QuickFIX messages go to the core at once, not through their sessions.
+            path = config.write_config(
+                Path(folder), capacity, instruments, nowhere, nowhere, sections, engine="quickfix"
+            )
             settings = load_settings(path)
+        self.settings = settings
         self.state: State = build_state(settings, run=0)
         if touched:
             self.state.block.view(np.uint8)[::PAGE_BYTES] += np.uint8(0)

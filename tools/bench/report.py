@@ -136,8 +136,7 @@ def _service_table(service: dict[str, Any]) -> Table:
     rows = (
         *(("look", "look at switches and three publishers", "before each event"),),
         *(("look_at_switches", "of that: switches", "before each event"), ("beat", "heartbeat", "before each event")),
-        *(("count", "count the latency", "each order message"), ("note", "note the decision", "each order message")),
-        *(("hand", "hand it over, in a thread", "each order message"),),
+        ("count", "count the latency", "each order message"),
         *(("line", "write its line, in another process", "each order message"), ("check", check, "every 100 ms")),
         ("check_with_switches", f"the same, {service['switches']} switches set", "every 100 ms"),
         ("password_hash", "hash of a password", "first logon"),

@@ -18,15 +18,16 @@ import numpy as np
 import structlog
 
 from gateway.config.settings import Settings, load_settings
-from gateway.core import events as ev
 from gateway.core import layout as a
-from gateway.core.driver import Driver, Event, Output
-from gateway.engine.quickfix.credentials import hash_password
+from gateway.core.driver import Driver
+from gateway.engine.credentials import hash_password
+from gateway.journal.tail import Tail
+from gateway.journal.writer import Journal
 from gateway.kill import file as switches
-from gateway.ops.decision_log import DecisionLog, about
 from gateway.ops.decisions import Lines, write
 from gateway.ops.log import configure_log
 from gateway.params.publisher import ParameterPublisher, QuotePublisher
+from gateway.service.companions import about_decisions
 from gateway.service.observe import Observed
 from gateway.state.build import build_state
 from gateway.state.pulse import PulseWriter
@@ -131,40 +132,21 @@ def quiet_log(folder: Path) -> Iterator[None]:
             structlog.reset_defaults()
 
 
-def accepted_order(plan: ServicePlan) -> tuple[Event, list[Output]]:
-    """An order as an engine gives it, and what the core made of it."""
-    core = LoadedCore(plan.capacity, 10, 1)
-    core.keep_quotes_fresh()
-    messages = core.good
-    data = messages.text[: messages.length[0]].tobytes()
-    event = Event(ev.MESSAGE, core.time_ns, 0, 1, False, data)
-    outputs = core.driver.handle(event)
-    if [output.message_type for output in outputs] != ["D"]:
-        raise BenchmarkError(f"order was not accepted: {outputs}")
-    return event, outputs
-
-
-def run_lines(plan: ServicePlan) -> dict[str, float]:
-    """ns of processor time of a decision: to note it, to hand it over, and what another process takes for its line."""
-    event, outputs = accepted_order(plan)
-    handed = (0, LATENCY_NS, event.session, event.data, [(o.session, o.message_type, o.body) for o in outputs])
-    notes, hands, lines = [], [], []
-    with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as name:
-        port = f"{LOOPBACK}:{free_port()}"
-        settings = load_settings(config.write_config(Path(name), plan.capacity, 10, port, port))
-        for _ in range(plan.repeats):
-            with quiet_log(Path(name)):
-                decisions = DecisionLog(settings.config)
-                before = time.thread_time_ns(), time.process_time_ns()
-                for _ in range(plan.lines):
-                    decisions.note(0, event, outputs, LATENCY_NS)
-                notes.append((time.thread_time_ns() - before[0]) / plan.lines)
-                decisions.close()
-                hands.append((time.process_time_ns() - before[1]) / plan.lines - notes[-1])
+def run_line(plan: ServicePlan) -> float:
+    """ns of processor time that another process takes for the line of an order: to read it in the journal, to write."""
+    samples = []
+    with (
+        tempfile.TemporaryDirectory(prefix="tidegate-bench-") as name,
+        contextlib.closing(Journal(Path(name), 1, 1, 1)) as journal,
+    ):
+        core = LoadedCore(plan.capacity, 10, 1, journal=journal)
+        core.open_batch(plan.lines)
+        with quiet_log(Path(name)):
+            for _ in range(plan.repeats):
                 before_ns = time.process_time_ns()
-                write(Lines(**about(settings.config)), [handed] * plan.lines)
-                lines.append((time.process_time_ns() - before_ns) / plan.lines)
-    return {"note": float(np.median(notes)), "hand": float(np.median(hands)), "line": float(np.median(lines))}
+                write(Lines(**about_decisions(core.settings.config, 0)), Tail(Path(name), 1).read())
+                samples.append((time.process_time_ns() - before_ns) / plan.lines)
+    return float(np.median(samples))
 
 
 def run_hashes(plan: ServicePlan) -> float:
@@ -196,6 +178,6 @@ def with_variants(plan: WirePlan, chosen: Mapping[str, Variant]) -> WirePlan:
 def run_service(plan: ServicePlan, progress: Callable[[str], None]) -> dict[str, Any]:
     """All of it; `progress` is told what comes next."""
     progress("service: what is done for each order")
-    found = {**run_observing(plan), **run_lines(plan), "password_hash": run_hashes(plan)}
+    found = {**run_observing(plan), "line": run_line(plan), "password_hash": run_hashes(plan)}
     wire = run_wire(with_variants(plan.wire, variants(plan.before)), progress)
     return {"switches": plan.switches, "ns": found, "wire": wire}

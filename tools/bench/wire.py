@@ -30,8 +30,8 @@ from tools.bench.loaded import BenchmarkError
 from tools.bench.relay import LOOPBACK, QUICKFIX_FILE, QUICKFIX_MEMORY, RAW
 from tools.bench.wire_kernels import COMPLETE, ID_DIGITS, POLLFD, build_orders, run_load
 
-TIDEGATE = "tidegate-quickfix"
-TARGETS = (RAW, QUICKFIX_MEMORY, QUICKFIX_FILE, TIDEGATE)
+TIDEGATE, ON_QUICKFIX = "tidegate", "tidegate on QuickFIX"
+TARGETS = (RAW, QUICKFIX_MEMORY, QUICKFIX_FILE, TIDEGATE, ON_QUICKFIX)
 INSTRUMENTS = 10
 START_TIMEOUT_S = 120.0
 PROBE_TIMEOUT_S = 20.0
@@ -70,7 +70,7 @@ class WirePlan:
     """
 
     targets: tuple[str, ...] = TARGETS
-    rates: tuple[int, ...] = (500, 1_000, 2_000)
+    rates: tuple[int, ...] = (1_000, 10_000)
     seconds: float = 2.0
     rounds: int = 5
     warmup_messages: int = 500
@@ -112,13 +112,15 @@ class Side(RawFixClient):
 
 def command(target: str, variant: Variant, folder: Path, capacity: str, ports: tuple[int, int]) -> list[str]:
     """The command line of what is measured; `ports` of EMS and venue."""
-    if target in TARGETS and target != TIDEGATE:
+    if target in (RAW, QUICKFIX_MEMORY, QUICKFIX_FILE):
         return [sys.executable, "-m", "tools.bench.relay", target, *map(str, ports), str(folder)]
     sections = variant.sections
     if variant.quotes is not None:
         sections = {**sections, **config.observed(folder)}
     listen, connect = (f"{LOOPBACK}:{port}" for port in ports)
-    path = config.write_config(folder, capacity, variant.instruments, listen, connect, sections, variant.mass_cancel)
+    engine = "quickfix" if target == ON_QUICKFIX else "native"
+    more = sections, variant.mass_cancel, engine
+    path = config.write_config(folder, capacity, variant.instruments, listen, connect, *more)
     return [sys.executable, "-m", "gateway.cli", "run", "--config", str(path)]
 
 

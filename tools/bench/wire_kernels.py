@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from gateway.core.messages.write import write_digits
 from gateway.fix.values import copy_bytes
+from gateway.fix.write import write_digits
 from gateway.jit import entry, kernel
 
 POLLFD = np.dtype([("fd", "i4"), ("events", "i2"), ("revents", "i2")])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from gateway.core.alerts import ALERTS
 from gateway.core.catalogue import CHECKS, LIMITS
 from gateway.core.layout import SCOPE_NAMES
+from gateway.fix import tags as t
+from gateway.fix.dictionary import load_dictionary
+from gateway.state.build import CARRIED_FROM_ORDERS, FRAMING, IGNORED_IN_ORDERS, OWN_IN_ORDERS
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 HEAD = """# The check catalogue
 
 For risk officers and those who write limits.yaml. Written by `python -m tools.build.catalogue_docs` from
@@ -32,6 +37,13 @@ the key. `unlimited` is written out. `tidegate limits check` lists who could not
 | key | value | what it bounds | may stand at | must be set at | tighter is |
 |---|---|---|---|---|---|
 """
+FIELDS_HEAD = """
+## Fields of an order
+
+What the body of a NewOrderSingle or OrderCancelReplaceRequest may have; any other field is refused (WELL_FORMED), since
+it could make another order of it. Besides, the tags of the config's `identity:`; and those that `carry.orders` names,
+which are carried.
+"""
 ALERTS_HEAD = """# Alerts
 
 For risk officers and those who run the gateway. Written by `python -m tools.build.catalogue_docs` from
@@ -42,8 +54,8 @@ the venue and the message that it is about. It is in the journal, in `tidegate r
 
 The engine adds alerts of its own, at level error, in the log alone, with the session: `ahead_of_a_gap` (too much waits
 behind messages that are missing: the session is cut, and logs on again), `not_handed_on` (the session layer counted a
-message without handing it on: it is asked for again, or its orders are asked about), `session_reject` (a peer refuses a
-message that cannot be named, or an EMS refuses one of ours: look into it), `session_failed` and `session_not_made` (a
+message without handing it on: it is requested again, or the status of its orders is), `session_reject` (a peer refuses
+a message that cannot be named, or an EMS refuses one of ours: look into it), `session_failed` and `session_not_made` (a
 venue's session could not go on, or be made: this is tried again every second).
 """
 
@@ -60,7 +72,28 @@ def checks_doc() -> str:
         must = "" if limit_row.mandatory_scope is None else SCOPE_NAMES[limit_row.mandatory_scope]
         row = (f"`{limit_row.key}`", limit_row.kind, limit_row.meaning, scopes, must, limit_row.tighter)
         text += f"| {' | '.join(row)} |\n"
-    return text
+    return text + _fields_doc()
+
+
+def _fields_doc() -> str:
+    """Which fields an order may have, and what becomes of them."""
+    dictionaries = [load_dictionary(ROOT / "fix_specs" / name) for name in ("FIX44.xml", "FIX42.xml")]
+
+    def named(tag: int) -> str:
+        name = next((d.fields[tag].name for d in dictionaries if tag in d.fields), "")
+        return f"{name}({tag})" if name else str(tag)
+
+    own = {*OWN_IN_ORDERS, t.ExDestination} - {*FRAMING}
+    lists = {
+        "read, and written by the gateway": own,
+        "carried to the venue as they came": {*CARRIED_FROM_ORDERS} - own,
+        "taken, and not passed on": {*IGNORED_IN_ORDERS} - own - {*CARRIED_FROM_ORDERS},
+    }
+    parts = [FIELDS_HEAD]
+    for what, tags in lists.items():
+        text = f"**{what[0].upper()}{what[1:]}**: {', '.join(map(named, sorted(tags)))}.\n"
+        parts.append(textwrap.fill(text, 120) + "\n")
+    return "\n".join(parts)
 
 
 def alerts_doc() -> str:

@@ -26,6 +26,7 @@ def clear_candidate(x, session, kind):
     x.reference_e8 = 0
     x.reference_age_ns = NONE
     x.collar_factor = 1
+    x.capped_e8 = 0
     x.worst_price_e8 = 0
     x.notional_e4 = 0
     x.fingerprint = 0

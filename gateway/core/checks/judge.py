@@ -8,8 +8,14 @@ from __future__ import annotations
 
 from gateway.core.checks.limits import gather_limits
 from gateway.core.checks.position import check_max_open_orders, check_positions
-from gateway.core.checks.price import check_price_collar, check_reference_price, check_tick_size
+from gateway.core.checks.price import (
+    check_max_quote_spread,
+    check_price_collar,
+    check_reference_price,
+    check_tick_size,
+)
 from gateway.core.checks.rate import check_duplicate_order, check_max_messages
+from gateway.core.checks.service import check_max_order_age
 from gateway.core.checks.size import check_lot, check_max_order_notional, check_max_order_qty
 from gateway.jit import kernel
 
@@ -22,9 +28,11 @@ def judge(s, x):
     check_tick_size(s, x)
     check_max_order_qty(s, x)
     check_reference_price(s, x)
+    check_max_quote_spread(s, x)
     check_price_collar(s, x)
     check_max_order_notional(s, x)
     check_positions(s, x)
     check_max_open_orders(s, x)
     check_max_messages(s, x)
     check_duplicate_order(s, x)
+    check_max_order_age(s, x)

@@ -39,8 +39,8 @@ def check_positions(s, x):
 
 @kernel
 def check_max_open_orders(s, x):
-    """MAX_OPEN_ORDERS: open orders and this one, at every scope; replaces open no order."""
-    if x.kind != t.NEW_ORDER_SINGLE:
+    """MAX_OPEN_ORDERS: open orders and this one, at every scope; a replace opens an order that has filled."""
+    if x.order != NONE and s.orders[x.order].counted_open == 1:
         return
     for k in range(SCOPES):
         if x.entities[k] != NONE:

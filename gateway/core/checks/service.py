@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
-from gateway.core.checks.breaches import breach, fail
+from gateway.core.checks.breaches import breach, fail, found_at_tightest
 from gateway.core.layout import NONE
 from gateway.fix import tags as t
 from gateway.fix.fields import char_of
@@ -41,6 +41,32 @@ def require_not_killed(s, x):
 def sent_again(index, buf, poss_dup):
     """Whether a message says that it may have been sent before: PossDupFlag(43) or PossResend(97)."""
     return poss_dup == 1 or char_of(index, buf, t.PossResend, 0) == 89
+
+
+@kernel
+def read_age(s, x, index, buf):
+    """How long ago the message was sent, by the oldest of the times that it tells, or how far ahead the newest is, if
+    that is more; without a time the age has no bound.
+    """
+    oldest = a.UNLIMITED
+    newest = 0
+    for tag in (t.SendingTime, t.OrigSendingTime, t.TransactTime):
+        f = find(index, tag)
+        if f >= 0:
+            sent = parse_utc_timestamp(buf, index.start[f], index.length[f])
+            if sent != NO_TIME:
+                oldest = min(oldest, sent)
+                newest = max(newest, sent)
+    wall_ns = s.now_ns + s.wall_offset_ns
+    x.age_ns = max(wall_ns - oldest, newest - wall_ns) if oldest != a.UNLIMITED else a.UNLIMITED
+
+
+@kernel
+def check_max_order_age(s, x):
+    """MAX_ORDER_AGE: an order that was sent long ago is not what its sender wants now; of one from as far in the future
+    nobody knows when it was.
+    """
+    found_at_tightest(x, c.MAX_ORDER_AGE, a.MAX_ORDER_AGE, x.age_ns)
 
 
 @kernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core import alerts as al
 from gateway.core import layout as a
-from gateway.core.handlers.quantities import quantity_of
+from gateway.core.handlers.quantities import quantity_of, says_working
 from gateway.core.layout import FIRM_ROW, NONE
 from gateway.core.messages.alerts import alert_once
 from gateway.core.messages.to_venue import dont_know_trade
@@ -56,7 +56,7 @@ def remember(s, venue, order, index, buf, no_fill):
 
 
 @kernel
-def _add_position(s, entity, instrument, quantity):
+def add_to_position(s, entity, instrument, quantity):
     """Add a signed quantity to the position of an entity, NONE for none, in an instrument."""
     exposure = exposure_row(s, entity, instrument) if entity != NONE else NONE
     if exposure != NONE:
@@ -69,14 +69,15 @@ def _add_unknown(s, x, quantity):
     """Add a signed quantity to the positions that a fill of no order of ours was booked for."""
     instrument = x.leg - 1
     for entity in (FIRM_ROW, s.instruments[instrument].entity, x.account):
-        _add_position(s, entity, instrument, quantity)
+        add_to_position(s, entity, instrument, quantity)
 
 
 @kernel
 def take_back_unknown(s, row):
-    """A fill of no order of ours that was booked is taken back."""
+    """A fill of no order of ours that was booked is taken back, and needs nobody any more."""
     x = s.executions[row]
-    if x.order == NONE and x.leg != 0:
+    if x.order == NONE and x.leg != 0 and x.qty_e8 != 0:
+        s.unknown_executions -= 1
         _add_unknown(s, x, -x.qty_e8)
         x.qty_e8 = 0
 
@@ -137,13 +138,18 @@ def _book_unknown(s, index, buf, row):
 
 @kernel
 def unknown_report(s, out, buf, event, action, execution):
-    """A report on no order of ours: a fill is booked for whom it names, and the venue told where it wants to be."""
+    """A report on no order of ours: a fill is booked for whom it names, and the venue told where it wants to be.
+
+    `unknown_executions` counts what a person has to look into: fills, busts and corrections.
+    """
     index = s.work.index
     is_trade = action == TRADE
-    s.unknown_executions += 1
     f = find(index, t.ClOrdID)
     old = event.poss_dup == 1 and f >= 0 and given_back(s, buf, index.start[f], index.length[f])
     number = al.OLD_REPORT if old else al.UNKNOWN_REPORT
+    if not old and says_working(index, buf):
+        s.sessions[event.session].unknown_working += 1
+        s.sessions[event.session].unknown_working_ns = s.now_ns
     # What is resent of a day that has ended was booked then.
     if is_trade and not old:
         if quantity_of(index, buf, t.LastQty) <= 0:
@@ -152,10 +158,14 @@ def unknown_report(s, out, buf, event, action, execution):
             number = al.UNKNOWN_FILL_BOOKED
         else:
             number = al.UNKNOWN_FILL
+    if action == BUST or action == CORRECT:
+        number = al.UNKNOWN_BUST
     busted = _busts_unknown(s, event.session, index, buf) if action == BUST else NONE
     if busted != NONE:
         take_back_unknown(s, busted)
         number = al.UNKNOWN_FILL_TAKEN_BACK
+    elif action != CHANGE and action != STATUS and not (is_trade and old):
+        s.unknown_executions += 1
     alert_once(s, out, number, NONE, buf, event)
     readable = quantity_of(index, buf, t.LastQty) > 0 and direction_of(index, buf) != 0
     if is_trade and not old and readable and s.sessions[event.session].tells_dont_know == 1:
@@ -173,7 +183,7 @@ def _add_leg(s, o, instrument, quantity):
     """Add a signed quantity of a leg's instrument to the positions of the order's entities."""
     for k in a.POSITION_SCOPES:
         entity = s.instruments[instrument].entity if k == a.INSTRUMENT else o.entities[k]
-        _add_position(s, entity, instrument, quantity)
+        add_to_position(s, entity, instrument, quantity)
 
 
 @kernel

@@ -14,13 +14,13 @@ from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.handlers.pushed import start_parameters
 from gateway.core.handlers.quantities import quantity_of, told_cum
-from gateway.core.handlers.refusals import refuse_child, refuse_request
+from gateway.core.handlers.refusals import forget_unanswered, may_ask, question, refuse_child, refuse_request
 from gateway.core.handlers.sweep import expect_back, venue_is_back
 from gateway.core.layout import NONE
 from gateway.core.messages.alerts import alert, alert_once
 from gateway.core.messages.text import say
 from gateway.core.messages.to_ems import new_report, report
-from gateway.core.messages.to_venue import order_mass_status_request, order_status_request
+from gateway.core.messages.to_venue import order_mass_status_request
 from gateway.core.orders.exposure import closed, is_sure, never_acknowledged, raise_doubt, settle, unanswered
 from gateway.core.orders.requests import forget_request
 from gateway.core.orders.status import order_status, refresh_status
@@ -31,6 +31,8 @@ from gateway.jit import kernel
 MOST_OUTPUTS = a.OUT_MESSAGES // 2  # of one tick; the rest waits for the next
 PATIENCE_NS = 60_000_000_000  # after which a venue's silence is told
 ROWS_AT_ONCE = 20_000  # requests looked at in one tick
+STATUS_AGAIN_NS = 1_000_000_000  # from a pass over the orders in doubt, some refused, to the next; doubles each time
+MOST_DOUBLINGS = 6
 
 NOT_KNOWN_THERE = c.phrase("the venue does not know this order")
 RESOLVED = c.phrase("resolved by a person")
@@ -78,6 +80,10 @@ def on_logon(s, event):
     own.up = 1
     own.subscribed = 0
     own.asked = 0
+    own.status_out = 0
+    own.status_refusals = 0
+    own.status_again = 0
+    own.status_ns = s.now_ns
     own.since_ns = s.now_ns
     own.told = 0
     if own.review != NONE:
@@ -90,6 +96,7 @@ def on_logon(s, event):
         venue_is_back(s, event.session)
     if own.continued == 0:
         own.last_in = event.msg_seq_num
+        own.numbering += 1
     if own.role == a.VENUE_ROLE and s.open_order_count > 0 and (own.continued == 0 or own.doubts > 0):
         for row in range(s.order_count):
             o = s.orders[row]
@@ -139,21 +146,40 @@ def watch_doubts(s, out, buf, venue):
 
 
 @kernel
-def ask_status(s, out, venue):
-    """Send OrderStatusRequests(H) about orders in doubt and their pending requests, the next few since logon."""
+def _ask_again(s, venue):
+    """Begin anew with the orders in doubt, each time after twice as long."""
     own = s.sessions[venue]
+    if s.now_ns - own.status_ns <= STATUS_AGAIN_NS << min(own.status_refusals, MOST_DOUBLINGS):
+        return
+    own.asked = 0
+    own.status_again = 0
+    own.status_refusals += 1
+    for row in range(s.order_count):
+        if s.orders[row].venue == venue:
+            s.orders[row].asked = 0
+
+
+@kernel
+def ask_status(s, out, venue):
+    """Send OrderStatusRequests(H) about orders in doubt and their pending requests: the next few since logon, as many
+    as may wait for an answer. Where the venue has refused some, those still in doubt are asked about again soon.
+    """
+    own = s.sessions[venue]
+    forget_unanswered(s, own)
+    if own.status_again == 1 and own.asked >= s.request_count and own.status_out == 0:
+        _ask_again(s, venue)
     first = own.asked
     for row in range(first, min(first + ROWS_AT_ONCE, s.request_count)):
-        if out.count >= MOST_OUTPUTS:
+        if out.count >= MOST_OUTPUTS or not may_ask(s, own):
             break
         own.asked = row + 1
         s.work.idle = 0
         r = s.requests[row]
-        if r.session == NONE or r.order == NONE:
+        if r.order == NONE or (r.session == NONE and r.retired == 0) or r.unsent > 0:
             continue
         o = s.orders[r.order]
         if o.venue == venue and o.doubt != a.SURE and (row == o.accepted or r.state == a.REQUEST_PENDING):
-            order_status_request(s, out, r.order, row)
+            question(s, out, r.order, row)
             o.asked += 1
 
 

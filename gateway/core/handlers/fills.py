@@ -76,7 +76,7 @@ def _apply_bust(s, o, x, index, buf, qty_e8):
         o.qty_e8 -= o.restated_e8 - o.cum_e8
         o.restated_e8 = o.cum_e8
     if not closed(o.status) and rank(o.status) <= rank(t.STATUS_FILLED):
-        o.status = trade_status(o)
+        o.status = trade_status(s, o)
     settle(s, o)
 
 
@@ -134,7 +134,7 @@ def leg_fill(s, out, buf, event, row, execution):
 @kernel
 def _trade_type(s, o):
     """ExecType(150) of a fill, in the FIX version of the order's EMS."""
-    if s.sessions[o.session].version == a.VERSION_44:
+    if s.sessions[o.session].version != a.VERSION_42:
         return t.EXEC_TRADE
     return t.EXEC_FILL_42 if o.status == t.STATUS_FILLED else t.EXEC_PARTIAL_FILL_42
 

@@ -10,18 +10,20 @@ from gateway.core.checks.identity import count_for_entities, find_instrument, id
 from gateway.core.checks.judge import judge
 from gateway.core.checks.rate import fingerprint_of
 from gateway.core.checks.route import require_up, route
-from gateway.core.checks.service import check_stale, require_not_killed, require_service, sent_again
+from gateway.core.checks.service import check_stale, read_age, require_not_killed, require_service, sent_again
 from gateway.core.checks.terms import check_translation, read_terms
+from gateway.core.handlers.turns import FIRST_NS, takes_cancel
 from gateway.core.layout import NONE, SURE
 from gateway.core.messages.text import add_bytes, explain, say
 from gateway.core.messages.to_ems import cancel_reject, new_report, order_reject, report, status_of_unknown, status_type
 from gateway.core.messages.to_venue import child_cancel, child_order
 from gateway.core.orders.exposure import settle
-from gateway.core.orders.requests import add_pending, count_pending, fill_request
+from gateway.core.orders.requests import add_pending, any_unsent, count_pending, fill_request, mark_unsent
 from gateway.core.tables.exposures import exposure_row
 from gateway.core.tables.orders import add_order, orders_left
 from gateway.core.tables.requests import add_request, find_request, requests_left
 from gateway.fix import tags as t
+from gateway.fix.fields import decimal_of
 from gateway.fix.index import find
 from gateway.jit import kernel
 
@@ -35,6 +37,7 @@ SUPERSEDED = c.phrase("OrigClOrdID(41) is no longer the order's ClOrdID")
 ALREADY_PENDING = c.phrase("a request on this order is pending already")
 DUPLICATE_ID = c.phrase("ClOrdID(11) was used before")
 NEVER_ACCEPTED = c.phrase("ClOrdID(11) names no order of this session")
+REFUSED_BEFORE = c.phrase("this replace was refused before")
 BAD_ID = c.phrase("ClOrdID(11) must be at most 64 bytes of printable ASCII")
 VENUE_DOWN = c.phrase("the venue is not logged on")
 
@@ -73,6 +76,7 @@ def _count_refusal(s, x):
 def _prepare(s, x, index, buf, poss_dup, message):
     """All prerequisites of a new order; the checks may run when `x.mask` is 0 afterwards."""
     require_service(s, x)
+    read_age(s, x, index, buf)
     read_terms(s, x, index, buf, message)
     find_instrument(s, x, index, buf)
     identify(s, x, index, buf)
@@ -94,18 +98,32 @@ def _answer_again(s, out, buf, event, request):
     """A request that was seen came again: with PossResend(97) its sender wants to know what became of it (FIX 4.4
     Appendix D, F.1.a); with PossDupFlag(43) the session layer repeats itself, and its answer was sent.
     """
-    if event.poss_dup == 1 or s.requests[request].order == NONE:
+    r = s.requests[request]
+    if event.poss_dup == 1 or r.order == NONE:
         return
-    tell_status(s, out, buf, event.session, request)
+    if r.state != a.REQUEST_REJECTED:
+        tell_status(s, out, buf, event.session, request)
+        return
+    say(s.work, REFUSED_BEFORE)
+    reason = r.answer - 1 if r.answer > 0 else t.CANCEL_BROKER_OPTION
+    accepted = s.orders[r.order].accepted
+    cancel_reject(s, out, buf, event.session, request, accepted, r.order, t.RESPONSE_TO_REPLACE, reason, False)
 
 
 @kernel
 def tell_status(s, out, buf, session, request):
-    """The state of an order under the ClOrdID of one of its requests: 150=I in 4.4, 20=3 in 4.2."""
+    """The state of an order under the ClOrdID of one of its requests: 150=I in 4.4, 20=3 in 4.2. Asked for by one that
+    has been replaced it is told under the last one, with that one as OrigClOrdID(41) (FIX 4.4 Appendix D, G.1.c); by
+    one that was refused, under the last one alone.
+    """
     s.work.text_size = 0
-    row = s.requests[request].order
+    r = s.requests[request]
+    row = r.order
     x = new_report(s, row, status_type(s, row), t.TRANS_STATUS)
-    x.cl_ord_id = request
+    if r.state == a.REQUEST_PENDING or r.kind == t.ORDER_CANCEL_REQUEST:
+        x.cl_ord_id = request
+    elif r.state == a.REQUEST_ACCEPTED and request != s.orders[row].accepted:
+        x.orig = request
     report(s, out, buf, x)
 
 
@@ -122,7 +140,7 @@ def new_order_single(s, out, buf, event, message):
     seen = find_request(s, event.session, buf, id_start, id_size)
     live = s.requests[seen].order if seen != NONE else NONE
     if seen != NONE:
-        if sent_again(index, buf, event.poss_dup) and (live != NONE or event.poss_dup == 1):
+        if sent_again(index, buf, event.poss_dup) and (_was_answered(s, seen) or event.poss_dup == 1):
             s.duplicate_messages += 1
             _answer_again(s, out, buf, event, seen)
             return
@@ -137,7 +155,7 @@ def new_order_single(s, out, buf, event, message):
         judge(s, x)
     if x.mask != 0:
         work.decision = a.REFUSED
-        _remember_refused(s, x, buf, id_start, id_size)
+        _remember_refused(s, x, seen, buf, id_start, id_size)
         explain(s, work, buf)
         order_reject(s, out, work, buf, x.session, _reason_of(x), live)
         return
@@ -148,23 +166,44 @@ def new_order_single(s, out, buf, event, message):
 
 
 @kernel
-def _remember(s, session, kind, order, buf, id_start, id_size):
+def _remember(s, session, kind, order, buf, id_start, id_size, reason):
     """Keep the ClOrdID of a refused request used, while half of the table is free: refusals must not use it up. That of
-    a replace still names its order, since a cancel may have been sent behind it.
+    a replace still names its order, since a cancel may have been sent behind it. `reason`: CxlRejReason(102) of it.
     """
     if _usable_id(buf, id_start, id_size) and requests_left(s) > s.requests.size // 2 + s.open_order_count:
         row = add_request(s, session, kind, buf, id_start, id_size)
         s.requests[row].state = a.REQUEST_REJECTED
         s.requests[row].order = order
+        s.requests[row].answer = reason + 1
+        _note_refused(s, row)
 
 
 @kernel
-def _remember_refused(s, x, buf, id_start, id_size):
-    """Count a refusal. Its ClOrdID stays used, unless a flood of orders is refused for its rate or for lack of room."""
+def _note_refused(s, request):
+    """The refusal of an order goes out now, and the session layer brings it unless the numbers begin anew."""
+    r = s.requests[request]
+    if r.order == NONE:
+        r.qty_e8 = s.sessions[r.session].numbering + 1
+
+
+@kernel
+def _was_answered(s, request):
+    """Whether the sender of a request, an order or a refused one, has its answer or gets it without our doing."""
+    r = s.requests[request]
+    return r.order != NONE or r.qty_e8 == s.sessions[r.session].numbering + 1
+
+
+@kernel
+def _remember_refused(s, x, seen, buf, id_start, id_size):
+    """Count a refusal. Its ClOrdID stays used, unless a flood of orders is refused for its rate or for lack of room.
+    `seen` is the request that had it before, if any.
+    """
     _count_refusal(s, x)
     flood = x.order == NONE and x.mask & (1 << c.MAX_MESSAGES | 1 << c.CAPACITY) != 0
-    if not flood and x.mask & REUSE == 0:
-        _remember(s, x.session, x.kind, x.order, buf, id_start, id_size)
+    if seen != NONE:
+        _note_refused(s, seen)
+    elif not flood:
+        _remember(s, x.session, x.kind, x.order, buf, id_start, id_size, t.CANCEL_BROKER_OPTION)
 
 
 @kernel
@@ -206,10 +245,14 @@ def _place(s, x, buf, id_start, id_size):
     o.corrected = 0
     o.reserved_e8 = 0
     o.counted_open = 0
+    o.listed = 0
     o.placed_ns = s.now_ns
+    o.ended_day = 0
     o.canceled_by = 0
     o.cancel_tries = 0
     o.cancel_ns = 0
+    o.cancel_refused = 0
+    o.mass_cancel = 0
     o.venue_order_id_size = 0
     for k in range(a.MAX_SCOPES):
         o.entities[k] = x.entities[k]
@@ -234,6 +277,14 @@ def _reject_change(s, out, buf, session, row, kind, reason, phrase):
 
 
 @kernel
+def _opens_again(o, index, buf):
+    """Whether a replace asks for more than has filled of an order that has: its venue may take that (FIX 4.4
+    Appendix D, C.1.c).
+    """
+    return o.status == t.STATUS_FILLED and decimal_of(index, buf, t.OrderQty) + o.restated_e8 > o.cum_e8
+
+
+@kernel
 def _target_of(s, out, buf, event, kind):
     """The request that OrigClOrdID(41) names, or NONE after a reject was sent or a repeated message ignored."""
     index = s.work.index
@@ -255,7 +306,9 @@ def _target_of(s, out, buf, event, kind):
         _reject_change(s, out, buf, event.session, NONE, kind, t.CANCEL_UNKNOWN_ORDER, UNKNOWN_ORDER)
         return NONE
     row = s.requests[target].order
-    if s.orders[row].counted_open == 0:
+    if s.orders[row].counted_open == 0 and not (
+        kind == t.ORDER_CANCEL_REPLACE_REQUEST and _opens_again(s.orders[row], index, buf)
+    ):
         _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_TOO_LATE, TOO_LATE)
         return NONE
     if not _usable_id(buf, index.start[id_field], index.length[id_field]):
@@ -279,7 +332,8 @@ def order_cancel_request(s, out, buf, event):
     # One request is kept free for each open order, so its first cancel always finds room.
     pending = count_pending(s, o, t.ORDER_CANCEL_REQUEST)
     full = requests_left(s) == 0 or (pending > 0 and requests_left(s) <= s.open_order_count)
-    crowded = pending >= MAX_PENDING_CANCELS and s.now_ns - o.cancel_asked_ns < CANCEL_AGAIN_NS
+    lately = s.now_ns - o.cancel_asked_ns < CANCEL_AGAIN_NS
+    crowded = pending >= MAX_PENDING_CANCELS and (lately or any_unsent(s, o))
     if full or crowded:
         _reject_change(
             s, out, buf, event.session, row, t.ORDER_CANCEL_REQUEST, t.CANCEL_ALREADY_PENDING, ALREADY_PENDING
@@ -290,16 +344,21 @@ def order_cancel_request(s, out, buf, event):
     )
     orig = target if replace_pending else o.accepted
     f = find(index, t.ClOrdID)
-    o.cancel_asked_ns = s.now_ns
     request = add_pending(s, o, event.session, t.ORDER_CANCEL_REQUEST, buf, index.start[f], index.length[f])
     s.requests[request].order = row
-    child_cancel(s, out, buf, row, request, orig)
+    if takes_cancel(s, o):
+        o.cancel_asked_ns = s.now_ns
+        child_cancel(s, out, buf, row, request, orig)
+    else:
+        mark_unsent(s, s.requests[request], orig)  # a sweep sends it, within a moment
+        s.sessions[o.venue].turn_ns = FIRST_NS
 
 
 @kernel
 def _prepare_replace(s, x, o, index, buf, message):
     """Prerequisites of a replace: the order's own identity and route, terms that may change."""
     require_service(s, x)
+    read_age(s, x, index, buf)
     read_terms(s, x, index, buf, message)
     find_instrument(s, x, index, buf)
     identify(s, x, index, buf)
@@ -337,6 +396,16 @@ def _wanted(s, x, o):
 
 
 @kernel
+def _refuse_replace(s, out, buf, event, row, reason, phrase):
+    """Refuse the replace in hand before it is judged."""
+    index = s.work.index
+    kind = t.ORDER_CANCEL_REPLACE_REQUEST
+    f = find(index, t.ClOrdID)
+    _remember(s, event.session, kind, row, buf, index.start[f], index.length[f], reason)
+    _reject_change(s, out, buf, event.session, row, kind, reason, phrase)
+
+
+@kernel
 def order_cancel_replace_request(s, out, buf, event, message):
     """Judge an OrderCancelReplaceRequest(G) like an order; while it is pending the worse of old and new counts."""
     index = s.work.index
@@ -350,17 +419,16 @@ def order_cancel_replace_request(s, out, buf, event, message):
     pending = s.requests[target].state == a.REQUEST_PENDING
     f = find(index, t.ClOrdID)
     if not pending and target != o.accepted or s.requests[target].kind == t.ORDER_CANCEL_REQUEST:
-        _remember(s, event.session, kind, row, buf, index.start[f], index.length[f])
-        _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_BROKER_OPTION, SUPERSEDED)
+        _refuse_replace(s, out, buf, event, row, t.CANCEL_BROKER_OPTION, SUPERSEDED)
         return
-    if count_pending(s, o, kind) >= MAX_PENDING_REPLACES:
-        _remember(s, event.session, kind, row, buf, index.start[f], index.length[f])
-        _reject_change(s, out, buf, event.session, row, kind, t.CANCEL_ALREADY_PENDING, ALREADY_PENDING)
+    waits = o.canceled_by == a.BY_MASS and o.cancel_tries == 0  # the venue has yet to be asked to cancel it
+    if waits or count_pending(s, o, kind) >= MAX_PENDING_REPLACES:
+        _refuse_replace(s, out, buf, event, row, t.CANCEL_ALREADY_PENDING, ALREADY_PENDING)
         return
     clear_candidate(x, event.session, kind)
     x.order = row
     _prepare_replace(s, x, o, index, buf, message)
-    if requests_left(s) <= s.open_order_count:
+    if requests_left(s) <= s.open_order_count + 1 - o.counted_open:
         fail(x, c.CAPACITY, c.DETAIL_FULL, NONE)
     wanted = _wanted(s, x, o)
     if x.mask == 0:
@@ -368,12 +436,16 @@ def order_cancel_replace_request(s, out, buf, event, message):
         judge(s, x)
     if x.mask != 0:
         s.work.decision = a.REFUSED
-        _remember_refused(s, x, buf, index.start[f], index.length[f])
+        _remember_refused(s, x, NONE, buf, index.start[f], index.length[f])
         explain(s, s.work, buf)
         cancel_reject(
             s, out, buf, event.session, NONE, o.accepted, row, t.RESPONSE_TO_REPLACE, t.CANCEL_BROKER_OPTION, False
         )
         return
+    if o.counted_open == 0 or o.canceled_by == a.BY_MASS:
+        o.canceled_by = 0  # what was to be canceled has filled, or its EMS wants it to work on
+        o.cancel_tries = 0
+        o.mass_cancel = 0
     request = add_pending(s, o, event.session, kind, buf, index.start[f], index.length[f])
     fill_request(s.requests[request], x, row)
     s.requests[request].qty_e8 = wanted

@@ -39,7 +39,7 @@ from gateway.core.handlers.quantities import (
     works_on,
 )
 from gateway.core.handlers.refusals import ask_about_all, ask_about_closed, refuse_request
-from gateway.core.handlers.sweep import canceled_by_us
+from gateway.core.handlers.sweep import canceled_by_us, try_soon
 from gateway.core.layout import FAULT_EXECUTIONS_FULL, NONE
 from gateway.core.messages.alerts import alert_once
 from gateway.core.messages.text import add_bytes
@@ -49,7 +49,7 @@ from gateway.core.orders.requests import unlink_pending
 from gateway.core.orders.status import rank, refresh_status, trade_status
 from gateway.core.tables.entities import find_entity
 from gateway.core.tables.orders import find_by_venue_order_id, link_venue_order_id, unlink_venue_order_id
-from gateway.core.tables.requests import child_named
+from gateway.core.tables.requests import child_named, revive_requests
 from gateway.fix import tags as t
 from gateway.fix.fields import char_of, decimal_of
 from gateway.fix.index import find
@@ -60,7 +60,7 @@ NO_ORDER_ID = c.phrase("NONE")
 CANCELED_BY, CANCELED_BY_SIZE = c.name_table(
     [
         *("", "canceled by the gateway: kill switch", "canceled by the gateway: the EMS is gone"),
-        "canceled by the gateway: a person canceled it",
+        *("canceled by the gateway: a person canceled it", "canceled by OrderMassCancelRequest(q)"),
     ]
 )
 
@@ -106,7 +106,7 @@ def _learn_price(s, o, index, buf):
     """Take note of a Price(44) that the venue itself has changed."""
     price = decimal_of(index, buf, t.Price)
     r = s.requests[o.accepted]
-    if price > 0 and r.price_e8 > 0:
+    if price > 0 and r.price_e8 > 0 and r.ord_type != t.PEGGED:  # of a peg it may be where it stands now
         r.price_e8 = price
 
 
@@ -132,15 +132,14 @@ def _accept_replace(s, o, request, index, buf):
     elif told > 0:
         o.qty_e8 = told + o.restated_e8
     o.replaced = 1
-    o.status = t.STATUS_NEW if not closed(o.status) else o.status
-    settle(s, o)
     if not closed(o.status):
-        o.status = trade_status(o)
+        o.status = t.STATUS_NEW
+        o.status = trade_status(s, o)
         if o.status == t.STATUS_FILLED:
             o.qty_e8 = o.cum_e8
     settle(s, o)
     if s.sessions[o.session].dropped_ns != NONE:
-        s.sweeps_on = 1  # it may be canceled by its new terms
+        s.sweeps_on = 2  # it may be canceled by its new terms
 
 
 @kernel
@@ -253,6 +252,8 @@ def _request_of(s, venue, index, buf):
     if f < 0:
         return NONE, False
     row = find_by_venue_order_id(s, venue, buf, index.start[f], index.length[f])
+    if row != NONE and s.orders[row].ended_day > 0 and find(index, t.ExecRefID) < 0:
+        return NONE, False  # a venue may give the same ones each day
     if row == NONE or contradicts(s, s.orders[row], index, buf) or _other_account(s, s.orders[row], index, buf):
         return NONE, False
     return s.orders[row].accepted, True
@@ -294,17 +295,31 @@ def execution_report(s, out, buf, event):
             ask_about_all(s, venue)
         return
     told = NONE
+    if action == STATUS:
+        s.sessions[venue].status_out = max(s.sessions[venue].status_out - 1, 0)
     if action == STATUS and answers_doubt(s, request, index, buf):
         told = answer_in_doubt(s, out, buf, event, request)
         if told == 0:
             return
         action = CHANGE
+    if s.orders[row].ended_day > 0 and event.poss_dup == 1 and action != BUST and action != CORRECT:
+        alert_once(s, out, al.OLD_REPORT, row, buf, event)
+        return
+    if s.orders[row].ended_day > 0 and quantity_of(index, buf, t.LeavesQty) > 0:
+        s.orders[row].ended_day = 0  # it works there, whatever day it is of
+        revive_requests(s, row)
     id_of_another = _learn_venue_order_id(s, buf, event, row)
     settle(s, s.orders[row])
+    before = s.orders[row].status
     if is_leg(index, buf) and action == TRADE:
         leg_fill(s, out, buf, event, row, execution)
     else:
         _apply(s, out, buf, event, request, execution, action, told, by_order_id)
+    if s.orders[row].counted_open == 1 and s.orders[row].ended_day > 0:
+        s.orders[row].ended_day = 0
+        revive_requests(s, row)
+    if s.orders[row].status != before and s.orders[row].cancel_tries > 1:
+        try_soon(s, s.orders[row])
     # Anything else that there was to tell is worse.
     if id_of_another:
         alert_once(s, out, al.SAME_ORDER_ID, row, buf, event)
@@ -346,8 +361,7 @@ def _on_repeated_report(s, out, buf, event, row):
     """A report seen before changes nothing, unless its CumQty(14) tells of a fill that nobody has counted."""
     s.duplicate_messages += 1
     if row == NONE:
-        unknown_report(s, out, buf, event, STATUS, NONE)
-        s.unknown_executions -= 1  # it was counted when it came first
+        unknown_report(s, out, buf, event, STATUS, NONE)  # what it did was counted when it came first
     elif s.orders[row].corrected == 0 and s.orders[row].restated_e8 == 0:
         o = s.orders[row]
         before = o.cum_e8
@@ -424,11 +438,11 @@ def _change_report(s, out, buf, event, row, request, action, exec_type):
         exec_type = status_type(s, row)
     relay = 1
     own_answer = r.ours == 0 and answers_request  # to a cancel of the EMS
-    if exec_type == t.EXEC_CANCELED and not own_answer and canceled_by_us(s, o, request):
+    why = canceled_by_us(s, o, request) if exec_type == t.EXEC_CANCELED and not own_answer else 0
+    if why != 0:
         relay = 0
         s.work.text_size = 0
-        reason = CANCELED_BY[o.canceled_by]
-        add_bytes(s.work, reason, 0, CANCELED_BY_SIZE[o.canceled_by])
+        add_bytes(s.work, CANCELED_BY[why], 0, CANCELED_BY_SIZE[why])
     x = new_report(s, row, exec_type, trans)
     x.cl_ord_id = cl_ord_id
     x.orig = orig

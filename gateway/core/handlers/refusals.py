@@ -6,6 +6,7 @@ from gateway.core import alerts as al
 from gateway.core import catalogue as c
 from gateway.core import events as ev
 from gateway.core import layout as a
+from gateway.core.checks.windows import has_room_for_questions
 from gateway.core.layout import NONE
 from gateway.core.messages.alerts import alert, alert_once
 from gateway.core.messages.text import add_bytes, add_char, add_count
@@ -22,6 +23,9 @@ from gateway.jit import kernel
 
 REVIEW_EVERY_NS = 10_000_000_000
 REVIEW_ROWS = 4_000  # orders looked at in one tick
+STATUS_WAIT_NS = 5_000_000_000  # for the answer to an OrderStatusRequest(H)
+TELL_AGAIN_NS = 60_000_000_000
+MOST_REASON = 32_766  # CxlRejReason(102) that can be kept
 
 NOT_DELIVERED = c.phrase("the venue did not receive this message")
 REFUSED_BY_VENUE = c.phrase("the venue refused this message: ")
@@ -51,15 +55,49 @@ def _tell_not_canceled(s, out, buf, o, relay):
 
 
 @kernel
+def _answer_mass_cancel(s, out, buf, request, reason, relay):
+    """Tell the EMS that an order could not be canceled by its OrderMassCancelRequest(q), once for each order and q: FIX
+    4.4 wants an OrderCancelReject then.
+    """
+    r = s.requests[request]
+    o = s.orders[r.order]
+    mass_cancel = r.answer
+    if mass_cancel == NONE:
+        return  # another cancel of the same q has been refused
+    r.answer = NONE
+    row = o.pending
+    while row != NONE:
+        if s.requests[row].answer == mass_cancel:
+            if reason == t.CANCEL_ALREADY_PENDING:
+                return  # the other one is
+            s.requests[row].answer = NONE
+        row = s.requests[row].older
+    if o.mass_cancel == mass_cancel:
+        o.mass_cancel = 0
+        if o.canceled_by == a.BY_MASS:
+            o.canceled_by = 0
+            o.cancel_tries = 0
+    cancel_reject(s, out, buf, o.session, mass_cancel - 1, o.accepted, r.order, t.RESPONSE_TO_CANCEL, reason, relay)
+
+
+@kernel
 def refuse_request(s, out, buf, request, reason, relay):
     """Tell the EMS that a pending cancel or replace was refused; the order works on."""
     r = s.requests[request]
     o = s.orders[r.order]
     response = t.RESPONSE_TO_CANCEL if r.kind == t.ORDER_CANCEL_REQUEST else t.RESPONSE_TO_REPLACE
-    if r.ours == 1:
-        _tell_not_canceled(s, out, buf, o, relay)
+    if r.ours == 1 and r.answer != 0:
+        _answer_mass_cancel(s, out, buf, request, reason, relay)
+    elif r.ours == 1:
+        o.cancel_refused = min(reason, MOST_REASON) + 1
+        if o.cancel_tries <= a.QUICK_CANCELS:  # those after them are told by the status
+            _tell_not_canceled(s, out, buf, o, relay)
+        if o.canceled_by == a.BY_MASS and o.mass_cancel == 0:
+            o.canceled_by = 0  # by a q whose ClOrdID was not kept
+            o.cancel_tries = 0
     else:
         unlink_pending(s, o, request)
+        r.answer = min(reason, MOST_REASON) + 1
         cancel_reject(s, out, buf, o.session, request, o.accepted, r.order, response, reason, relay)
     forget_request(s, request)
 
@@ -95,6 +133,28 @@ def ask_about_all(s, venue):
 
 
 @kernel
+def question(s, out, row, request):
+    """Send an OrderStatusRequest(H) about an order, and count that it waits for its answer."""
+    own = s.sessions[s.orders[row].venue]
+    own.status_out += 1
+    own.status_ns = s.now_ns
+    order_status_request(s, out, row, request)
+
+
+@kernel
+def may_ask(s, own):
+    """Whether a question may go to a venue now: so many wait for an answer, and cancels go first."""
+    return own.status_out < own.most_status and has_room_for_questions(s.entities[own.entity], s.now_ns)
+
+
+@kernel
+def forget_unanswered(s, own):
+    """Questions that were not answered in time make room for others."""
+    if s.now_ns - own.status_ns > STATUS_WAIT_NS:
+        own.status_out = 0
+
+
+@kernel
 def review_orders(s, out, venue, most):
     """Send the next OrderStatusRequests(H) of such a review, until `most` messages go out; begin one that is due."""
     own = s.sessions[venue]
@@ -104,14 +164,16 @@ def review_orders(s, out, venue, most):
         own.review_due = 0
         own.review = 0
         own.reviewed_ns = s.now_ns
-    s.work.idle = 0
+    forget_unanswered(s, own)
+    if may_ask(s, own):
+        s.work.idle = 0
     last = min(own.review + REVIEW_ROWS, s.order_count)
-    while own.review < last and out.count < most:
+    while own.review < last and out.count < most and may_ask(s, own):
         row = own.review
         own.review += 1
         o = s.orders[row]
         if o.number != NONE and o.counted_open == 1 and o.venue == venue and o.doubt == a.SURE:
-            order_status_request(s, out, row, o.accepted)
+            question(s, out, row, o.accepted)
     if own.review >= s.order_count:
         own.review = NONE
 
@@ -168,13 +230,43 @@ def _say_refused(s, index, buf):
 
 
 @kernel
+def _is_about_status(index, buf):
+    """Whether a refusal is of an OrderStatusRequest(H), by RefMsgType(372)."""
+    f = find(index, t.RefMsgType)
+    return f >= 0 and index.length[f] == 1 and buf[index.start[f]] == t.ORDER_STATUS_REQUEST
+
+
+@kernel
+def _status_refused(s, out, buf, event):
+    """A venue refuses a question about an order: it has no such message, or takes no more of them now."""
+    index = s.work.index
+    own = s.sessions[event.session]
+    own.status_out = max(own.status_out - 1, 0)
+    f = find(index, t.BusinessRejectReason)
+    reason = parse_int(buf, index.start[f], index.length[f]) if f >= 0 else t.BUSINESS_UNSUPPORTED_MESSAGE
+    if event.kind == ev.MESSAGE and reason == t.BUSINESS_UNSUPPORTED_MESSAGE:
+        alert(s, out, al.NO_STATUS, buf, event.start, event.length)
+        return
+    own.status_again = 1
+    if s.now_ns - own.status_refused_ns > TELL_AGAIN_NS:
+        own.status_refused_ns = s.now_ns
+        alert(s, out, al.STATUS_REFUSED, buf, event.start, event.length)
+
+
+@kernel
 def undelivered(s, out, buf, event):
     """A child that its venue never had, or refused by a session Reject: the event's bytes name it in ClOrdID(11)."""
     index = s.work.index
     request = child_named(s, event.session, index, buf, t.ClOrdID)
     if request == NONE:
+        if _is_about_status(index, buf):
+            _status_refused(s, out, buf, event)
         return
-    doubt = s.orders[s.requests[request].order].doubt
+    r = s.requests[request]
+    if r.ours == 1 and r.answer != 0 and r.state == a.REQUEST_PENDING and find(index, t.Text) < 0:
+        forget_request(s, request)  # it had no answer, and is sent again
+        return
+    doubt = s.orders[r.order].doubt
     # Cancels go out in doubt too, orders and replaces do not.
     by_number = find(index, t.Text) >= 0 and s.requests[request].kind != t.ORDER_CANCEL_REQUEST
     if (by_number and doubt == a.IN_DOUBT) or (
@@ -192,9 +284,8 @@ def undelivered(s, out, buf, event):
 def business_reject_of_child(s, out, buf, event):
     """BusinessMessageReject(j) from a venue: BusinessRejectRefID(379) names the child that it refuses."""
     index = s.work.index
-    about = find(index, t.RefMsgType)
-    if about >= 0 and index.length[about] == 1 and buf[index.start[about]] == t.ORDER_STATUS_REQUEST:
-        alert(s, out, al.NO_STATUS, buf, event.start, event.length)
+    if _is_about_status(index, buf):
+        _status_refused(s, out, buf, event)
         return
     request = child_named(s, event.session, index, buf, t.BusinessRejectRefID)
     if request == NONE:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core.layout import MAX_MESSAGE_BYTES, NONE
-from gateway.core.messages.write import begin, finish, has_room, write_digits
+from gateway.core.messages.write import begin, has_room
 from gateway.fix.values import copy_bytes
+from gateway.fix.write import finish, write_digits
 from gateway.jit import kernel
 
 ORDER_TEXT, DASH, CL_ORD_ID_TEXT = c.phrase("order O"), c.phrase("-"), c.phrase(" ClOrdID ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core import catalogue as c
-from gateway.core.layout import NONE, VERSION_44
+from gateway.core.layout import NONE, VERSION_50
 from gateway.core.messages.write import has_room, put_bytes
 from gateway.fix import tags as t
 from gateway.fix.index import find
@@ -12,7 +12,7 @@ from gateway.fix.validate import find_message, value_reason
 from gateway.fix.values import copy_bytes, parse_utc_timestamp
 from gateway.jit import kernel
 
-CHILD_ID, ORDER_ID, EXEC_ID = ord("C"), ord("O"), ord("E")
+CHILD_ID, ORDER_ID, EXEC_ID, MASS_CANCEL_ID = ord("C"), ord("O"), ord("E"), ord("M")
 NONE_TEXT = c.phrase("NONE")
 SECONDS, MILLISECONDS = 17, 21  # characters of a UTCTimestamp
 
@@ -37,7 +37,7 @@ def has_field(dictionary, message, index, buf, f):
 @kernel
 def _has_length(s, index, f, tag):
     """Whether a field is no data field, or its length stands before it: nobody could read it without."""
-    length_tag = s.dictionary[VERSION_44].data_length_tag[tag]
+    length_tag = s.dictionary[VERSION_50].data_length_tag[tag]
     return length_tag == 0 or (f > 0 and index.tag[f - 1] == length_tag)
 
 

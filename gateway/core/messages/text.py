@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core.layout import NONE, TEXT_BYTES, UNSET
-from gateway.core.messages.write import write_decimal, write_digits
 from gateway.fix.layout import E4, E8
+from gateway.fix.write import write_decimal, write_digits
 from gateway.jit import kernel
 
 SPACE, COMMA, SEMICOLON, DOT = 32, 44, 59, 46
 OPEN, CLOSE, STAR, LESS, EQUALS, MORE = 40, 41, 42, 60, 61, 62
 NO_LIMIT = c.phrase("no limit, set ")
 PARAMETERS = c.phrase(", parameters #")
+MS, BPS = c.phrase("ms"), c.phrase(" bps")
 NOT_A_MULTIPLE = c.phrase(" not a multiple of ")
 
 
@@ -57,8 +58,10 @@ def _add_number(work, unit, value):
         work.text_size = write_decimal(work.text, work.text_size, value, E4)
     elif unit == c.MILLISECONDS:
         work.text_size = write_digits(work.text, work.text_size, value // 1_000_000)
-        add_char(work, 109)
-        add_char(work, 115)
+        add_bytes(work, MS, 0, MS.size)
+    elif unit == c.BASIS_POINTS:
+        work.text_size = write_digits(work.text, work.text_size, value)
+        add_bytes(work, BPS, 0, BPS.size)
     else:
         work.text_size = write_digits(work.text, work.text_size, value)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from gateway.core import catalogue as c
-from gateway.core.layout import ACCOUNT, NONE, VERSION_42, VERSION_44
+from gateway.core.layout import ACCOUNT, NONE, REJECTED, VERSION_42, VERSION_50
 from gateway.core.messages.parts import (
     EXEC_ID,
+    MASS_CANCEL_ID,
     ORDER_ID,
     copy_carried,
     copy_field,
@@ -14,22 +15,17 @@ from gateway.core.messages.parts import (
     put_cl_ord_id,
     put_none,
 )
-from gateway.core.messages.write import (
-    begin,
-    finish,
-    put_bytes,
-    put_char,
-    put_decimal,
-    put_id,
-    put_int,
-    put_utc_timestamp,
-)
-from gateway.core.orders.exposure import closed
+from gateway.core.messages.translate import ord_type_in, time_in_force_in
+from gateway.core.messages.write import begin, put_bytes, put_id
+from gateway.core.orders.exposure import is_over
 from gateway.core.orders.status import order_status
 from gateway.fix import tags as t
-from gateway.fix.fields import price_of
+from gateway.fix.fields import decimal_of, price_of
 from gateway.fix.index import find
+from gateway.fix.reject_reasons import TEXT, TEXT_SIZE
+from gateway.fix.session.messages import put_reject
 from gateway.fix.values import parse_int
+from gateway.fix.write import finish, put_char, put_decimal, put_int, put_utc_timestamp
 from gateway.jit import kernel
 
 UNKNOWN_TYPE = c.phrase("?")
@@ -39,14 +35,22 @@ LOWEST_REASON_44 = 9  # OrdRejReason values from here on exist in 4.4 only
 HIGHEST_REASON_44 = 15
 HIGHEST_CANCEL_REASON_44 = 6  # of CxlRejReason
 OTHER = 99  # of these three in 4.4: what has no value of its own
+NO = ord("N")
+UNDISCLOSED = ord("7")  # Side(54) of no order
+NO_SYMBOL = c.phrase("[N/A]")
 
 
 @kernel
-def told_leaves(o):
-    """LeavesQty(151) of an order, 0 once it has ended or is done for the day."""
-    if closed(o.status) or o.status == t.STATUS_DONE_FOR_DAY or o.status == t.STATUS_CALCULATED:
-        return 0
-    return max(o.qty_e8 - o.cum_e8, 0)
+def leaves_of(s, o):
+    """LeavesQty(151) of an order as an EMS is told it: 0 once it has ended."""
+    return 0 if is_over(s, o, o.status) else max(o.qty_e8 - o.cum_e8, 0)
+
+
+@kernel
+def _begin_refusal(s, out, session, message_type):
+    """Open a message that refuses the one in hand, if that is an EMS's."""
+    out.verdict = REJECTED
+    begin(s, out, session, message_type)
 
 
 @kernel
@@ -58,7 +62,7 @@ def order_reject(s, out, work, buf, session, reason, live):
     """
     version = s.sessions[session].version
     index = work.index
-    begin(s, out, session, t.EXECUTION_REPORT)
+    _begin_refusal(s, out, session, t.EXECUTION_REPORT)
     copy_field(s, out, index, buf, t.Account)
     if live != NONE:
         put_decimal(out, t.AvgPx, s.orders[live].avg_px_e8)
@@ -92,7 +96,7 @@ def order_reject(s, out, work, buf, session, reason, live):
         reason = t.ORDER_BROKER_OPTION
     put_int(out, t.OrdRejReason, reason)
     put_char(out, t.ExecType, t.EXEC_REJECTED)
-    put_decimal(out, t.LeavesQty, told_leaves(s.orders[live]) if live != NONE else 0)
+    put_decimal(out, t.LeavesQty, leaves_of(s, s.orders[live]) if live != NONE else 0)
     finish(out)
 
 
@@ -110,6 +114,7 @@ def new_report(s, row, exec_type, trans_type):
     x.last_qty_e8 = NONE
     x.exec_number = next_exec_number(s)
     x.exec_ref = NONE
+    x.listed = 0
     x.relay = 0
     return x
 
@@ -118,7 +123,7 @@ def new_report(s, row, exec_type, trans_type):
 def status_type(s, row):
     """ExecType(150) of a report that only tells the status of an order, in the FIX version of its EMS."""
     o = s.orders[row]
-    return t.EXEC_ORDER_STATUS if s.sessions[o.session].version == VERSION_44 else order_status(s, o)
+    return t.EXEC_ORDER_STATUS if s.sessions[o.session].version != VERSION_42 else order_status(s, o)
 
 
 @kernel
@@ -152,17 +157,23 @@ def _reject_reason(x, index, buf, version):
 
 @kernel
 def _put_relayed(s, out, x, buf, version):
-    """What a report takes over from the venue's besides its text: reason, ExecID(17), fields of the carry list."""
+    """What a report takes over from the venue's besides its text: reason, guarantee, ExecID(17), the carry list."""
     index = s.work.index
     f = find(index, t.ExecRestatementReason)
     if f >= 0 and (x.exec_type == t.EXEC_CANCELED or x.exec_type == t.EXEC_RESTATED):
         reason = parse_int(buf, index.start[f], index.length[f])
         highest = HIGHEST_RESTATEMENT_42 if version == VERSION_42 else HIGHEST_RESTATEMENT_44
-        other = version == VERSION_44 and reason == OTHER
+        other = version != VERSION_42 and reason == OTHER
         if reason < 0 or (reason > highest and not other):
             reason = t.RESTATED_BY_BROKER
         put_int(out, t.ExecRestatementReason, reason)
-    if version == VERSION_44:
+    if x.exec_type == t.EXEC_STOPPED and x.trans_type == t.TRANS_NEW:
+        # The price and quantity that it guarantees: no fill.
+        if price_of(index, buf, t.LastPx) != 0:
+            copy_field(s, out, index, buf, t.LastPx)
+        if decimal_of(index, buf, t.LastQty) > 0:
+            copy_field(s, out, index, buf, t.LastQty)
+    if version != VERSION_42:
         f = find(index, t.ExecID)
         if f >= 0:
             put_bytes(s, out, t.SecondaryExecID, buf, index.start[f], index.length[f])
@@ -192,7 +203,9 @@ def report(s, out, buf, x):
     put_id(out, t.OrderID, ORDER_ID, o.run, o.number)
     put_decimal(out, t.OrderQty, o.qty_e8 - o.restated_e8)
     put_char(out, t.OrdStatus, order_status(s, o))
-    put_char(out, t.OrdType, r.ord_type)
+    ord_type = ord_type_in(version, r.ord_type, r.time_in_force)
+    # NONE where an EMS has changed its version while an order works that its new one cannot say.
+    put_char(out, t.OrdType, ord_type if ord_type != NONE else r.ord_type)
     if x.orig != NONE:
         put_cl_ord_id(s, out, t.OrigClOrdID, x.orig)
     if r.price_e8 > 0:
@@ -203,7 +216,7 @@ def report(s, out, buf, x):
         copy_field(s, out, index, buf, t.Text)
     else:
         put_bytes(s, out, t.Text, work.text, 0, work.text_size)
-    put_char(out, t.TimeInForce, r.time_in_force)
+    put_char(out, t.TimeInForce, time_in_force_in(version, r.time_in_force))
     if x.relay == 1 and has_time(index, buf):
         copy_field(s, out, index, buf, t.TransactTime)
     else:
@@ -213,7 +226,7 @@ def report(s, out, buf, x):
     if x.exec_type == t.EXEC_REJECTED:
         put_int(out, t.OrdRejReason, _reject_reason(x, index, buf, version))
     put_char(out, t.ExecType, x.exec_type)
-    put_decimal(out, t.LeavesQty, told_leaves(o))
+    put_decimal(out, t.LeavesQty, leaves_of(s, o))
     put_bytes(s, out, t.SecondaryOrderID, o.venue_order_id, 0, o.venue_order_id_size)
     if x.relay == 1:
         _put_relayed(s, out, x, buf, version)
@@ -221,6 +234,11 @@ def report(s, out, buf, x):
         put_int(out, t.ExecRestatementReason, t.RESTATED_BY_BROKER)
     elif x.exec_type == t.EXEC_ORDER_STATUS:
         copy_field(s, out, index, buf, t.OrdStatusReqID)
+    if x.listed == 1:
+        own = s.sessions[o.session]
+        put_bytes(s, out, t.MassStatusReqID, own.list_id, 0, own.list_id_size)
+        put_int(out, t.TotNumReports, own.list_total)
+        put_char(out, t.LastRptRequested, t.YES if own.list_left == 0 else NO)
     finish(out)
 
 
@@ -242,7 +260,7 @@ def leg_report(s, out, buf, x):
     copy_field(s, out, index, buf, t.SecurityID)
     put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
     put_char(out, t.ExecType, x.exec_type)
-    put_decimal(out, t.LeavesQty, told_leaves(o))
+    put_decimal(out, t.LeavesQty, leaves_of(s, o))
     put_char(out, t.MultiLegReportingType, t.INDIVIDUAL_LEG)
     finish(out)
 
@@ -256,7 +274,7 @@ def cancel_reject(s, out, buf, session, cl_ord_id, orig, row, response_to, reaso
     """
     work = s.work
     index = work.index
-    begin(s, out, session, t.ORDER_CANCEL_REJECT)
+    _begin_refusal(s, out, session, t.ORDER_CANCEL_REJECT)
     if cl_ord_id != NONE:
         put_cl_ord_id(s, out, t.ClOrdID, cl_ord_id)
     else:
@@ -304,9 +322,65 @@ def status_of_unknown(s, out, buf, session):
     copy_field(s, out, index, buf, t.Symbol)
     put_bytes(s, out, t.Text, s.work.text, 0, s.work.text_size)
     put_int(out, t.OrdRejReason, t.ORDER_UNKNOWN)
-    put_char(out, t.ExecType, t.EXEC_ORDER_STATUS if version == VERSION_44 else t.EXEC_REJECTED)
+    put_char(out, t.ExecType, t.EXEC_ORDER_STATUS if version != VERSION_42 else t.EXEC_REJECTED)
     put_int(out, t.LeavesQty, 0)
     copy_field(s, out, index, buf, t.OrdStatusReqID)
+    finish(out)
+
+
+@kernel
+def mass_cancel_report(s, out, buf, session, kind, count, reason):
+    """OrderMassCancelReport(r) on the request in hand: accepted, with how many orders it concerns; or refused for a
+    MassCancelRejectReason(532), NONE: not.
+    """
+    index = s.work.index
+    begin(s, out, session, t.ORDER_MASS_CANCEL_REPORT)
+    if reason != NONE:
+        out.verdict = REJECTED
+    copy_field(s, out, index, buf, t.ClOrdID)
+    put_id(out, t.OrderID, MASS_CANCEL_ID, s.run, s.events)
+    copy_field(s, out, index, buf, t.SecurityIDSource)
+    copy_field(s, out, index, buf, t.SecurityID)
+    copy_field(s, out, index, buf, t.Side)
+    copy_field(s, out, index, buf, t.Symbol)
+    put_bytes(s, out, t.Text, s.work.text, 0, s.work.text_size)
+    put_utc_timestamp(out, t.TransactTime, s.now_ns + s.wall_offset_ns)
+    copy_field(s, out, index, buf, t.MassCancelRequestType)
+    put_char(out, t.MassCancelResponse, kind if reason == NONE else t.MASS_CANCEL_REJECTED)
+    if reason != NONE:
+        put_int(out, t.MassCancelRejectReason, reason)
+    put_int(out, t.TotalAffectedOrders, count)
+    if s.sessions[session].version == VERSION_50:
+        put_id(out, t.MassActionReportID, MASS_CANCEL_ID, s.run, s.events)
+    finish(out)
+
+
+@kernel
+def mass_status_of_none(s, out, buf, session):
+    """ExecutionReport that answers an OrderMassStatusRequest(AF) in hand which no order fits; `work.text` says why."""
+    index = s.work.index
+    begin(s, out, session, t.EXECUTION_REPORT)
+    copy_field(s, out, index, buf, t.Account)
+    put_int(out, t.AvgPx, 0)
+    put_int(out, t.CumQty, 0)
+    put_id(out, t.ExecID, EXEC_ID, s.run, next_exec_number(s))
+    put_none(s, out, t.OrderID)
+    put_char(out, t.OrdStatus, t.STATUS_REJECTED)
+    copy_field(s, out, index, buf, t.SecurityID)
+    copy_field(s, out, index, buf, t.SecurityIDSource)
+    f = find(index, t.Side)
+    put_char(out, t.Side, int(buf[index.start[f]]) if f >= 0 else UNDISCLOSED)
+    if find(index, t.Symbol) >= 0:
+        copy_field(s, out, index, buf, t.Symbol)
+    else:
+        put_bytes(s, out, t.Symbol, NO_SYMBOL, 0, NO_SYMBOL.size)
+    put_bytes(s, out, t.Text, s.work.text, 0, s.work.text_size)
+    put_int(out, t.OrdRejReason, t.ORDER_UNKNOWN)
+    put_char(out, t.ExecType, t.EXEC_ORDER_STATUS)
+    put_int(out, t.LeavesQty, 0)
+    copy_field(s, out, index, buf, t.MassStatusReqID)
+    put_int(out, t.TotNumReports, 0)
+    put_char(out, t.LastRptRequested, t.YES)
     finish(out)
 
 
@@ -314,7 +388,7 @@ def status_of_unknown(s, out, buf, session):
 def business_reject(s, out, buf, session, msg_seq_num, reason):
     """BusinessMessageReject(j) of the message in hand: only where no specific reject exists."""
     index = s.work.index
-    begin(s, out, session, t.BUSINESS_MESSAGE_REJECT)
+    _begin_refusal(s, out, session, t.BUSINESS_MESSAGE_REJECT)
     put_int(out, t.RefSeqNum, msg_seq_num)
     put_bytes(s, out, t.Text, s.work.text, 0, s.work.text_size)
     f = find(index, t.MsgType) if index.count > 0 else -1
@@ -328,16 +402,8 @@ def business_reject(s, out, buf, session, msg_seq_num, reason):
 
 @kernel
 def session_reject(s, out, buf, session, msg_seq_num, reason, tag):
-    """Reject(3) of a message that its dictionary does not allow; `tag` 0 is left out."""
-    index = s.work.index
-    begin(s, out, session, t.REJECT)
-    put_int(out, t.RefSeqNum, msg_seq_num)
-    put_bytes(s, out, t.Text, s.work.text, 0, s.work.text_size)
-    if tag > 0:
-        put_int(out, t.RefTagID, tag)
-    copy_type = find(index, t.MsgType) if index.count > 0 else -1
-    if copy_type >= 0:
-        put_bytes(s, out, t.RefMsgType, buf, index.start[copy_type], index.length[copy_type])
-    if s.sessions[session].version == VERSION_44 or reason <= 11:
-        put_int(out, t.SessionRejectReason, reason)
+    """Reject(3) of a message that its dictionary does not allow, in the words of FIX; `tag` 0: none."""
+    _begin_refusal(s, out, session, t.REJECT)
+    in_42 = s.sessions[session].version == VERSION_42
+    put_reject(out, s.work.index, buf, msg_seq_num, reason, tag, TEXT[reason], TEXT_SIZE[reason], in_42)
     finish(out)

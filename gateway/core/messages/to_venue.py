@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.core.checks.identity import is_not_available
-from gateway.core.layout import ACCOUNT, NONE, VERSION_42, VERSION_44
+from gateway.core.checks.windows import count_message
+from gateway.core.layout import ACCOUNT, NONE, VERSION_42
 from gateway.core.messages.parts import (
     CHILD_ID,
     ORDER_ID,
@@ -13,25 +14,24 @@ from gateway.core.messages.parts import (
     other_version,
     put_cl_ord_id,
 )
-from gateway.core.messages.translate import put_terms_42, put_terms_44
-from gateway.core.messages.write import (
-    begin,
-    finish,
-    put_bytes,
-    put_char,
-    put_decimal,
-    put_id,
-    put_int,
-    put_utc_timestamp,
-)
+from gateway.core.messages.translate import ord_type_in, put_terms_42, put_terms_44, time_in_force_in
+from gateway.core.messages.write import begin, put_bytes, put_id
 from gateway.core.tables.instruments import find_security
 from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.fix.validate import find_message
 from gateway.fix.values import same_bytes
+from gateway.fix.write import finish, put_char, put_decimal, put_int, put_utc_timestamp
 from gateway.jit import kernel
 
 SUBSCRIBE_AT_ONCE = 50  # instruments in one MarketDataRequest(V)
+
+
+@kernel
+def _begin(s, out, venue, message_type):
+    """Open a message to a venue, and count it there."""
+    count_message(s.entities[s.sessions[venue].entity], s.now_ns)
+    begin(s, out, venue, message_type)
 
 
 @kernel
@@ -44,31 +44,32 @@ def child_order(s, out, buf, row, request, message_type, orig):
     o = s.orders[row]
     index = s.work.index
     r = s.requests[request]
-    begin(s, out, o.venue, message_type)
+    _begin(s, out, o.venue, message_type)
     put_id(out, t.ClOrdID, CHILD_ID, r.run, r.child)
     if orig != NONE:
         put_bytes(s, out, t.OrderID, o.venue_order_id, 0, o.venue_order_id_size)
     put_decimal(out, t.OrderQty, s.work.candidate.venue_qty_e8)
-    put_char(out, t.OrdType, r.ord_type)
+    version = s.sessions[o.venue].version
+    put_char(out, t.OrdType, ord_type_in(version, r.ord_type, r.time_in_force))
     if orig != NONE:
         put_id(out, t.OrigClOrdID, CHILD_ID, s.requests[orig].run, s.requests[orig].child)
     if r.price_e8 > 0:
         put_decimal(out, t.Price, r.price_e8)
     put_char(out, t.Side, o.side)
-    put_char(out, t.TimeInForce, r.time_in_force)
+    put_char(out, t.TimeInForce, time_in_force_in(version, r.time_in_force))
     if r.stop_e8 > 0:
         put_decimal(out, t.StopPx, r.stop_e8)
-    if s.sessions[o.venue].version == VERSION_44:
+    if version != VERSION_42:
         put_cl_ord_id(s, out, t.SecondaryClOrdID, request)
     other = other_version(s, o.venue, o.session)
     symbol = find(index, t.Symbol)
     if symbol >= 0 and is_not_available(index, buf, symbol):
         index.tag[symbol] = 0  # nothing carries it over
     copy_carried(s, out, index, buf, s.carry_order, other, message_type)
-    if other == VERSION_44:
-        put_terms_44(out, index, buf)
-    elif other == VERSION_42:
+    if other == VERSION_42:
         put_terms_42(out, index, buf)
+    elif other != NONE:
+        put_terms_44(out, index, buf)
     if (symbol >= 0 and index.tag[symbol] == 0) or (symbol < 0 and other == VERSION_42):
         i = s.instruments[o.instrument]
         put_bytes(s, out, t.Symbol, i.symbol, 0, i.symbol_size)
@@ -105,7 +106,7 @@ def child_cancel(s, out, buf, row, request, orig):
     o = s.orders[row]
     index = s.work.index
     i = s.instruments[o.instrument]
-    begin(s, out, o.venue, t.ORDER_CANCEL_REQUEST)
+    _begin(s, out, o.venue, t.ORDER_CANCEL_REQUEST)
     if _names_account(s, o, index, buf):
         copy_field(s, out, index, buf, t.Account)
     put_id(out, t.ClOrdID, CHILD_ID, s.requests[request].run, s.requests[request].child)
@@ -125,7 +126,7 @@ def child_cancel(s, out, buf, row, request, orig):
 @kernel
 def mass_cancel(s, out, venue, request, instrument):
     """OrderMassCancelRequest(q) to a venue: of all orders, or of those in an instrument (NONE: all)."""
-    begin(s, out, venue, t.ORDER_MASS_CANCEL_REQUEST)
+    _begin(s, out, venue, t.ORDER_MASS_CANCEL_REQUEST)
     put_id(out, t.ClOrdID, CHILD_ID, s.requests[request].run, s.requests[request].child)
     if instrument != NONE:
         i = s.instruments[instrument]
@@ -139,7 +140,7 @@ def mass_cancel(s, out, venue, request, instrument):
 def dont_know_trade(s, out, buf, venue):
     """DontKnowTrade(Q): the fill in hand is of an order that is not ours."""
     index = s.work.index
-    begin(s, out, venue, t.DONT_KNOW_TRADE)
+    _begin(s, out, venue, t.DONT_KNOW_TRADE)
     copy_field(s, out, index, buf, t.ExecID)
     copy_field(s, out, index, buf, t.SecurityIDSource)
     copy_field(s, out, index, buf, t.LastPx)
@@ -159,7 +160,7 @@ def order_status_request(s, out, row, request):
     o = s.orders[row]
     r = s.requests[request]
     i = s.instruments[o.instrument]
-    begin(s, out, o.venue, t.ORDER_STATUS_REQUEST)
+    _begin(s, out, o.venue, t.ORDER_STATUS_REQUEST)
     put_id(out, t.ClOrdID, CHILD_ID, r.run, r.child)
     put_bytes(s, out, t.OrderID, o.venue_order_id, 0, o.venue_order_id_size)
     put_char(out, t.Side, o.side)
@@ -170,7 +171,7 @@ def order_status_request(s, out, row, request):
 @kernel
 def order_mass_status_request(s, out, venue):
     """OrderMassStatusRequest(AF) to a venue: every order it has of ours, known here or not."""
-    begin(s, out, venue, t.ORDER_MASS_STATUS_REQUEST)
+    _begin(s, out, venue, t.ORDER_MASS_STATUS_REQUEST)
     put_id(out, t.MassStatusReqID, ORDER_ID, s.run, s.events)
     put_int(out, t.MassStatusReqType, t.MASS_STATUS_OF_ALL)
     finish(out)
@@ -185,7 +186,7 @@ def market_data_request(s, out, venue, first, last):
             count += 1
     if count == 0:
         return 0
-    begin(s, out, venue, t.MARKET_DATA_REQUEST)
+    _begin(s, out, venue, t.MARKET_DATA_REQUEST)
     put_int(out, t.NoRelatedSym, count)
     for k in range(first, last):
         i = s.instruments[k]

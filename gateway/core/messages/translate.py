@@ -1,8 +1,8 @@
-"""Terms of an order in another FIX version: 4.2 to 4.4 and back. Kernels only.
+"""Terms of an order in another FIX version: 4.2 to 4.4 or 5.0 SP2 and back. Kernels only.
 
 Most fields are the same in both. Who trades for whom is Rule80A(47) and CustomerOrFirm(204) in 4.2, OrderCapacity(528),
-OrderRestrictions(529) and CustOrderCapacity(582) in 4.4; program trades are restriction 1 there, with 2 for index
-arbitrage or 3 for none. What cannot be said in the other version is refused.
+OrderRestrictions(529) and CustOrderCapacity(582) since 4.3; program trades are restriction 1 there, with 2 for index
+arbitrage or 3 for none. What cannot be translated to the other version is refused.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from gateway.core import catalogue as c
-from gateway.core.layout import NONE, VERSION_44
-from gateway.core.messages.write import put_char, put_soh, put_tag
+from gateway.core.layout import NONE, VERSION_42
 from gateway.fix import tags as t
 from gateway.fix.index import find
 from gateway.fix.values import copy_bytes
+from gateway.fix.write import put_char, put_soh, put_tag
 from gateway.jit import kernel
 
 # Rule80A(47), OrderCapacity(528), and the second of OrderRestrictions(529) where it is "1 2" or "1 3".
@@ -69,11 +69,27 @@ def _row_42(index, buf):
 @kernel
 def can_be_said(index, buf, tag, version):
     """Whether a field that the other version does not have is told by another there."""
-    if version == VERSION_44:
+    if version != VERSION_42:
         return tag == t.CustomerOrFirm or (tag == t.Rule80A and _row_44(index, buf) >= 0)
     if tag == t.CustOrderCapacity:
         return True
     return (tag == t.OrderCapacity or tag == t.OrderRestrictions) and _row_42(index, buf) >= 0
+
+
+@kernel
+def ord_type_in(version, ord_type, time_in_force):
+    """OrdType(40) of an order in a FIX version, NONE where it has none: 4.2 says with it what is for the close."""
+    if version != VERSION_42 or time_in_force != t.AT_THE_CLOSE:
+        return ord_type
+    if ord_type == t.MARKET:
+        return t.MARKET_ON_CLOSE_42
+    return t.LIMIT_ON_CLOSE_42 if ord_type == t.LIMIT else NONE
+
+
+@kernel
+def time_in_force_in(version, time_in_force):
+    """TimeInForce(59) of an order in a FIX version; of what is for the close in 4.2 OrdType(40) says so."""
+    return t.DAY if version == VERSION_42 and time_in_force == t.AT_THE_CLOSE else time_in_force
 
 
 @kernel

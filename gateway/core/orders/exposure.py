@@ -31,12 +31,12 @@ def closed(status):
 
 @kernel
 def is_over(s, o, status):
-    """Whether an order with this OrdStatus(39) has ended: one that is done for the day goes on only if it is good till
-    canceled or for some days.
+    """Whether an order with this OrdStatus(39) has ended: one that is done for the day, or of a day that has ended,
+    goes on only if it is good till canceled or for some days.
     """
     if closed(status):
         return True
-    if status != t.STATUS_DONE_FOR_DAY and status != t.STATUS_CALCULATED:
+    if status != t.STATUS_DONE_FOR_DAY and status != t.STATUS_CALCULATED and o.ended_day == 0:
         return False
     time_in_force = s.requests[o.accepted].time_in_force
     return time_in_force != t.GOOD_TILL_CANCEL and time_in_force != t.GOOD_TILL_DATE
@@ -158,7 +158,7 @@ def settle(s, o):
     is_open = 1 if _may_work(s, o, leaves) else 0
     if is_open != o.counted_open:
         if s.sessions[o.session].dropped_ns != NONE:
-            s.sweeps_on = 1  # an order of an EMS that is gone may be open again
+            s.sweeps_on = 2  # an order of an EMS that is gone may be open again
         for k in range(SCOPES):
             if o.entities[k] != NONE:
                 s.entities[o.entities[k]].open_orders += is_open - o.counted_open

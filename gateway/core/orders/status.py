@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.layout import NONE, VERSION_42
-from gateway.core.orders.exposure import closed, settle
+from gateway.core.orders.exposure import closed, is_over, settle
 from gateway.fix import tags as t
 from gateway.jit import kernel
 
@@ -50,10 +50,14 @@ def rank(status):
 
 
 @kernel
-def trade_status(o):
-    """New, partially filled or filled, by quantity alone."""
+def trade_status(s, o):
+    """New, partially filled or filled, by quantity alone; done for the day where an execution of a day that has ended
+    was taken back of an order that did not outlive it, unless its venue has calculated it.
+    """
     if o.cum_e8 >= o.qty_e8:
         return t.STATUS_FILLED
+    if o.ended_day > 0 and o.status != t.STATUS_CALCULATED and is_over(s, o, t.STATUS_DONE_FOR_DAY):
+        return t.STATUS_DONE_FOR_DAY
     return t.STATUS_PARTIALLY_FILLED if o.cum_e8 > 0 else t.STATUS_NEW
 
 
@@ -61,7 +65,7 @@ def trade_status(o):
 def refresh_status(s, o):
     """Bring status and exposure in step after a quantity changed; a closed order stays closed."""
     settle(s, o)
-    traded = trade_status(o)
+    traded = trade_status(s, o)
     by_quantity = o.status == t.STATUS_FILLED or o.status == t.STATUS_PARTIALLY_FILLED or o.status == t.STATUS_NEW
     if by_quantity or (o.cum_e8 > 0 and rank(o.status) < rank(traded)):
         o.status = traded

@@ -53,6 +53,10 @@ def add_request(s, session, kind, buf, start, size):
     r.kind = kind
     r.acknowledged = 0
     r.ours = 0
+    r.retired = 0
+    r.capped = 0
+    r.unsent = 0
+    r.answer = 0
     r.order = NONE
     r.older = NONE
     r.cl_ord_id_size = size
@@ -67,6 +71,39 @@ def add_request(s, session, kind, buf, start, size):
 def free_request(s, row):
     """Give a row back: its ClOrdID is forgotten, its child number never used again."""
     r = s.requests[row]
+    if r.retired == 0:
+        _forget_id(s, row)
+    r.retired = 0
+    r.next = s.request_free
+    s.request_free = row
+    s.request_free_count += 1
+
+
+@kernel
+def retire_request(s, row):
+    """Forget a ClOrdID, so that it can be used again; its child is still known, and what the EMS called it."""
+    _forget_id(s, row)
+    s.requests[row].retired = 1
+
+
+@kernel
+def revive_requests(s, order):
+    """An order of a day that has ended is open again: its EMS names it as before, by ids that it has not used since."""
+    session = s.orders[order].session
+    for row in range(s.request_count):
+        r = s.requests[row]
+        if r.order == order and r.retired == 1:
+            if find_request(s, session, r.cl_ord_id, 0, r.cl_ord_id_size) == NONE:
+                r.retired = 0
+                r.session = session
+                bucket = request_bucket(s, session, r.cl_ord_id, 0, r.cl_ord_id_size)
+                r.next = s.request_head[bucket]
+                s.request_head[bucket] = row
+
+
+@kernel
+def _forget_id(s, row):
+    r = s.requests[row]
     bucket = request_bucket(s, r.session, r.cl_ord_id, 0, r.cl_ord_id_size)
     at = int(s.request_head[bucket])
     if at == row:
@@ -76,9 +113,6 @@ def free_request(s, row):
             at = s.requests[at].next
         s.requests[at].next = r.next
     r.session = NONE
-    r.next = s.request_free
-    s.request_free = row
-    s.request_free_count += 1
 
 
 @kernel

@@ -21,18 +21,20 @@ from gateway.config.sections import SessionSection
 from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.driver import Event
+from gateway.engine.engine import undelivered
 from gateway.engine.inbox import Inbox
 from gateway.engine.quickfix.fields import bytes_of, is_again, number_of, text_of
 from gateway.engine.quickfix.line import CONNECTING, Line
-from gateway.engine.quickfix.message_types import ADMIN, unsupported
 from gateway.engine.quickfix.raw import RawMessages, condensed, is_whole
 from gateway.engine.quickfix.security import Security, session_id
 from gateway.engine.quickfix.waiting import REPORTS, Waiting
+from gateway.fix.message_types import ADMIN, unsupported
 
 MAX_REMEMBERED = 100_000  # children that a Reject of their venue can still name
 MAX_TEXT = 1000  # characters of a Reject's Text(58): the core takes no event that is longer than a message
 LAST_RESORT_S = 20.0  # from a failed callback to the end of the process
 NEVER_LATE = ("D", "F", "G")  # what must reach a venue now or not at all
+STATUS_REQUEST = "H"
 NOT_KEPT = ("H", "V", "q")  # requests that the core makes anew; a mass cancel that came late would hit new orders
 FENCE_EVERY_S = 1.0  # a TestRequest can be lost under gap fills, so it is sent again, with another id
 MAX_HEARTBEAT_S = 3_600  # a peer that asks for a longer HeartBtInt(108) could be gone for that long unnoticed
@@ -227,7 +229,10 @@ class Application(fix.Application):
         number = number_of(reject, 45)
         of_order = text_of(reject, 372) in ("", *NEVER_LATE)
         cl_ord_id = self.sent[row].get(number) if of_order and number is not None else None
-        if cl_ord_id is None:
+        if text_of(reject, 372) == STATUS_REQUEST:
+            fields = f"372={STATUS_REQUEST}{SOH}58={text_of(reject, 58)[:MAX_TEXT] or 'refused without a reason'}{SOH}"
+            self.inbox.put(Event(ev.UNDELIVERED, 0, row, data=fields.encode("utf-8", "surrogateescape")))
+        elif cl_ord_id is None:
             self._alert(row, "reject of a message that is not known", reject)
         else:
             text = text_of(reject, 58)[:MAX_TEXT] or "refused without a reason"
@@ -453,9 +458,3 @@ def _logon_fault(logon: fix.Message) -> str:
 def _type_of(message: bytes) -> str:
     """MsgType(35)."""
     return message.partition(b"\x0135=")[2].partition(b"\x01")[0].decode("ascii", "replace")
-
-
-def undelivered(row: int, cl_ord_id: str, text: str, evidence: int = ev.SAID) -> Event:
-    """The event that a child never reached its venue; `text`: what the venue says of it."""
-    fields = f"11={cl_ord_id}{SOH}" + (f"58={text}{SOH}" if text else "")
-    return Event(ev.UNDELIVERED, 0, row, data=fields.encode("utf-8", "surrogateescape"), value=(evidence,))

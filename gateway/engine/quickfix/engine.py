@@ -32,8 +32,9 @@ from gateway.config.sections import SessionSection
 from gateway.core import events as ev
 from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE
+from gateway.engine.engine import OrderPath, cl_ord_id_of, undelivered
 from gateway.engine.inbox import Inbox
-from gateway.engine.quickfix.callbacks import NEVER_LATE, SOH, Application, undelivered
+from gateway.engine.quickfix.callbacks import NEVER_LATE, SOH, Application
 from gateway.engine.quickfix.line import Line
 from gateway.engine.quickfix.message_log import Hook, LogFactory, MessageLog
 from gateway.engine.quickfix.peers import cut_connecting, is_listening, require_ports
@@ -43,6 +44,7 @@ from gateway.engine.quickfix.store import StoreError, read_store, require_openab
 from gateway.engine.quickfix.tls import make_strict, tls_keys
 from gateway.engine.quickfix.waiting import Waiting
 from gateway.fix.dictionary import Dictionary, data_lengths, load_dictionary, widen
+from gateway.ops.control import Command
 
 LOGOUT_WAIT_S = 4.0  # more than LogoutTimeout and a turn of QuickFIX's loop, 1 s
 LOGON_TIMEOUT_S = 5
@@ -64,11 +66,6 @@ def _key(message: bytes) -> tuple[bytes, ...]:
     if any(f"35={message_type}".encode() in fields for message_type in NEVER_LATE):
         return tuple(sorted(field for field in fields if field.startswith((b"35=", b"11="))))
     return tuple(sorted(field for field in fields if field.partition(b"=")[0] not in SESSION_TAGS))
-
-
-def _cl_ord_id(body: bytes) -> str:
-    """ClOrdID(11) of an order message."""
-    return next(field[3:].decode() for field in body.split(b"\x01") if field.startswith(b"11="))
 
 
 def _for_quickfix(data: bytes) -> str:
@@ -134,7 +131,7 @@ class QuickFixEngine:
         self._stopping = threading.Event()
         self._ended: dict[str, Exception] = {}  # why QuickFIX's loop for a listening port has ended
 
-    def prepare(self, last_in: list[int | None]) -> list[int]:
+    def prepare(self, last_in: list[int | None], path: OrderPath | None = None) -> list[int]:
         """Make the sessions; raises RuntimeError with QuickFIX's reason when a setting cannot be used.
 
         `last_in` is the number of the last message of each session that was journaled: what came after it is asked for
@@ -219,7 +216,7 @@ class QuickFixEngine:
                 return
             except Exception as error:
                 why = f"the session cannot be made: {error}"
-                self.connections[row].why = why
+                self.connections[row].note_failure(why)
                 if not failing:
                     text = f"{why}; this is tried again every {AGAIN_S:g} s"
                     log.error("alert", alert="session_not_made", session=section.id, text=text)
@@ -285,7 +282,7 @@ class QuickFixEngine:
                 body = b"97=Y\x01" + output.body if perhaps_sent else output.body
                 settled.append(Output(output.session, output.message_type, body))
             elif not perhaps_sent and output.message_type in NEVER_LATE:
-                settled.append(undelivered(output.session, _cl_ord_id(output.body), "", ev.INFERRED))
+                settled.append(undelivered(output.session, cl_ord_id_of(output.body), "", ev.INFERRED))
         return settled
 
     def _was_stored(self, output: Output) -> bool | None:
@@ -364,18 +361,28 @@ class QuickFixEngine:
             finally:
                 self._swaps[row].release()
 
-    def refuse(self, session: int, message_type: str, body: bytes) -> Event | None:
+    def refuse(self, output: Output) -> Event | None:
         """The UNDELIVERED event of an order or replace that is not to be sent; None for what always goes."""
-        if message_type in ("D", "G") and self._sessions[session].role == "initiator":
-            return undelivered(session, _cl_ord_id(body), "")
+        if output.message_type in ("D", "G") and self._sessions[output.session].role == "initiator":
+            return undelivered(output.session, cl_ord_id_of(output.body), "")
         return None
 
-    def send(self, session: int, message_type: str, body: bytes) -> Event | None:
-        """Send a message: `body` is its fields after the header; QuickFIX adds header and trailer.
+    def get(self, timeout_s: float) -> Event | Command | None:
+        """The next event or command, None after `timeout_s` without one or when woken; raises an error that was put."""
+        return self._inbox.get(timeout_s)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `get` has something at once."""
+        return self._inbox.waiting > 0
+
+    def send(self, output: Output) -> Event | None:
+        """Send a message: its body is the fields after the header; QuickFIX adds header and trailer.
 
         Returns the UNDELIVERED event of an order message that could not go out now. Raises RuntimeError when the
         message could not be stored, on a full disk for instance: it is lost otherwise.
         """
+        session, message_type, body = output.session, output.message_type, output.body
         section = self._sessions[session]
         application = self._application
         if section.reset_on_logon and session not in application.logged_on:
@@ -390,7 +397,7 @@ class QuickFixEngine:
                 "a message is no FIX and is not sent", session=section.id, why=str(error), text=_readable(body)
             )
             is_order = section.role == "initiator" and message_type in NEVER_LATE
-            return undelivered(session, _cl_ord_id(body), "") if is_order else None
+            return undelivered(session, cl_ord_id_of(body), "") if is_order else None
         application.declined = ""
         try:
             with self._swaps.get(session, contextlib.nullcontext()):
@@ -409,7 +416,7 @@ class QuickFixEngine:
         """
         section = self._sessions[session]
         if section.role == "initiator" and message_type in NEVER_LATE:
-            return undelivered(session, _cl_ord_id(body), "")
+            return undelivered(session, cl_ord_id_of(body), "")
         log.warning("not sent and not kept, the peer is off", session=section.id, text=_readable(body))
         return None
 
@@ -481,7 +488,6 @@ class QuickFixEngine:
             "HeartBtInt": str(section.heartbeat),
             "ResetOnLogon": "Y" if section.reset_on_logon else "N",
             "UseDataDictionary": "Y",
-            "DataDictionary": str(self._dictionary_path(section)),
             "PreserveMessageFieldsOrder": "N",
             "ValidateUserDefinedFields": "N",
             "ValidateFieldsOutOfOrder": "N",
@@ -491,6 +497,11 @@ class QuickFixEngine:
             "LogonTimeout": str(LOGON_TIMEOUT_S),
             "LogoutTimeout": "2",
         }
+        path = str(self._dictionary_path(section))
+        if section.begin_string == "FIXT.1.1":
+            keys |= {"TransportDataDictionary": path, "AppDataDictionary": path, "DefaultApplVerID": "FIX.5.0SP2"}
+        else:
+            keys["DataDictionary"] = path
         if venue:
             keys |= {"SocketConnectHost": host, "SocketConnectPort": port, "ReconnectInterval": str(section.reconnect)}
             keys["CheckLatency"] = "N"  # a fill is a fill, however late

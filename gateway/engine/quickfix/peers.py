@@ -26,12 +26,9 @@ import structlog
 
 from gateway.config.files import ConfigError
 from gateway.config.sections import SessionSection
+from gateway.engine.engine import ANSWER_WAIT_S, LOGON_WAIT_S, MOST_WAITING, TOLD_EVERY_S
 
-TOLD_EVERY_S = 1.0
 LATELY_S = 10.0  # a peer sends its Logon soon after it has connected
-LOGON_WAIT_S = 10.0  # for the first byte
-ANSWER_WAIT_S = 1.5  # from then on for what is sent in answer: a Logon is one packet
-MOST_WAITING = 64
 WATCH_S = 0.01  # how often those that wait are looked at
 MOST_BEFORE_LOGON = 65_536  # bytes, with what the machine has received and QuickFIX has not read
 # struct tcp_info (linux/tcp.h): tcpi_state, tcpi_retransmits, tcpi_bytes_acked, tcpi_bytes_received.

@@ -13,10 +13,10 @@ import quickfix as fix
 import structlog
 
 from gateway.config.sections import SessionSection
-from gateway.engine.quickfix.credentials import Verifier, read_password
+from gateway.engine.credentials import Verifier, read_password
 from gateway.engine.quickfix.message_log import LOGON, hide_password
 from gateway.engine.quickfix.peers import Doorkeeper
-from gateway.engine.quickfix.tls import check_tls
+from gateway.engine.tls import check_tls
 
 ACCEPTED = "Accepted"  # how QuickFIX's word of a new connection begins
 

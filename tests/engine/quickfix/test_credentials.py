@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.config.sections import SessionSection
-from gateway.engine.quickfix import credentials
-from gateway.engine.quickfix.credentials import TRIES_A_SECOND, Verifier, hash_password
+from gateway.engine import credentials
+from gateway.engine.credentials import TRIES_A_SECOND, Verifier, hash_password
 from gateway.engine.quickfix.message_log import hide_password, masked
 from gateway.engine.quickfix.store import read_store
 from tests.support.engines import Engine, acceptor, answer, fault, initiator, logon, refused, secret_in

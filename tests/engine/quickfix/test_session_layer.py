@@ -138,7 +138,7 @@ def test_a_reject_of_a_venue_without_a_number_is_an_alert(
     [
         ("3", [], True),
         ("3", [(372, "D")], True),
-        ("3", [(372, "H")], False),
+        ("3", [(372, "V")], False),
         ("3", [(372, "1")], False),
         ("j", [(372, "D"), (380, "3")], True),
     ],
@@ -151,6 +151,13 @@ def test_a_reject_is_of_an_order_unless_it_names_another_type(
         kind, _, data = venue.engine.wait(UNDELIVERED, "alert")
         assert (kind == UNDELIVERED) is undelivered
         assert (b"11=C1-0" in data) is undelivered or b"not known" in data
+
+
+def test_a_reject_of_a_question_about_an_order_is_no_refusal_of_the_order(tmp_path: Path) -> None:
+    with venue_of(tmp_path) as venue:
+        number = str(venue.gets("D", ORDER))
+        venue.send("3", [(45, number), (372, "H"), (58, "throttled")])
+        assert venue.engine.wait(UNDELIVERED)[2] == b"372=H\x0158=throttled\x01"
 
 
 def test_a_reject_with_a_long_text_is_not_too_long_for_the_core(tmp_path: Path) -> None:

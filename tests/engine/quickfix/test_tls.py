@@ -7,49 +7,19 @@ import functools
 import socket
 import ssl
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
+from tests.support.certificates import LONG_AGO, Authority, client
 from tests.support.engines import Engine, acceptor, answer, initiator, logon, refused
 from tests.support.engines import fault as why
 from tidegate_tools.sim.quickfix_peer import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
 
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 ORDER = b"11=C1\x0121=1\x0155=AAPL\x0154=1\x0138=1\x0140=1\x0160=20260711-12:00:00.000\x01"
-
-
-class Authority:
-    """An authority with its file, and certificates that it signs as files."""
-
-    def __init__(self, folder: Path, authority: trustme.CA | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.authority = authority or trustme.CA()
-        self.ca = str(folder / "ca.pem")
-        self.authority.cert_pem.write_to_path(self.ca)
-
-    def sign(self, name: str = "localhost", **more: Any) -> dict[str, str]:
-        leaf = self.authority.issue_cert(name, **more)
-        certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        leaf.private_key_pem.write_to_path(str(key))
-        certificate.write_bytes(b"".join(part.bytes() for part in leaf.cert_chain_pems))
-        return {"certificate": str(certificate), "key": str(key)}
-
-
-@pytest.fixture
-def ours(tmp_path: Path) -> Authority:
-    return Authority(tmp_path / "ours")
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Authority:
-    return Authority(tmp_path / "other")
 
 
 def talk(folder: Path, server_tls: dict[str, str], client_tls: dict[str, str]) -> bool:
@@ -68,17 +38,6 @@ def talk(folder: Path, server_tls: dict[str, str], client_tls: dict[str, str]) -
             if log.exists() and "Socket deleted due to ssl handshake error" in log.read_text():
                 assert not server.is_on()
                 return False
-
-
-def client(ours: Authority, certificate: dict[str, str] | None = None, **versions: Any) -> Any:
-    """How Python's ssl makes a connection secure."""
-    context = ssl.create_default_context(cafile=ours.ca)
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    for name, version in versions.items():
-        setattr(context, name, version)
-    if certificate is not None:
-        context.load_cert_chain(certificate["certificate"], certificate["key"])
-    return functools.partial(context.wrap_socket, server_hostname="localhost")
 
 
 def test_two_engines_talk(tmp_path: Path, ours: Authority) -> None:

@@ -1,0 +1,52 @@
+"""The connection of a session: its socket, and what waits behind a gap. The loop reads and writes it."""
+
+from __future__ import annotations
+
+import socket
+
+from gateway.engine.native.tls import TlsConnection
+
+MOST_HELD, MOST_HELD_BYTES = 10_000, 8 << 20  # of messages ahead of a gap; others are asked for again
+
+
+class Connection:
+    """Of the core's thread."""
+
+    def __init__(self, sock: socket.socket, row: int, tls: TlsConnection | None = None) -> None:
+        """Of the session in a row of the config."""
+        self.socket = sock
+        self.row = row
+        self.tls = tls
+        self.is_closing = False
+        """Whether it is closed as soon as what waits has gone."""
+        self._held: dict[int, bytes] = {}
+        self._held_bytes = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether messages wait behind a gap."""
+        return bool(self._held)
+
+    def hold(self, number: int, message: bytes) -> None:
+        """Keep a message that came ahead of a gap, unless too many are."""
+        if len(self._held) < MOST_HELD and self._held_bytes + len(message) <= MOST_HELD_BYTES:
+            self._held_bytes += len(message) - len(self._held.get(number, b""))
+            self._held[number] = message
+
+    def close(self) -> None:
+        """Close it."""
+        if self.tls is not None:
+            self.tls.close()
+        self.socket.close()
+
+    def take_held(self, number: int) -> bytes | None:
+        """The message that was held under a number; what came before it is forgotten."""
+        if not self._held:
+            return None
+        message = self._held.pop(number, None)
+        if message is not None:
+            self._held_bytes -= len(message)
+        elif min(self._held) < number:
+            self._held = {n: each for n, each in self._held.items() if n > number}
+            self._held_bytes = sum(map(len, self._held.values()))
+        return message
