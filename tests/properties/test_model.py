@@ -69,3 +69,12 @@ def test_a_replaced_report_that_tells_of_a_missed_fill():
     state.fill(pick=0, part=1, tell=False, missed=True, ended=False)
     state.replace(pick=0, of="current", qty=0, bps=0, kind="2")
     state.answer_request(pick=0, answer="yes", tell=True)
+
+
+def test_a_replace_under_an_id_that_was_refused_is_answered_once():
+    state = Histories()
+    filled, told = ("F", "count", "sum", "1", False), ("I", "count", "sum", "1", False)
+    state.begin(orders=2, quoted=True, says=[filled, filled, told, told])
+    state.bust_of_old(again=False, busts=[(0, False, "0"), (0, False, "0")], days=1, pick=0)
+    state.repeated_id(flag=None, kind="D", pick=0)
+    state.repeated_id(flag="resend", kind="G", pick=0)

@@ -292,8 +292,7 @@ def _target_of(s, out, buf, event, kind):
     orig_field = find(index, t.OrigClOrdID)
     seen = find_request(s, event.session, buf, index.start[id_field], index.length[id_field])
     if seen != NONE:
-        known = s.requests[seen].order != NONE or event.poss_dup == 1
-        if sent_again(index, buf, event.poss_dup) and known:
+        if sent_again(index, buf, event.poss_dup) and (_was_answered(s, seen) or event.poss_dup == 1):
             s.duplicate_messages += 1
             _answer_again(s, out, buf, event, seen)
             return NONE

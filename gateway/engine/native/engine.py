@@ -435,13 +435,14 @@ class NativeEngine:
         """A peer refuses the message that RefSeqNum(45) names, which the core knows by its ClOrdID only."""
         text = field_of(message, b"58")[:1000] or b"refused without a reason"
         number = field_of(message, b"45")
-        of_type = field_of(message, b"372")
         if row not in self._links:
             self._alert(row, "the EMS refuses a message of ours", message)
             return
-        known = number.isdigit() and len(number) <= LONGEST_NUMBER
+        of_type = field_of(message, b"372").decode("latin-1")
+        is_ours = not of_type or of_type in ORDERS
+        known = is_ours and number.isdigit() and len(number) <= LONGEST_NUMBER
         sent = self._again.message(row, int(number)) if known else None
-        if of_type == b"H" or (sent is not None and sent.message_type == "H"):
+        if of_type == "H" or (sent is not None and sent.message_type == "H"):
             fields = b"372=H\x0158=" + text + SOH
             self._ready.append(Event(ev.UNDELIVERED, 0, row, data=fields))
         elif sent is None or sent.message_type not in ORDERS:

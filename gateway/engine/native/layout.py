@@ -62,6 +62,7 @@ LOOP = np.dtype(
         ("base_ns", "i8"),  # the gateway's clock less CLOCK_MONOTONIC
         ("most", "i8"),  # events of one call
         ("sends", "i8"),  # 0: nothing may be sent before a sync, which is Python's
+        ("turn", "i8"),  # row of the session that is served next
         ("row", "i8"),  # of the session that made the loop return
         ("start", "i8"),  # of its message, in `inbox`
         ("length", "i8"),

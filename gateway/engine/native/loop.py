@@ -36,7 +36,7 @@ from gateway.state.pulse import BUCKETS, HEARTBEAT, LATENCY, LATENCY_BOUNDS_NS
 
 BOUNDS_NS = np.array(LATENCY_BOUNDS_NS, np.int64)
 READABLE, WRITABLE = 0x001, 0x004  # EPOLLIN, EPOLLOUT; an error or hang-up shows when the socket is read
-FLUSH_EVERY = 32  # messages of one session that are handled before what they gave is sent
+FLUSH_EVERY = 32  # messages of one session that are handled before what they gave is sent, and others have their turn
 ASTERISK, EQUALS = 42, 61
 MS_NS = 1_000_000
 
@@ -253,7 +253,9 @@ def _take_some(s, cursor, segment, event, buf, out, links, row, loop, pulse):
 
 @kernel
 def _look(links, loop):
-    """Look at the sockets of the last wait: the row of a session that has lost its connection, or NONE."""
+    """Look at the sockets of the last wait: the row of a session that has lost its connection, or NONE. What has been
+    read of a session is handled before more is: the others have their turn between.
+    """
     while loop.next < loop.count:
         at = loop.next * n.EVENT_WORDS
         mask = int(loop.events[at])
@@ -264,7 +266,7 @@ def _look(links, loop):
         elif links[row].fd != NONE:
             if mask & WRITABLE:
                 flush(links[row], loop)
-            if mask & ~WRITABLE and not _read(links[row], loop):
+            if mask & ~WRITABLE and links[row].ready == 0 and not _read(links[row], loop):
                 return row
     return NONE
 
@@ -275,15 +277,24 @@ def _read_more(links, loop):
     lost its connection, or NONE.
     """
     for row in range(links.size):
-        if links[row].more == 1 and links[row].fd != NONE and not _read(links[row], loop):
+        link = links[row]
+        if link.more == 1 and link.ready == 0 and link.fd != NONE and not _read(link, loop):
             return row
     return NONE
 
 
 @kernel
-def _wait(loop):
-    """Wait for a socket, until the time is up or it is time to look about; False when a signal has come."""
-    left_ns = min(max(loop.deadline_ns - monotonic_ns(loop.clock), 0), loop.look_ns)
+def _any_ready(links):
+    ready = False
+    for row in range(links.size):
+        ready = ready or (links[row].ready == 1 and links[row].fd != NONE)
+    return ready
+
+
+@kernel
+def _wait(loop, longest_ns):
+    """Wait for a socket, at most so long and until the time is up; False when a signal has come."""
+    left_ns = min(max(loop.deadline_ns - monotonic_ns(loop.clock), 0), longest_ns)
     count = wait_for_sockets(loop.epoll, loop.events, n.MAX_EVENTS, (left_ns + MS_NS - 1) // MS_NS)
     loop.next = 0
     loop.count = max(count, 0)
@@ -306,8 +317,10 @@ def serve(block, cursor_block, segment_block, event_block, buf_block, out_block,
     loop = loop_block[0]
     waited = False
     while True:
-        for row in range(links.size):
-            while links[row].ready == 1 and links[row].fd != NONE:
+        for _ in range(links.size):
+            row = loop.turn
+            loop.turn = row + 1 if row + 1 < links.size else 0
+            if links[row].ready == 1 and links[row].fd != NONE:
                 why = _take_some(s, cursor, segment, event, buf, out, links, row, loop, pulse)
                 if why != n.QUIET or loop.most <= 0:
                     return why
@@ -319,15 +332,11 @@ def serve(block, cursor_block, segment_block, event_block, buf_block, out_block,
         if loop.of_python == 1:
             loop.of_python = 0
             return n.PYTHON
-        ready = False
-        for row in range(links.size):
-            ready = ready or (links[row].ready == 1 and links[row].fd != NONE)
-        if ready:
-            continue
-        if waited and monotonic_ns(loop.clock) >= loop.deadline_ns:
+        ready = _any_ready(links)
+        if waited and not ready and monotonic_ns(loop.clock) >= loop.deadline_ns:
             return n.QUIET
         waited = True
-        if not _wait(loop):
+        if not _wait(loop, 0 if ready else loop.look_ns):
             return n.PYTHON
         if has_changed(loop):
             return n.CHANGED
