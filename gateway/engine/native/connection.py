@@ -21,6 +21,7 @@ class Connection:
         """Whether it is closed as soon as what waits has gone."""
         self._held: dict[int, bytes] = {}
         self._held_bytes = 0
+        self._looked = 0
 
     @property
     def holds(self) -> bool:
@@ -41,8 +42,9 @@ class Connection:
 
     def take_held(self, number: int) -> bytes | None:
         """The message that was held under a number; what came before it is forgotten."""
-        if not self._held:
+        if not self._held or number == self._looked:
             return None
+        self._looked = number
         message = self._held.pop(number, None)
         if message is not None:
             self._held_bytes -= len(message)

@@ -48,7 +48,6 @@ MOST_STUCK_NS = 30_000_000_000  # that a peer may take to read what waits for it
 CLOSE_WAIT_S = 2.5
 WAKE = 0
 LONGEST_NUMBER = 18  # digits of a MsgSeqNum
-NUMBER = re.compile(rb"\x0134=(\d{1,18})\x01")
 PASSWORD = re.compile(rb"\x01(554|925)=[^\x01]*")
 MASKED = b"\x01\\1=***"
 
@@ -221,17 +220,14 @@ class NativeEngine:
         if connection is None:
             return
         if happened & line.AHEAD:
-            connection.hold(event.msg_seq_num, event.data)
+            connection.hold(int(own.held), event.data)
         held = connection.take_held(int(own.next_in))
         if held is not None:
             self._ready.appendleft(self._message(row, held))
         self._slots[row].followed = int(connection.holds or held is not None)
 
     def _message(self, row: int, data: bytes, time_ns: int = 0) -> Event:
-        found = NUMBER.search(data)
-        poss_dup = b"\x0143=Y\x01" in data
-        time_ns = time_ns or time.monotonic_ns()
-        return Event(ev.MESSAGE, time_ns, row, int(found[1]) if found else NONE, poss_dup, data)
+        return Event(ev.MESSAGE, time_ns or time.monotonic_ns(), row, data=data)
 
     def _poll(self) -> None:
         """Look at the sockets that are not the loop's."""

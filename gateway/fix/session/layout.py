@@ -69,6 +69,7 @@ LINE = np.dtype(
         ("lost", "i8"),  # 1: the peer had numbers of ours that we do not know: the next logon begins anew
         # what the last event was to it
         ("happened", "i8"),  # bits
+        ("held", "i8"),  # MsgSeqNum(34) of the message that is HELD
         ("resend_from", "i8"),
         ("resend_to", "i8"),
     ]

@@ -504,6 +504,7 @@ def receive(line, row, dictionary, index, buf, start, size, out, now_ns, wall_ns
     if received > line.next_in:
         _ask(line, row, out, received, now_ns)
         line.happened |= a.AHEAD
+        line.held = received
         return a.HELD
     if not in_order:
         before = out.count

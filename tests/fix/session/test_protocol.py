@@ -12,6 +12,7 @@ from gateway.config.settings import load_settings
 from gateway.core import events as ev
 from gateway.core.driver import Driver, Event, clock_event
 from gateway.fix.session import layout as line
+from gateway.fix.session.protocol import MOST_NUMBER
 from gateway.state.build import build_state
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, START_NS, WALL_NS, Core, Fields, fields_of, write_config
 
@@ -217,6 +218,12 @@ def test_an_order_ahead_of_a_gap_waits(on: House) -> None:
     on.says(EMS, "4", [(123, "Y"), (36, "4")], 2, t43="Y", t122=on.utc())
     on.says(EMS, "D", [*ORDER, (60, on.utc())], number=4)
     assert on.line(EMS).next_in == 5
+
+
+def test_of_two_numbers_the_one_that_counts_is_told(on: House) -> None:
+    """The engine keeps the message under it: kept under the other, it would be given again and again."""
+    on.says(EMS, "D", [*ORDER, (34, "2"), (60, on.utc())], number=2**63)
+    assert (on.line(EMS).happened, on.line(EMS).held) == (line.AHEAD, MOST_NUMBER)
 
 
 def test_what_was_answered_in_part_is_asked_for_again(on: House) -> None:
