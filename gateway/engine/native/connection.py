@@ -21,7 +21,7 @@ class Connection:
         """Whether it is closed as soon as what waits has gone."""
         self._held: dict[int, bytes] = {}
         self._held_bytes = 0
-        self._looked = 0
+        self._next = 0
 
     @property
     def holds(self) -> bool:
@@ -40,15 +40,24 @@ class Connection:
             self.tls.close()
         self.socket.close()
 
-    def take_held(self, number: int) -> bytes | None:
-        """The message that was held under a number; what came before it is forgotten."""
-        if not self._held or number == self._looked:
-            return None
-        self._looked = number
-        message = self._held.pop(number, None)
-        if message is not None:
-            self._held_bytes -= len(message)
-        elif min(self._held) < number:
-            self._held = {n: each for n, each in self._held.items() if n > number}
+    def holds_next(self, number: int) -> bool:
+        """Whether the message with the number that comes next is held; what came before it is forgotten."""
+        if number - self._next > len(self._held):
+            self._held = {n: each for n, each in self._held.items() if n >= number}
             self._held_bytes = sum(map(len, self._held.values()))
+        else:
+            for n in range(self._next, number):
+                self._held_bytes -= len(self._held.pop(n, b""))
+        self._next = number
+        return number in self._held
+
+    def forget_held(self) -> None:
+        """The numbers begin anew."""
+        self._held.clear()
+        self._held_bytes = self._next = 0
+
+    def take_held(self, number: int) -> bytes | None:
+        """The message that is held under a number, if any; it is held no longer."""
+        message = self._held.pop(number, None)
+        self._held_bytes -= len(message or b"")
         return message

@@ -73,6 +73,7 @@ class NativeEngine:
         self._ready: deque[Event] = deque()
         self._last: Event | None = None
         self._by_row: dict[int, Connection] = {}
+        self._due: dict[int, None] = {}  # rows of sessions that hold the message that comes next
         self._again = Resends(folder / "journal", inbox.on_put)
         check_tls(sessions)
         by_listen = {section.listen: section for section in sessions if section.listen is not None and section.tls}
@@ -159,7 +160,9 @@ class NativeEngine:
         if not self._ready:
             self._go_on_with_resends()
         if not self._ready:
-            self._serve(0 if self._again.is_busy else timeout_s)
+            self._serve(0 if self._again.is_busy or self._due else timeout_s)
+        if not self._ready and self._last is None:
+            self._give_held()
         if not self._ready:
             return self._inbox.get(0) if self._inbox.waiting else None
         self._last = self._ready.popleft()
@@ -172,7 +175,7 @@ class NativeEngine:
         if not self._ready and time.monotonic() - self._closing_s > CLOSE_WAIT_S:
             for connection in left:
                 self._close(connection)
-        return bool(self._ready or self._inbox.waiting or self._last or left)
+        return bool(self._ready or self._due or self._inbox.waiting or self._last or left)
 
     def _serve(self, timeout_s: float) -> None:
         path = self._path
@@ -219,12 +222,22 @@ class NativeEngine:
         connection = self._by_row.get(row)
         if connection is None:
             return
+        if happened & line.RESET:
+            connection.forget_held()
         if happened & line.AHEAD:
             connection.hold(int(own.held), event.data)
-        held = connection.take_held(int(own.next_in))
-        if held is not None:
-            self._ready.appendleft(self._message(row, held))
-        self._slots[row].followed = int(connection.holds or held is not None)
+        if connection.holds_next(int(own.next_in)):
+            self._due[row] = None
+        self._slots[row].followed = int(connection.holds)
+
+    def _give_held(self) -> None:
+        """Give a message again that came ahead of a gap, now closed; of each session one, so that nobody waits long."""
+        for row in list(self._due):
+            del self._due[row]
+            connection = self._by_row.get(row)
+            held = connection and connection.take_held(int(self._lines[row].next_in))
+            if held:
+                self._ready.append(self._message(row, held))
 
     def _message(self, row: int, data: bytes, time_ns: int = 0) -> Event:
         return Event(ev.MESSAGE, time_ns or time.monotonic_ns(), row, data=data)

@@ -220,12 +220,6 @@ def test_an_order_ahead_of_a_gap_waits(on: House) -> None:
     assert on.line(EMS).next_in == 5
 
 
-def test_of_two_numbers_the_one_that_counts_is_told(on: House) -> None:
-    """The engine keeps the message under it: kept under the other, it would be given again and again."""
-    on.says(EMS, "D", [*ORDER, (34, "2"), (60, on.utc())], number=2**63)
-    assert (on.line(EMS).happened, on.line(EMS).held) == (line.AHEAD, MOST_NUMBER)
-
-
 def test_what_was_answered_in_part_is_asked_for_again(on: House) -> None:
     on.says(EMS, "0", number=9)
     on.says(EMS, "4", [(123, "Y"), (36, "5")], 2, t43="Y", t122=on.utc())
@@ -331,6 +325,12 @@ def test_a_fill_is_booked_whatever_its_header_says(up: House) -> None:
         sent = up.says(VENUE, "8", [*report, (32, "1"), (31, "100"), (14, "1"), (151, "0"), (6, "100")], **header)
         assert [each.type for each in sent if each.type in ("3", "5", CUT)] == [], header
         assert up.line(VENUE).next_in == before + 1
+
+
+def test_of_two_numbers_the_one_that_counts_is_told(up: House) -> None:
+    """The engine keeps the message under it: kept under the other, it would be given again and again."""
+    up.says(VENUE, "8", [(37, "V1"), (17, "E1"), (34, "2")], number=2**63)
+    assert (up.line(VENUE).happened, up.line(VENUE).held) == (line.AHEAD, MOST_NUMBER)
 
 
 def test_a_venue_that_has_seen_more_of_us_is_told_the_number_that_it_wants(house: House) -> None:
