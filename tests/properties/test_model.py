@@ -78,3 +78,18 @@ def test_a_replace_under_an_id_that_was_refused_is_answered_once():
     state.bust_of_old(again=False, busts=[(0, False, "0"), (0, False, "0")], days=1, pick=0)
     state.repeated_id(flag=None, kind="D", pick=0)
     state.repeated_id(flag="resend", kind="G", pick=0)
+
+
+def test_an_order_that_is_to_be_canceled_and_opens_again_is_canceled():
+    state = Histories()
+    back = ["synced"] * 3
+    filled = ("F", "count", "sum", "1", False)
+    state.begin(orders=3, quoted=True, says=[])
+    state.cancel_all(again="", answers=[], asked=("7", None, None), rounds=0, session="EMS1")
+    state.restart(back=back, ended=1)
+    state.hurry(answers=["no"], cancels=3, pick=0)
+    state.hurry(answers=["no", "no"], cancels=3, pick=0)
+    state.answer_doubt(backwards=False, pick=0, qty=0, statuses=["2"], tell=False)
+    state.restart(back=back, ended=0)
+    state.contradictory(part=0, pick=1, says=[*[filled] * 6, ("F", "count", "more", "1", False)], then="")
+    state.cancel_all(again="", answers=[], asked=("1", None, None), rounds=2, session="EMS1")

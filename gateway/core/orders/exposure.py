@@ -157,8 +157,8 @@ def settle(s, o):
         o.reserved_e8 = reserved
     is_open = 1 if _may_work(s, o, leaves) else 0
     if is_open != o.counted_open:
-        if s.sessions[o.session].dropped_ns != NONE:
-            s.sweeps_on = 2  # an order of an EMS that is gone may be open again
+        if o.canceled_by != 0 or s.sessions[o.session].dropped_ns != NONE:
+            s.sweeps_on = 2  # one that is to be canceled may be open again
         for k in range(SCOPES):
             if o.entities[k] != NONE:
                 s.entities[o.entities[k]].open_orders += is_open - o.counted_open
