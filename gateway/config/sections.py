@@ -119,7 +119,7 @@ class GatewaySection(Model):
     """`gateway:` the process itself."""
 
     name: Name
-    engine: Literal["native", "quickfix"] = Field(default="quickfix", description="what carries the FIX sessions")
+    engine: Literal["native", "quickfix"] = Field(default="native", description="what carries the FIX sessions")
     state_dir: Path
     capacity: Literal["small", "standard", "large"] = "standard"
     currency: Name = "USD"

@@ -12,7 +12,7 @@ from typing import Self
 
 from tests.support.forked import Program
 
-ENGINE = os.environ.get("TIDEGATE_ENGINE", "quickfix")
+ENGINE = os.environ.get("TIDEGATE_ENGINE", "native")
 """The engine of every gateway in a test that does not ask for one."""
 ENGINES = ("native", "quickfix")
 CHECKOUT = Path(__file__).resolve().parents[2]
