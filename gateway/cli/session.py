@@ -30,12 +30,16 @@ def list_sessions(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     with one_line_errors(NoGateway):
         attached = attach(load_settings(config).config.gateway)
-        lines = lines_of(attached.state, int(attached.state.record.now_ns))
+        lines = lines_of(attached.state, attached.pulse, int(attached.state.record.now_ns))
     unproven = unproven_of(attached)
-    made = table("session", "role", "state", "next in", "next out", "resend asked for", "last message")
+    made = table(
+        *("session", "role", "state", "next in", "next out", "resend asked for", "last message", "bytes unsent", "held")
+    )
     for line in lines:
         heard = "" if line.heard_s is None else f"{max(line.heard_s, 0):.0f} s ago"
-        made.add_row(line.name, line.role, line.state, f"{line.next_in:,}", f"{line.next_out:,}", line.waits_for, heard)
+        queues = f"{line.unsent_bytes:,}", f"{line.held_messages:,}"
+        numbers = f"{line.next_in:,}", f"{line.next_out:,}"
+        made.add_row(line.name, line.role, line.state, *numbers, line.waits_for, heard, *queues)
     tables().print(made if lines else "no session is of the native engine")
     tell_unproven(unproven)
 

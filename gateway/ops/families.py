@@ -198,6 +198,15 @@ class Families:
             ("session",),
             [((name,), (own.heard_ns + self._s.wall_offset_ns) / 1e9) for name, own in lines if own.heard_ns > 0],
         )
+        for queue, text in (
+            ("unsent_bytes", "Bytes written for the peer, which has not taken them yet."),
+            ("held_messages", "Messages of the peer that came ahead of a gap."),
+        ):
+            named = enumerate(self._names.sessions)
+            waiting = [
+                ((name,), float(self._pulse[queue][row])) for row, name in named if self._s.lines[row].native == 1
+            ]
+            yield self._gauge(f"session_{queue}", text, ("session",), waiting)
         venues = [(name, own) for name, own in sessions if own.role == a.VENUE_ROLE]
         yield self._gauge(
             *("venue_recovering", "1 while the venue takes no order because those of before are not confirmed."),

@@ -22,6 +22,7 @@ LATENCY_BOUNDS_NS = (
 )
 BUCKETS = len(LATENCY_BOUNDS_NS) + 1
 HEARTBEAT, SWITCHES, PID, WAITING, LATENCY = range(5)  # words; from LATENCY on the buckets, then the sum
+QUEUES = LATENCY + BUCKETS + 1  # words: of each session the bytes unsent, then of each the messages held
 WHY_BYTES = 128  # a multiple of 8
 MOST_SESSIONS = max(capacity.sessions for capacity in CAPACITIES.values())
 
@@ -33,6 +34,8 @@ PULSE = np.dtype(
         ("waiting", "i8"),  # events in the inbox
         ("latency_count", "i8", BUCKETS),  # order messages by time from bytes in to bytes out
         ("latency_sum_ns", "i8"),
+        ("unsent_bytes", "i8", MOST_SESSIONS),  # written for the peer of a session, which has not taken them yet
+        ("held_messages", "i8", MOST_SESSIONS),  # that came ahead of a gap
         ("down_since_ns", "i8", MOST_SESSIONS),  # of the wall clock, by session; 0: it is up
         ("attempts", "i8", MOST_SESSIONS),  # to connect to a venue since then
         ("why", f"S{WHY_BYTES}", MOST_SESSIONS),  # the last of them came to nothing, in ASCII

@@ -196,10 +196,13 @@ def test_numbers_of_sessions_of_the_native_engine(gateway) -> None:
     own = gateway.state.record.lines[0]
     own.native, own.next_in, own.next_out, own.heard_ns = 1, 17, 23, 5 * 10**9
     gateway.state.record.wall_offset_ns = 10**18
+    gateway.pulse["unsent_bytes"][0], gateway.pulse["held_messages"][0] = 4_000, 3
     got = scrape(gateway)
     name = "tidegate_session_next_msg_seq_num"
     assert [value(got, name, session="EMS1", direction=way) for way in ("in", "out")] == [17, 23]
     assert value(got, "tidegate_session_last_message_timestamp_seconds", session="EMS1") == 10**9 + 5
+    assert value(got, "tidegate_session_unsent_bytes", session="EMS1") == 4_000
+    assert value(got, "tidegate_session_held_messages", session="EMS1") == 3
 
 
 def test_the_firms_switch_is_told_once_as_set(gateway):

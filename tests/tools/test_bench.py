@@ -24,14 +24,21 @@ from tools.bench.journal import EVENTS_PER_ORDER, RUN_EVENTS, JournalPlan
 from tools.bench.kill import CANCEL, MASS_CANCEL, ONE_BY_ONE, KillPlan, receive_cancels
 from tools.bench.loaded import BenchmarkError, LoadedCore
 from tools.bench.publish import NO_QUOTES, PublishPlan
-from tools.bench.relay import QUICKFIX_MEMORY, RAW
+from tools.bench.relay import QUICKFIX_CPP_MEMORY, QUICKFIX_MEMORY, RAW, can_build_cpp
+from tools.bench.scale import PLAIN_NAME, ScalePlan
 from tools.bench.service import BEFORE, EVERYTHING, LINES, NO_LINES, ServicePlan, variants
-from tools.bench.wire import WirePlan, running
+from tools.bench.wire import WirePlan
+from tools.bench.wire_link import OVER_TLS, running
 
 TINY_CORE = CorePlan("small", (3,), (10,), batches=3, batch=20, single_calls=5, syncs=2, sync_batch=5)
 TINY_JOURNAL = JournalPlan("small", 3, orders=1_000, rounds=1)
-TINY_WIRE = WirePlan((RAW, QUICKFIX_MEMORY), (200,), 0.1, 1, 20, 16, 200, 1.0, "small")
-TINY_GATEWAYS = WirePlan((), (200,), 0.1, 1, 20, 16, 50, 1.0, "small")
+TINY = {"seconds": 0.1, "rounds": 1, "warmup_messages": 20, "window": 16, "capacity": "small"}
+CPP = (QUICKFIX_CPP_MEMORY,) if can_build_cpp() else ()
+TINY_WIRE = WirePlan(
+    (RAW, QUICKFIX_MEMORY, *CPP, OVER_TLS), (200, 10**9), throughput_messages=200, answered_messages=50, **TINY
+)
+TINY_GATEWAYS = WirePlan((), (200,), throughput_messages=50, answered_messages=0, **TINY)
+TINY_SCALE = ScalePlan((3,), (30,), (20,), TINY_GATEWAYS)
 TINY_CONTROLS = ControlsPlan("small", 3, 10, 50, 2, 20, 100, 200, 2)
 TINY_KILL = KillPlan("small", 50, 1, (QUICKFIX_MEMORY,), 16)
 TINY_SERVICE = ServicePlan("small", 200, 2, 20, 3, 1, TINY_GATEWAYS)
@@ -103,6 +110,14 @@ def test_wire_benchmark_carries_every_order(tmp_path: Path) -> None:
     for target in TINY_WIRE.targets:
         assert figures_of_round[target]["rates"]["200"]["messages"] == 20
         assert figures_of_round[target]["messages"] == 200
+        assert figures_of_round[target]["answered_per_s"] > 0
+        assert "1000000000" not in figures_of_round[target]["rates"], "more than it carries"
+
+
+def test_scale_benchmark_has_more_sessions_orders_and_instruments(tmp_path: Path) -> None:
+    (figures,) = run({"scale": TINY_SCALE}, tmp_path, Console(quiet=True))["scale"]["wire"]["rounds"]
+    assert list(figures) == [PLAIN_NAME, "3 EMS", "30 orders open before", "20 instruments"]
+    assert {row["messages"] for row in figures.values()} == {50}
 
 
 def test_a_target_that_dies_fails_the_wire_benchmark_and_leaves_no_process() -> None:

@@ -22,6 +22,7 @@ from tools.bench.kill import KillPlan, run_kill
 from tools.bench.loaded import BenchmarkError
 from tools.bench.publish import PublishPlan, run_publish
 from tools.bench.report import print_tables, write_json, write_plot
+from tools.bench.scale import ScalePlan, run_scale
 from tools.bench.service import ServicePlan, run_service
 from tools.bench.wire import WirePlan, run_wire
 
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Any] = {
     "controls": run_controls,
     "journal": run_journal,
     "wire": run_wire,
+    "scale": run_scale,
     "kill": run_kill,
     "service": run_service,
     "publish": run_publish,
@@ -39,16 +41,18 @@ PLANS: dict[str, Any] = {
     "controls": ControlsPlan(),
     "journal": JournalPlan(),
     "wire": WirePlan(),
+    "scale": ScalePlan(),
     "kill": KillPlan(),
     "service": ServicePlan(),
     "publish": PublishPlan(),
 }
-BRIEF: dict[str, Any] = {"seconds": 1.0, "rounds": 1, "throughput_seconds": 0.5}
+BRIEF: dict[str, Any] = {"seconds": 1.0, "rounds": 1, "throughput_seconds": 0.5, "answered_messages": 2_000}
 SHORT: dict[str, Any] = {
     "core": replace(CorePlan(), batches=150, single_calls=500, syncs=50),
     "controls": replace(ControlsPlan(), batches=40, kills=3),
     "journal": replace(JournalPlan(), rounds=1),
     "wire": replace(WirePlan(), **BRIEF, throughput_messages=50_000),
+    "scale": replace(ScalePlan(), wire=replace(ScalePlan().wire, **BRIEF)),
     "kill": replace(KillPlan(), rounds=1),
     "service": replace(ServicePlan(), wire=replace(ServicePlan().wire, **BRIEF)),
     "publish": replace(PublishPlan(), wire=replace(PublishPlan().wire, **BRIEF)),

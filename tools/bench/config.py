@@ -39,6 +39,11 @@ def symbol(number: int) -> str:
     return f"SYM{number:05d}"
 
 
+def ems_comp_ids(count: int) -> list[str]:
+    """CompIDs of so many EMS, all of one length."""
+    return [EMS_COMP_ID, *(f"E{k:02d}" for k in range(1, count))]
+
+
 def limits() -> dict[str, Any]:
     """The limits file: `default` of each scope, or the firm."""
     table: dict[str, Any] = {}
@@ -68,26 +73,33 @@ def write_config(
     sections: Mapping[str, Any] = NO_SECTIONS,
     mass_cancel: bool = False,
     engine: str = "native",
+    ems_sessions: int = 1,
+    tls: Mapping[str, Any] = NO_SECTIONS,
 ) -> Path:
-    """Write config, limits and instruments into a folder; returns the main file. One EMS (row 0), one venue (row 1).
+    """Write config, limits and instruments into a folder; returns the main file. One EMS (row 0), one venue (row 1),
+    and then the other EMS if there are to be more.
 
-    `sections` are added to the config; with `mass_cancel` the venue takes OrderMassCancelRequest(q).
+    `sections` are added to the config; with `mass_cancel` the venue takes OrderMassCancelRequest(q); `tls` has the
+    section of that name for `ems` and `venue`.
     """
     session = {"begin_string": "FIX.4.4", "sender_comp_id": GATEWAY_COMP_ID, "heartbeat": 30, "reset_on_logon": True}
     ems = session | {
         **{"id": EMS_COMP_ID, "role": "acceptor", "target_comp_id": EMS_COMP_ID, "listen": listen},
         **{"accounts": ACCOUNTS, "strategies": [*STRATEGIES, NOT_TRADED], "traders": TRADERS, "desks": DESKS},
         **{"flows": ["AUTO"], "defaults": {"flow": "AUTO"}},
+        **({"tls": tls["ems"]} if tls else {}),
     }
+    others = [ems | {"id": name, "target_comp_id": name} for name in ems_comp_ids(ems_sessions)[1:]]
     venue = session | {
         **{"id": VENUE_COMP_ID, "role": "initiator", "target_comp_id": VENUE_COMP_ID, "connect": connect},
         **{"reconnect": 1, "market_data": True},
         **({"mass_cancel": True} if mass_cancel else {}),
+        **({"tls": tls["venue"]} if tls else {}),
     }
     config = {
         "gateway": {"name": "BENCH", "engine": engine, "state_dir": "var", "capacity": capacity},
         "identity": {"account": 1, "strategy": STRATEGY_TAG, "trader": 50, "desk": 116, "flow": 5001},
-        **{"sessions": [ems, venue], "instruments": "instruments.csv", "limits": "limits.yaml"},
+        **{"sessions": [ems, venue, *others], "instruments": "instruments.csv", "limits": "limits.yaml"},
         **{"routing": {"default": VENUE_COMP_ID}, **sections},
     }
     rows = "".join(f"{symbol(k)},0.01,1\n" for k in range(instruments))

@@ -21,7 +21,7 @@ from gateway.kill import file as switches
 from gateway.state.memory import map_state
 from tools.bench.loaded import BenchmarkError
 from tools.bench.relay import LOOPBACK, QUICKFIX_FILE, QUICKFIX_MEMORY, RAW
-from tools.bench.wire import PLAIN, TIDEGATE, UNBOUNDED, Link, Variant, running
+from tools.bench.wire_link import PLAIN, TIDEGATE, UNBOUNDED, Link, Variant, running
 
 ONE_BY_ONE, MASS_CANCEL = TIDEGATE, "tidegate, one mass cancel"
 CANCEL = re.compile(rb"\x0135=F\x01(?:[^\x01]*\x01)*?41=([^\x01]*)\x01")

@@ -26,11 +26,12 @@ from gateway.state.memory import State
 from tools.bench import config
 from tools.bench.core import SYNC_NS, new_journal
 from tools.bench.loaded import BenchmarkError
-from tools.bench.service import publishers, settings_of, shared_folder, with_variants
-from tools.bench.wire import Variant, WirePlan, run_wire
+from tools.bench.service import publishers, settings_of, shared_folder
+from tools.bench.wire import WirePlan, run_wire, with_variants
+from tools.bench.wire_link import Variant
 
 NO_QUOTES = "no quotes"
-WIRE = WirePlan(rates=(500, 2_000), throughput_messages=20_000, capacity="standard")
+WIRE = WirePlan(rates=(500, 2_000), throughput_messages=20_000, answered_messages=0, capacity="standard")
 Change = Callable[[int], object]
 
 

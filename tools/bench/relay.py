@@ -1,4 +1,4 @@
-"""What the gateway is measured against, each in a process of its own: a raw byte relay and a bare QuickFIX relay.
+"""What the gateway is measured against, each in a process of its own: a raw byte relay and bare QuickFIX relays.
 
 python -m tools.bench.relay KIND EMS_PORT VENUE_PORT FOLDER: listens on one loopback port, connects to the other, and
 ends when standard input or a socket closes.
@@ -6,11 +6,16 @@ ends when standard input or a socket closes.
 
 from __future__ import annotations
 
+import functools
 import select
+import shutil
 import socket
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import quickfix as fix
@@ -22,6 +27,26 @@ LOOPBACK = "127.0.0.1"
 BUFFER_BYTES = 65_536
 ACCEPT_TIMEOUT_S = 60.0
 RAW, QUICKFIX_MEMORY, QUICKFIX_FILE = "raw", "quickfix-memory", "quickfix-file"
+QUICKFIX_CPP_MEMORY, QUICKFIX_CPP_FILE = "quickfix-cpp-memory", "quickfix-cpp-file"
+CPP_SOURCE = Path(__file__).with_name("quickfix_relay.cpp")
+CPP_HEADER = Path("/usr/include/quickfix/Application.h")
+
+_built: list[Any] = []  # the folder of the C++ relay; it goes with the process
+
+
+def can_build_cpp() -> bool:
+    """Whether g++ and Debian's libquickfix-dev are here."""
+    return shutil.which("g++") is not None and CPP_HEADER.exists()
+
+
+@functools.cache
+def cpp_relay() -> Path:
+    """The C++ relay, compiled."""
+    _built.append(tempfile.TemporaryDirectory(prefix="tidegate-bench-cpp-"))
+    path = Path(_built[0].name) / "quickfix_relay"
+    command = ["g++", "-O2", "-std=c++14", "-w", "-o", str(path), str(CPP_SOURCE), "-lquickfix", "-lpthread"]
+    subprocess.run(command, check=True)
+    return path
 
 
 def run_raw(ems_port: int, venue_port: int, folder: Path) -> None:

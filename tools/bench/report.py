@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,11 @@ from rich.table import Table
 from tools.bench.controls import KILLED, PLAIN, PUSHED
 from tools.bench.core import SYNCED, UNSYNCED, WITHOUT
 from tools.bench.publish import NO_QUOTES
-from tools.bench.relay import QUICKFIX_FILE, QUICKFIX_MEMORY, RAW
+from tools.bench.relay import QUICKFIX_CPP_FILE, QUICKFIX_CPP_MEMORY, RAW
+from tools.bench.scale import PLAIN_NAME
 from tools.bench.service import BEFORE, NO_LINES
 
-RATIO_TO = (RAW, QUICKFIX_MEMORY, QUICKFIX_FILE)
+RATIO_TO = (RAW, QUICKFIX_CPP_MEMORY, QUICKFIX_CPP_FILE)
 ACCEPTED = (
     (WITHOUT, "no journal"),
     (UNSYNCED, "journal, not synced"),
@@ -160,16 +162,23 @@ def _publish_table(publish: dict[str, Any]) -> Table:
 
 def _latency_table(summary: dict[str, Any], rates: list[str], ratio_to: tuple[str, ...] = RATIO_TO) -> Table:
     table = Table(title="One-way latency, µs; ratios to the others in the same round (medians over rounds)")
-    for heading in ("through", "msg/s", "p50", "p90", "p99"):
+    for heading in ("through", "msg/s", "p50", "p90", "p99", "p99.9", "p99.99"):
         table.add_column(heading, justify="left" if heading == "through" else "right")
     others = [other for other in ratio_to if other in summary]
     for other in others:
         table.add_column(f"p50, p99 x {other}", justify="right")
     for rate in rates:
         for target, row in summary.items():
-            latency = row[rate]["latency_us"]
-            ratios = [f"{row[rate]['p50_ratio'][other]:.2f}, {row[rate]['p99_ratio'][other]:.2f}" for other in others]
-            table.add_row(target, f"{int(rate):,}", *(f"{latency[p]:,.1f}" for p in ("p50", "p90", "p99")), *ratios)
+            if rate not in row["rates"]:
+                table.add_row(target, f"{int(rate):,}", "not carried")
+                continue
+            at = row["rates"][rate]
+            ratios = [
+                f"{at['p50_ratio'][other]:.2f}, {at['p99_ratio'][other]:.2f}" if other in at["p50_ratio"] else ""
+                for other in others
+            ]
+            figures = [f"{at['latency_us'][p]:,.1f}" for p in ("p50", "p90", "p99", "p99.9", "p99.99")]
+            table.add_row(target, f"{int(rate):,}", *figures, *ratios)
         table.add_section()
     return table
 
@@ -177,20 +186,25 @@ def _latency_table(summary: dict[str, Any], rates: list[str], ratio_to: tuple[st
 def _throughput_table(wire: dict[str, Any], ratio_to: tuple[str, ...] = RATIO_TO) -> Table:
     summary = wire["summary"]
     others = [other for other in ratio_to if other in summary]
-    table = Table(title=f"Throughput, {wire['window']} orders under way")
+    table = Table(title=f"Flat out, {wire['window']} orders under way; answered: with New and Fill for each order")
     table.add_column("through")
-    table.add_column("msg/s", justify="right")
-    table.add_column("processor time of the target, µs a message", justify="right")
+    for heading in ("orders/s", *(f"x {other}" for other in others), "answered, orders/s"):
+        table.add_column(heading, justify="right")
     for other in others:
         table.add_column(f"x {other}", justify="right")
+    table.add_column("processor time, µs an order: main thread, others, processes", justify="right")
     for target, row in summary.items():
-        ratios = [f"{row['throughput_ratio'][other]:.3g}" for other in others]
-        table.add_row(target, f"{row['messages_per_s']:,.0f}", f"{row['cpu_us']:,.1f}", *ratios)
+        cells = [f"{row['messages_per_s']:,.0f}", *(f"{row['messages_per_s_ratio'][o]:.3g}" for o in others)]
+        is_answered = "answered_per_s" in row
+        cells.append(f"{row['answered_per_s']:,.0f}" if is_answered else "")
+        cells += [f"{row['answered_per_s_ratio'][o]:.3g}" if is_answered else "" for o in others]
+        table.add_row(target, *cells, ", ".join(f"{us:,.1f}" for us in row["cpu_us"].values()))
     return table
 
 
 def _rates(wire: dict[str, Any]) -> list[str]:
-    return [key for key in next(iter(wire["summary"].values())) if key.isdigit()]
+    found = {rate for row in wire["summary"].values() for rate in row["rates"]}
+    return sorted(found, key=int)
 
 
 TABLES: dict[str, tuple[Callable[[dict[str, Any]], Table], ...]] = {
@@ -201,7 +215,7 @@ TABLES: dict[str, tuple[Callable[[dict[str, Any]], Table], ...]] = {
     "service": (_service_table,),
     "publish": (_publish_table,),
 }
-RATIOS = {"wire": RATIO_TO, "service": (NO_LINES, BEFORE), "publish": (NO_QUOTES,)}
+RATIOS = {"wire": RATIO_TO, "scale": (PLAIN_NAME,), "service": (NO_LINES, BEFORE), "publish": (NO_QUOTES,)}
 
 
 def print_tables(results: dict[str, Any], console: Console) -> None:
@@ -230,8 +244,9 @@ def write_plot(results: dict[str, Any], folder: Path) -> Path | None:
     if "core" in results:
         plots.append(lambda axes: _plot_core(axes, results["core"]))
     if "wire" in results:
-        plots.append(lambda axes: _plot_latency(axes, results["wire"]))
-        plots.append(lambda axes: _plot_ratios(axes, results["wire"]))
+        for rate in _rates(results["wire"]):
+            plots.append(functools.partial(_plot_latency, wire=results["wire"], rate=rate))
+        plots.append(lambda axes: _plot_throughput(axes, results["wire"]))
     if not plots:
         return None
     import matplotlib
@@ -273,14 +288,15 @@ def _plot_core(axes: Any, core: dict[str, Any]) -> None:
     axes.set_ylim(top=axes.get_ylim()[1] * 3)
 
 
-def _plot_latency(axes: Any, wire: dict[str, Any]) -> None:
-    rate = _rates(wire)[-1]
+def _plot_latency(axes: Any, wire: dict[str, Any], rate: str) -> None:
     for target, row in wire["summary"].items():
-        latency = row[rate]["latency_us"]
+        if rate not in row["rates"]:
+            continue
+        latency = row["rates"][rate]["latency_us"]
         points = [float(p[1:]) for p in latency]
         # Nines on the axis: each step to the right is a rarer message.
         axes.plot([100 / (100 - p) for p in points], list(latency.values()), marker="o", label=target)
-    ticks = (50, 75, 90, 99, 99.9)
+    ticks = (50, 75, 90, 99, 99.9, 99.99)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks([100 / (100 - p) for p in ticks], [f"{p:g} %" for p in ticks])
@@ -292,17 +308,16 @@ def _plot_latency(axes: Any, wire: dict[str, Any]) -> None:
     axes.legend()
 
 
-def _plot_ratios(axes: Any, wire: dict[str, Any]) -> None:
-    summary = {target: row for target, row in wire["summary"].items() if target != RAW}
-    bars = [(rate, p) for rate in _rates(wire) for p in ("p50", "p99")]
-    width = 0.8 / max(len(summary), 1)
-    for k, (target, row) in enumerate(summary.items()):
-        places = [n + (k - (len(summary) - 1) / 2) * width for n in range(len(bars))]
-        drawn = axes.bar(places, [row[rate][f"{p}_ratio"].get(RAW, 0.0) for rate, p in bars], width, label=target)
-        axes.bar_label(drawn, fmt="%.1f", fontsize=8)
-    axes.axhline(1.0, color="black", linewidth=0.8)
-    axes.set_yscale("log")
-    axes.set_xticks(range(len(bars)), [f"{p}\n{int(rate):,} msg/s" for rate, p in bars])
-    axes.set_ylabel(f"times the latency of {RAW}")
-    axes.set_title("Latency against the raw byte relay, ratios taken within a round (medians over rounds)")
+def _plot_throughput(axes: Any, wire: dict[str, Any]) -> None:
+    summary = wire["summary"]
+    shown = {"messages_per_s": "one way", "answered_per_s": "with New and Fill for each order"}
+    for k, (key, name) in enumerate(shown.items()):
+        places = [n + (k - 0.5) * 0.4 for n in range(len(summary))]
+        drawn = axes.barh(places, [row.get(key, 0.0) for row in summary.values()], 0.4, label=name)
+        axes.bar_label(drawn, fmt="{:,.0f}", fontsize=8)
+    axes.set_yticks(range(len(summary)), list(summary))
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("orders a second")
+    axes.set_title(f"Flat out, {wire['window']} orders under way (medians over rounds)")
     axes.legend()

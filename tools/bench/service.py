@@ -10,7 +10,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,14 @@ from tidegate_tools.sim.quickfix_peer import free_port
 from tools.bench import config
 from tools.bench.loaded import BenchmarkError, LoadedCore
 from tools.bench.relay import LOOPBACK
-from tools.bench.wire import Variant, WirePlan, run_wire
+from tools.bench.wire import WirePlan, run_wire, with_variants
+from tools.bench.wire_link import Variant
 
 NO_LINES, LINES, EVERYTHING, BEFORE = "no decision lines", "decision lines", "publishers, metrics too", "before"
 LATENCY_NS = 250_000
 USER = "bench"
 DEV_SHM = Path("/dev/shm")
-WIRE = WirePlan(rates=(2_000,), throughput_messages=20_000, capacity="standard")
+WIRE = WirePlan(rates=(2_000,), throughput_messages=20_000, answered_messages=0, capacity="standard")
 
 
 @dataclass(frozen=True)
@@ -168,11 +169,6 @@ def variants(before: Path | None) -> Mapping[str, Variant]:
         EVERYTHING: Variant(metrics, quotes=0),
     }
     return found | ({BEFORE: Variant(checkout=before)} if before else {})
-
-
-def with_variants(plan: WirePlan, chosen: Mapping[str, Variant]) -> WirePlan:
-    """A plan for these gateways."""
-    return replace(plan, targets=tuple(chosen), variants=chosen)
 
 
 def run_service(plan: ServicePlan, progress: Callable[[str], None]) -> dict[str, Any]:

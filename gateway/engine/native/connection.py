@@ -24,9 +24,9 @@ class Connection:
         self._next = 0
 
     @property
-    def holds(self) -> bool:
-        """Whether messages wait behind a gap."""
-        return bool(self._held)
+    def held(self) -> int:
+        """How many messages wait behind a gap."""
+        return len(self._held)
 
     def hold(self, number: int, message: bytes) -> None:
         """Keep a message that came ahead of a gap, unless too many are."""

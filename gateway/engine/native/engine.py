@@ -40,6 +40,7 @@ from gateway.engine.tls import check_tls
 from gateway.fix.session import layout as line
 from gateway.fix.tags import message_type as type_number
 from gateway.ops.control import Command
+from gateway.state.pulse import MOST_SESSIONS, QUEUES
 
 ORDERS = frozenset("DFG")
 BATCH = 1_000  # messages that the loop handles before the service has its turn
@@ -228,7 +229,7 @@ class NativeEngine:
             connection.hold(int(own.held), event.data)
         if connection.holds_next(int(own.next_in)):
             self._due[row] = None
-        self._slots[row].followed = int(connection.holds)
+        self._slots[row].followed = int(connection.held > 0)
 
     def _give_held(self) -> None:
         """Give a message again that came ahead of a gap, now closed; of each session one, so that nobody waits long."""
@@ -307,10 +308,15 @@ class NativeEngine:
         self._dialer.tick()
         for connection in list(self._by_row.values()):
             slot = self._slots[connection.row]
+            self._tell_queues(connection.row, int(slot.used - slot.out_start), connection.held)
             if connection.is_closing and slot.out_start == slot.used:
                 self._close(connection)
             elif slot.fd != NONE and slot.stuck_ns and time.monotonic_ns() - slot.stuck_ns > MOST_STUCK_NS:
                 self._cut_off(connection)
+
+    def _tell_queues(self, row: int, unsent_bytes: int, held: int) -> None:
+        self._path.pulse[QUEUES + row] = unsent_bytes
+        self._path.pulse[QUEUES + MOST_SESSIONS + row] = held
 
     def _is_closed(self, row: int) -> bool:
         """Whether a session has a schedule, and is not to be logged on by it now."""
@@ -357,6 +363,7 @@ class NativeEngine:
         self._slots[row].ready = 0
         connection.close()
         del self._by_row[row]
+        self._tell_queues(row, 0, 0)
         self._again.drop(row)
         if row in self._links:
             self._links[row].note_closed()

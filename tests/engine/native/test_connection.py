@@ -7,6 +7,13 @@ import socket
 import pytest
 
 from gateway.engine.native.connection import MOST_HELD, MOST_HELD_BYTES, Connection
+from gateway.state.pulse import MOST_SESSIONS, PULSE, QUEUES
+
+
+def test_where_others_look_for_the_queues() -> None:
+    assert PULSE.fields is not None
+    assert PULSE.fields["unsent_bytes"][1] == 8 * QUEUES
+    assert PULSE.fields["held_messages"][1] == 8 * (QUEUES + MOST_SESSIONS)
 
 
 @pytest.fixture
@@ -22,14 +29,14 @@ def test_messages_are_given_when_their_number_comes_next(connection: Connection)
         assert connection.holds_next(number)
         assert connection.take_held(number) == b"%d" % number
     assert not connection.holds_next(7)
-    assert connection.holds
+    assert connection.held == 1
 
 
 @pytest.mark.parametrize("jump", [10, 10**17])
 def test_a_gap_that_is_filled_over_them_forgets_them(connection: Connection, jump: int) -> None:
     connection.hold(9, b"x" * (MOST_HELD_BYTES - 1))
     assert not connection.holds_next(jump)
-    assert not connection.holds
+    assert connection.held == 0
     connection.hold(jump + 5, b"xx")
     assert connection.holds_next(jump + 5), "there is room again"
 
@@ -47,4 +54,4 @@ def test_no_more_are_held_than_there_is_room_for(connection: Connection) -> None
     assert not connection.holds_next(MOST_HELD + 5)
     connection.forget_held()
     connection.hold(2, b"x" * (MOST_HELD_BYTES + 1))
-    assert not connection.holds
+    assert connection.held == 0
