@@ -263,6 +263,7 @@ def _on_session_message(s, out, buf, event):
     wall_ns = s.now_ns + s.wall_offset_ns
     verdict = protocol.receive(own, event.session, dictionary, index, buf, event.start, size, out, s.now_ns, wall_ns)
     event.msg_seq_num = max(protocol.msg_seq_num(index, buf), 0)
+    _take_no_more(s, event.session)
     if own.happened & (line.CAME_UP | line.RESET):
         event.value[0] = ev.RESET if own.happened & line.RESET else ev.CONTINUED
         on_logon(s, event)
@@ -276,6 +277,13 @@ def _on_session_message(s, out, buf, event):
     out.verdict = NONE
     if (verdict == line.SEEN or verdict == line.HELD) and out.count == 0 and own.heard_ns == heard_ns:
         s.work.idle = 1
+
+
+@kernel
+def _take_no_more(s, row):
+    """A venue that is being logged out, or whose connection is to be closed, gets no order more."""
+    if s.sessions[row].role == a.VENUE_ROLE and s.lines[row].state != line.UP:
+        s.sessions[row].up = 0
 
 
 @kernel
@@ -300,6 +308,7 @@ def _on_tick(s, out, buf):
             break
         if s.lines[k].native == 1 and protocol.tick(s.lines[k], k, out, s.now_ns):
             s.work.idle = 0
+            _take_no_more(s, k)
         if own.role == a.VENUE_ROLE and own.up == 1 and own.market_data == 1 and own.subscribed < s.instrument_count:
             last = min(own.subscribed + SUBSCRIBE_AT_ONCE, s.instrument_count)
             market_data_request(s, out, k, own.subscribed, last)
@@ -331,6 +340,7 @@ def _operate(s, out, event):
     else:
         own.disabled = 1 if what == ev.DISABLE else own.disabled
         protocol.log_out(own, event.session, out, BY_A_PERSON, s.now_ns)
+        _take_no_more(s, event.session)
 
 
 @kernel
@@ -407,6 +417,7 @@ def handle_event(s, event, buf, out):
         _operate(s, out, event)
     elif kind == ev.LOG_OUT:
         protocol.log_out(s.lines[event.session], event.session, out, LOGGING_OUT, s.now_ns)
+        _take_no_more(s, event.session)
     _number_outputs(s, out)
 
 

@@ -152,7 +152,9 @@ def step_event(s, cursor, segment, event, buf, out):
     if s.work.idle == 1:
         s.events -= 1
         s.now_ns = before_ns
-        segment.words[used // 8] = 0
+        # All of it: what a peer has sent must not stand behind the end of the journal.
+        for at in range(used // 8, cursor.used // 8):
+            segment.words[at] = 0
         cursor.used = used
         cursor.sequence = sequence
         return

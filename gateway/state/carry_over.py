@@ -129,6 +129,10 @@ def carry(old: State, settings: Settings) -> State:
         spoke = old.record["lines"]["native"][: old.record.session_count] == 1
         own = np.append(np.where(spoke, rows.sessions[: spoke.size], NONE), NONE)
         _carry_columns(old.record["lines"], new.record["lines"], own, OF_LINE)
+        stayed = [row for row, now in enumerate(rows.sessions[:-1].tolist()) if row == now]
+        moved_run = new.record["lines"]["moved_run"]
+        moved_run[: new.record.session_count] = old.record.run
+        moved_run[stayed] = old.record["lines"]["moved_run"][stayed]
     exposures = _carry_exposures(old, new, rows, settings)
     _carry_orders(old, new, rows, exposures, lost, settings)
     _carry_requests(old, new, rows, lost, settings)

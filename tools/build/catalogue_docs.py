@@ -52,11 +52,13 @@ For risk officers and those who run the gateway. Written by `python -m tools.bui
 An alert is a log line `alert` at the level below. Its key `alert` has the name; `text` has these words, then the order,
 the venue and the message that it is about. It is in the journal, in `tidegate replay` and in the audit export too.
 
-The engine adds alerts of its own, at level error, in the log alone, with the session: `ahead_of_a_gap` (too much waits
-behind messages that are missing: the session is cut, and logs on again), `not_handed_on` (the session layer counted a
-message without handing it on: it is requested again, or the status of its orders is), `session_reject` (a peer refuses
-a message that cannot be named, or an EMS refuses one of ours: look into it), `session_failed` and `session_not_made` (a
-venue's session could not go on, or be made: this is tried again every second).
+The engine adds alerts of its own, at level error, in the log alone, with the session: `gap_stays_open` (a message of a
+peer does not come though it was asked for six times: nothing behind it is taken; agree on the numbers and [set
+them](operations.md#setting-sequence-numbers)), `peer_does_not_read` (it is cut off), `session_reject` (a peer refuses a
+message that cannot be named, or an EMS refuses one of ours: look into it). Over QuickFIX: `ahead_of_a_gap` (too much
+waits behind messages that are missing: the session is cut, and logs on again), `not_handed_on` (the session layer
+counted a message without handing it on: it is requested again, or the status of its orders is), `session_failed` and
+`session_not_made` (a venue's session could not go on, or be made: this is tried again every second).
 """
 
 

@@ -26,6 +26,7 @@ from gateway.core.orders.requests import forget_request
 from gateway.core.orders.status import order_status, refresh_status
 from gateway.fix import tags as t
 from gateway.fix.fields import char_of, decimal_of
+from gateway.fix.session import protocol
 from gateway.jit import kernel
 
 MOST_OUTPUTS = a.OUT_MESSAGES // 2  # of one tick; the rest waits for the next
@@ -64,6 +65,8 @@ def on_start(s, event):
         own = s.sessions[k]
         own.up = 0
         own.subscribed = 0
+        if s.lines[k].native == 1:
+            protocol.lost(s.lines[k], s.now_ns)
         if ended != ev.STOPPED and own.role == a.VENUE_ROLE:
             own.recovering = 1
     if ended != ev.STOPPED:

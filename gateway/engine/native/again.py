@@ -30,32 +30,53 @@ def _is_of(words, at, row):
     return words[at + 3] & 0xFFFFFFFF == f.OUT and words[at + SESSION] == row and words[at + NUMBER] > 0
 
 
+@kernel
+def _is_next(words, at, sequence):
+    """Whether a record with this number begins at a word. Nothing is read behind the SEAL of a segment: its file may
+    be cut there meanwhile.
+    """
+    if at + f.HEAD_WORDS > words.size or words[at] < 8 * f.HEAD_WORDS or words[at] % 8 != 0:
+        return False
+    is_whole = at + words[at] // 8 <= words.size and words[at + 2] == sequence
+    return is_whole and words[at + 3] & 0xFFFFFFFF != f.SEAL
+
+
 @entry
 def find_first(words, row, number):
-    """Where to begin: the word of the first message with a number or a later one, NONE if there is none; whether the
-    numbers begin anew in the segment, so that none before it counts.
+    """Where in a segment the messages of a session begin that have a number or a later one: (word of the first, NONE if
+    there is none; number of its record; lowest and highest number of all its messages, 0 where there are none; whether
+    they begin anew there, so that none before them counts).
     """
     at = f.SEGMENT_HEAD_WORDS
+    sequence = words[3]
     found = NONE
-    before = 0
+    found_sequence = 0
+    lowest = 0
+    highest = 0
     anew = False
-    while at + f.HEAD_WORDS <= words.size and words[at] > 0:
+    while _is_next(words, at, sequence):
         if _is_of(words, at, row):
-            if words[at + NUMBER] <= before:
+            if highest > 0 and words[at + NUMBER] <= highest:
                 anew = True
                 found = NONE
-            before = words[at + NUMBER]
-            if found == NONE and before >= number:
+                lowest = 0
+            highest = words[at + NUMBER]
+            lowest = highest if lowest == 0 else lowest
+            if found == NONE and highest >= number:
                 found = at
+                found_sequence = sequence
         at += words[at] // 8
-    return found, anew or (found != NONE and words[found + NUMBER] == number)
+        sequence += 1
+    return found, found_sequence, lowest, highest, anew
 
 
 @kernel
 def _stays_unsent(message_type, to_venue):
-    """Whether a message is not sent again: it is the session layer's, or must reach a venue at once or not at all."""
+    """Whether a message is not sent again: it is the session layer's, but for a Reject(3), which nothing else can tell
+    (FIX 4.4 volume 2), or it must reach a venue at once or not at all.
+    """
     if is_admin(message_type):
-        return True
+        return message_type != t.REJECT
     return to_venue and (
         is_order(message_type)
         or message_type == t.ORDER_STATUS_REQUEST
@@ -99,13 +120,16 @@ def send_again(lines, links, loop_block, row, words, octets, resend_block, to_ve
     why = DONE
     while resend.next <= resend.last and why == DONE:
         at = resend.at
-        if at + f.HEAD_WORDS > words.size or words[at] <= 0:
+        if not _is_next(words, at, resend.sequence):
             why = END
         elif at >= stop or written >= MOST_MESSAGES or link.used - link.out_start > MOST_WAITING_BYTES:
             why = TURN
         else:
             resend.at += words[at] // 8
-            if _is_of(words, at, row) and words[at + NUMBER] >= resend.next:
+            resend.sequence += 1
+            if _is_of(words, at, row) and words[at + NUMBER] > resend.last:
+                why = DONE
+            elif _is_of(words, at, row) and words[at + NUMBER] >= resend.next:
                 number = words[at + NUMBER]
                 message_type = words[at + TYPE]
                 size = words[at + SIZE]
@@ -124,6 +148,7 @@ def send_again(lines, links, loop_block, row, words, octets, resend_block, to_ve
                     resend.order = at
                     why = ORDER
     if why == DONE:
+        resend.gap = resend.next if resend.gap == 0 and resend.next <= resend.last else resend.gap
         resend.next = resend.last + 1
         _fill_gap(link, line, resend, wall_ns)
     if link.stuck_ns == 0:

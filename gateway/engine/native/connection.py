@@ -19,6 +19,8 @@ class Connection:
         self.tls = tls
         self.is_closing = False
         """Whether it is closed as soon as what waits has gone."""
+        self.told_gap = 0
+        """MsgSeqNum of a message that does not come, of which people have been told."""
         self._held: dict[int, bytes] = {}
         self._held_bytes = 0
         self._next = 0

@@ -161,8 +161,9 @@ class NativeEngine:
         if not self._ready:
             self._go_on_with_resends()
         if not self._ready:
-            self._serve(0 if self._again.is_busy or self._due else timeout_s)
-        if not self._ready and self._last is None:
+            self._serve(0 if self._due or self._again.is_busy(self._reads) else timeout_s)
+            self._settle()
+        if not self._ready:
             self._give_held()
         if not self._ready:
             return self._inbox.get(0) if self._inbox.waiting else None
@@ -195,7 +196,8 @@ class NativeEngine:
             self._on_message(int(loop.row), int(loop.start), int(loop.length), loop.left[: loop.left_count].tolist())
         elif why == n.LOST:
             self._close(self._by_row[int(loop.row)])
-        elif why == n.PYTHON:
+        if loop.of_python:
+            loop.of_python = 0
             self._poll()
 
     def _on_message(self, row: int, start: int, size: int, left: list[int]) -> None:
@@ -212,10 +214,13 @@ class NativeEngine:
         row = event.session
         own = self._lines[row]
         happened = int(own.happened)
+        if happened & line.ANEW:
+            self._again.drop(row)
+            self._slots[row].busy = 0
         if happened & line.RESEND and row in self._by_row:
             self._path.send_waiting()
             self._slots[row].busy = 1
-            self._again.begin(row, int(own.resend_from), int(own.resend_to))
+            self._again.begin(row, int(own.resend_from), int(own.resend_to), int(own.moved_run))
         if happened & line.REFUSED or _names_by_number(event.data):
             self._note_refused(row, event.data)
         if happened & line.CAME_UP and row in self._links:
@@ -223,7 +228,7 @@ class NativeEngine:
         connection = self._by_row.get(row)
         if connection is None:
             return
-        if happened & line.RESET:
+        if happened & line.ANEW:
             connection.forget_held()
         if happened & line.AHEAD:
             connection.hold(int(own.held), event.data)
@@ -287,7 +292,8 @@ class NativeEngine:
     def _open(self, connection: Connection, data: bytes = b"") -> None:
         """Give a connection to the loop; `data` has come already."""
         slot = self._slots[connection.row]
-        for name in ("more", "followed", "busy", "stuck_ns", "in_start", "out_start", "used"):
+        slot.more = int(connection.tls is not None)  # it may have more than the handshake's side has read
+        for name in ("followed", "busy", "stuck_ns", "in_start", "out_start", "used"):
             slot[name] = 0
         slot.inbox[: len(data)] = np.frombuffer(data, np.uint8)
         slot.in_end = len(data)
@@ -309,10 +315,19 @@ class NativeEngine:
         for connection in list(self._by_row.values()):
             slot = self._slots[connection.row]
             self._tell_queues(connection.row, int(slot.used - slot.out_start), connection.held)
+            self._tell_gap(connection)
             if connection.is_closing and slot.out_start == slot.used:
                 self._close(connection)
             elif slot.fd != NONE and slot.stuck_ns and time.monotonic_ns() - slot.stuck_ns > MOST_STUCK_NS:
                 self._cut_off(connection)
+
+    def _tell_gap(self, connection: Connection) -> None:
+        """People are told of a message that does not come though it was asked for again and again."""
+        own = self._lines[connection.row]
+        if own.asks >= line.MOST_ASKS and own.asked_to == 0 and connection.told_gap != own.next_in:
+            connection.told_gap = int(own.next_in)
+            session = self._sections[connection.row].id
+            log.error("alert", alert="gap_stays_open", session=session, msg_seq_num=connection.told_gap)
 
     def _tell_queues(self, row: int, unsent_bytes: int, held: int) -> None:
         self._path.pulse[QUEUES + row] = unsent_bytes
@@ -433,6 +448,8 @@ class NativeEngine:
     # Again.
 
     def _go_on_with_resends(self) -> None:
+        while found := self._again.looked_up():
+            self._tell_refused(*found)
         for row, order in self._again.turn(self._send_again):
             if order is not None:
                 self._ready.append(undelivered(row, cl_ord_id_of(order.body), ""))
@@ -440,6 +457,10 @@ class NativeEngine:
             self._slots[row].busy = 0
             for output in self._again.done(row):
                 self.send(output)
+
+    def _reads(self, row: int) -> bool:
+        """Whether a session's peer takes what is sent."""
+        return not self._slots[row].stuck_ns
 
     def _send_again(self, row: int, words: np.ndarray, resend: np.ndarray) -> int:
         offset_ns = int(self._state.wall_offset_ns)
@@ -449,16 +470,21 @@ class NativeEngine:
 
     def _note_refused(self, row: int, message: bytes) -> None:
         """A peer refuses the message that RefSeqNum(45) names, which the core knows by its ClOrdID only."""
-        text = field_of(message, b"58")[:1000] or b"refused without a reason"
+        of_type = field_of(message, b"372").decode("latin-1")
         number = field_of(message, b"45")
         if row not in self._links:
             self._alert(row, "the EMS refuses a message of ours", message)
-            return
-        of_type = field_of(message, b"372").decode("latin-1")
-        is_ours = not of_type or of_type in ORDERS
-        known = is_ours and number.isdigit() and len(number) <= LONGEST_NUMBER
-        sent = self._again.message(row, int(number)) if known else None
-        if of_type == "H" or (sent is not None and sent.message_type == "H"):
+        elif of_type == "H":
+            self._tell_refused(row, message, None)
+        elif (of_type and of_type not in ORDERS) or not number.isdigit() or len(number) > LONGEST_NUMBER:
+            self._alert(row, "reject of a message that is not known", message)
+        elif not self._again.look_up(row, int(number), int(self._lines[row].moved_run), message):
+            self._alert(row, "one of too many rejects", message)
+
+    def _tell_refused(self, row: int, message: bytes, sent: Output | None) -> None:
+        """The core is told which message of ours a venue refuses: an order, or a question about one."""
+        text = field_of(message, b"58")[:1000] or b"refused without a reason"
+        if field_of(message, b"372") == b"H" or (sent is not None and sent.message_type == "H"):
             fields = b"372=H\x0158=" + text + SOH
             self._ready.append(Event(ev.UNDELIVERED, 0, row, data=fields))
         elif sent is None or sent.message_type not in ORDERS:

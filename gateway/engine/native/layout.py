@@ -18,10 +18,10 @@ MAX_FDS = 65_536
 # struct epoll_event is packed on x86-64 alone: int32 words of one, and where in it the socket stands.
 EVENT_WORDS, EVENT_FD = (3, 1) if platform.machine() == "x86_64" else (4, 2)
 
-# Why the loop returns to Python. QUIET: its time is up. PYTHON: a socket of Python's has something, or a signal came.
-# CHANGED: a watched word has. FULL: the segment has no room for another event. MESSAGE: one has been handled that
-# Python must know of. LOST: a connection is gone, by the peer.
-QUIET, PYTHON, CHANGED, FULL, MESSAGE, LOST = range(6)
+# Why the loop returns to Python. QUIET: its time is up, or Python has something to do. CHANGED: a watched word has.
+# FULL: the segment has no room for another event. MESSAGE: one has been handled that Python must know of. LOST: a
+# connection is gone, by the peer.
+QUIET, CHANGED, FULL, MESSAGE, LOST = range(5)
 
 LINK = np.dtype(
     [
@@ -45,6 +45,7 @@ LINK = np.dtype(
 RESEND = np.dtype(  # of one session
     [
         ("at", "i8"),  # word of the segment in hand
+        ("sequence", "i8"),  # number of the record there
         ("next", "i8"),  # MsgSeqNum(34) that comes next, and the last
         ("last", "i8"),
         ("gap", "i8"),  # the first of those that are filled, 0: none
@@ -73,7 +74,7 @@ LOOP = np.dtype(
         ("clock", "i8", 2),
         ("count", "i8"),  # of sockets of the last wait that have not been looked at
         ("next", "i8"),
-        ("of_python", "i8"),  # 1: one of Python's is among them
+        ("of_python", "i8"),  # 1: one of Python's is among them, or a signal came
         ("interest", "i4", EVENT_WORDS),  # scratch
         ("events", "i4", MAX_EVENTS * EVENT_WORDS),
         ("row_of_fd", "i4", MAX_FDS),  # NONE: Python's

@@ -12,7 +12,9 @@ from typing import Any
 
 from llvmlite import binding
 
-NAMES = ("SSL_read", "SSL_write", "SSL_get_error", "SSL_has_pending", "ERR_clear_error")  # of compiled code
+NAMES = (  # of compiled code
+    *("SSL_read", "SSL_write", "SSL_get_error", "SSL_has_pending", "SSL_get_shutdown", "ERR_clear_error"),
+)
 
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "TLS_server_method": (c_void_p, []),
@@ -43,6 +45,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "SSL_read": (c_int, [c_void_p, c_void_p, c_int]),
     "SSL_write": (c_int, [c_void_p, c_void_p, c_int]),
     "SSL_has_pending": (c_int, [c_void_p]),
+    "SSL_get_shutdown": (c_int, [c_void_p]),
     "SSL_shutdown": (c_int, [c_void_p]),
     "ERR_clear_error": (None, []),
     "ERR_get_error": (c_ulong, []),

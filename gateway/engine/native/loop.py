@@ -16,6 +16,7 @@ from gateway.engine.native import layout as n
 from gateway.engine.native.syscalls import (
     AGAIN,
     change_interest,
+    has_ended,
     receive_bytes,
     send_bytes,
     wait_for_sockets,
@@ -58,6 +59,8 @@ def flush(link, loop):
             link.out_start = link.used
         else:
             link.out_start += sent
+            if link.stuck_ns != 0:
+                link.stuck_ns = monotonic_ns(loop.clock)  # it reads
     link.out_start = 0
     link.used = 0
     if link.stuck_ns != 0:
@@ -142,7 +145,7 @@ def _read(link, loop):
         link.in_start = 0
         link.in_end = waiting
     got = receive_bytes(link.fd, link.ssl, link.inbox, link.in_end, link.in_end + n.READ_BYTES)
-    link.more = 1 if link.ssl != 0 and got == n.READ_BYTES else 0
+    link.more = 1 if link.ssl != 0 and (got == n.READ_BYTES or has_ended(link.ssl)) else 0
     if got == -AGAIN:
         return True
     if got <= 0:
@@ -303,7 +306,8 @@ def _wait(loop, longest_ns):
 
 @entry
 def serve(block, cursor_block, segment_block, event_block, buf_block, out_block, links, loop_block, pulse):
-    """Serve the sessions until Python is needed; returns why, one of the numbers of `layout`.
+    """Serve the sessions until Python is needed; returns why, one of the numbers of `layout`. `loop.of_python` says
+    whether a socket of Python's has something, too. Each call looks at all sockets first, so none waits for others.
 
     `links` has a record of `layout.LINK` for each session, `loop_block` one of `layout.LOOP`, `pulse` the words of a
     `state.pulse.PULSE`; the others are those of `journal.append.step`. What MESSAGE left to send is in `out_block`.
@@ -317,6 +321,20 @@ def serve(block, cursor_block, segment_block, event_block, buf_block, out_block,
     loop = loop_block[0]
     waited = False
     while True:
+        ready = _any_ready(links)
+        if waited and not ready and monotonic_ns(loop.clock) >= loop.deadline_ns:
+            return n.QUIET
+        waited = True
+        if not _wait(loop, 0 if ready else loop.look_ns):
+            loop.of_python = 1
+            return n.QUIET
+        if has_changed(loop):
+            return n.CHANGED
+        lost = _read_more(links, loop)
+        lost = _look(links, loop) if lost == NONE else lost
+        if lost != NONE:
+            loop.row = lost
+            return n.LOST
         for _ in range(links.size):
             row = loop.turn
             loop.turn = row + 1 if row + 1 < links.size else 0
@@ -324,22 +342,8 @@ def serve(block, cursor_block, segment_block, event_block, buf_block, out_block,
                 why = _take_some(s, cursor, segment, event, buf, out, links, row, loop, pulse)
                 if why != n.QUIET or loop.most <= 0:
                     return why
-        lost = _read_more(links, loop)
-        lost = _look(links, loop) if lost == NONE else lost
-        if lost != NONE:
-            loop.row = lost
-            return n.LOST
         if loop.of_python == 1:
-            loop.of_python = 0
-            return n.PYTHON
-        ready = _any_ready(links)
-        if waited and not ready and monotonic_ns(loop.clock) >= loop.deadline_ns:
             return n.QUIET
-        waited = True
-        if not _wait(loop, 0 if ready else loop.look_ns):
-            return n.PYTHON
-        if has_changed(loop):
-            return n.CHANGED
 
 
 @entry

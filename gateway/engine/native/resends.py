@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from gateway.journal import format as f
 from gateway.journal.read import PACKED_SUFFIX, JournalError, segment_files, unpack
 
 LOOKED_THROUGH = 2  # segments that are searched for a message that a peer has refused
+MOST_LOOKUPS = 1_000  # messages that are looked for at a time
+FIRST_SEQUENCE_WORD, RUN_WORD = 3, 4  # of a segment's head
 
 log = structlog.get_logger()
 
@@ -44,17 +47,38 @@ class Resends:
         self._reader = ThreadPoolExecutor(1, "resends")
         self._reading: dict[int, Future[_Resend]] = {}
         self._going: dict[int, _Resend] = {}
-        self._asked: dict[int, tuple[int, int]] = {}  # while another segment is being read for the session
+        self._lookups: deque[tuple[int, bytes, Future[Output | None]]] = deque()
+        self._asked: dict[int, tuple[int, int, int]] = {}  # while another segment is being read for the session
         self._behind: dict[int, deque[Output]] = {}
 
-    def begin(self, row: int, first: int, last: int) -> None:
-        """Send the messages `first` to `last` of a session again; one that is under way begins anew."""
+    def begin(self, row: int, first: int, last: int, moved_run: int) -> None:
+        """Send the messages `first` to `last` of a session again; one that is under way begins anew. Of runs of the
+        gateway up to `moved_run` the journal has another session in that row.
+        """
         self._going.pop(row, None)
         self._behind.setdefault(row, deque())
         if row in self._reading:
-            self._asked[row] = first, last
+            self._asked[row] = first, last, moved_run
         else:
-            self._read(row, self._find, row, first, last)
+            self._read(row, self._find, row, first, last, moved_run)
+
+    def look_up(self, row: int, number: int, moved_run: int, refusal: bytes) -> bool:
+        """Find a message as it was sent not long ago, by its MsgSeqNum(34): `looked_up` gives it with `refusal`. False
+        when too many are being looked for.
+        """
+        if len(self._lookups) >= MOST_LOOKUPS:
+            return False
+        future = self._reader.submit(self._message, row, number, moved_run)
+        self._lookups.append((row, refusal, future))
+        future.add_done_callback(lambda _: self._wake())
+        return True
+
+    def looked_up(self) -> tuple[int, bytes, Output | None] | None:
+        """The next (row, refusal, the message or None if it is not there) of what was looked for."""
+        if not self._lookups or not self._lookups[0][2].done():
+            return None
+        row, refusal, future = self._lookups.popleft()
+        return row, refusal, future.result()
 
     def _read(self, row: int, what: Callable[..., _Resend], *of: object) -> None:
         future = self._reader.submit(what, *of)
@@ -70,10 +94,11 @@ class Resends:
         for each in (self._reading, self._going, self._asked, self._behind):
             each.pop(row, None)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether there is something to go on with at once."""
-        return bool(self._going) or any(future.done() for future in self._reading.values())
+    def is_busy(self, reads: Callable[[int], bool]) -> bool:
+        """Whether there is something to go on with at once: of a session whose peer `reads` what comes."""
+        if any(future.done() for future in self._reading.values()) or any(map(reads, self._going)):
+            return True
+        return bool(self._lookups) and self._lookups[0][2].done()
 
     def turn(self, step: Callable[[int, np.ndarray, np.ndarray], int]) -> list[tuple[int, Output | None]]:
         """A portion of each: `step` takes a row, the words of a segment and a `layout.RESEND`, and returns what
@@ -115,40 +140,51 @@ class Resends:
         log.error("messages to be sent again are not in the journal", row=row, **lost)
         state.next = state.last + 1
 
-    def _find(self, row: int, first: int, last: int) -> _Resend:
+    def _segments(self, moved_run: int) -> Iterator[tuple[Path, np.ndarray]]:
+        """Segments that have the same sessions in the same rows, the last first, but for those that were not begun."""
+        for path in reversed(segment_files(self._journal)):
+            words = readable_words(path)
+            if words[RUN_WORD] <= moved_run and words[0] != 0:
+                return
+            if words[0] != 0:
+                yield path, words
+
+    def _find(self, row: int, first: int, last: int, moved_run: int) -> _Resend:
         state = np.zeros(1, record_dtype(RESEND))
         state[0].next, state[0].last = first, last
         state[0].at = f.SEGMENT_HEAD_WORDS
         found = _Resend([], state, np.zeros(f.SEGMENT_HEAD_WORDS, np.int64))
-        paths = segment_files(self._journal)
-        for k in range(len(paths) - 1, -1, -1):
-            words = readable_words(paths[k])
-            at, is_start = again.find_first(words, row, first)
+        newer: list[Path] = []
+        lowest_of_newer = 0
+        for path, words in self._segments(moved_run):
+            at, sequence, lowest, highest, anew = again.find_first(words, row, first)
+            if highest >= lowest_of_newer > 0:
+                break  # of an older numbering
             if at != NONE:
-                found.words, found.segments = words, paths[k + 1 :]
-                state[0].at = at
-            if is_start:
+                found.words, found.segments = words, newer[::-1]
+                state[0].at, state[0].sequence = at, sequence
+            newer.append(path)
+            lowest_of_newer = lowest or lowest_of_newer
+            if anew or 0 < lowest <= first:
                 break
         return found
 
-    def message(self, row: int, number: int) -> Output | None:
-        """A message as it was sent not long ago, by its MsgSeqNum(34)."""
-        begun = 0
-        for path in reversed(segment_files(self._journal)):
-            words = readable_words(path)
-            begun += 1 if words[f.SEGMENT_HEAD_WORDS] != 0 else 0  # the last ones are made ahead
-            if begun > LOOKED_THROUGH:
-                break
-            at, _ = again.find_first(words, row, number)
+    def _message(self, row: int, number: int, moved_run: int) -> Output | None:
+        """A message as it was sent not long ago."""
+        for _, words in itertools.islice(self._segments(moved_run), LOOKED_THROUGH):
+            at, _, lowest, _, anew = again.find_first(words, row, number)
             if at != NONE:
                 found = message_at(words, at)
                 return found if found.msg_seq_num == number else None
+            if anew or 0 < lowest <= number:
+                break
         return None
 
 
 def _next_segment(resend: _Resend) -> _Resend:
     resend.words = readable_words(resend.segments.pop(0))
     resend.state[0].at = f.SEGMENT_HEAD_WORDS
+    resend.state[0].sequence = resend.words[FIRST_SEQUENCE_WORD]
     return resend
 
 
@@ -171,7 +207,7 @@ def readable_words(path: Path) -> np.ndarray:
     """`segment_words`; of a segment that cannot be read, which is told, one that has nothing."""
     try:
         return segment_words(path)
-    except (OSError, JournalError) as error:
+    except (OSError, ValueError, JournalError) as error:
         log.error("messages of a segment cannot be sent again", why=str(error))
         return np.zeros(f.SEGMENT_HEAD_WORDS + 1, np.int64)
 

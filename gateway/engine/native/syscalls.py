@@ -14,6 +14,7 @@ MODIFY = 3  # EPOLL_CTL_MOD
 DO_NOT_WAIT, NO_SIGNAL = 0x40, 0x4000  # MSG_DONTWAIT, MSG_NOSIGNAL
 
 WANT_READ, WANT_WRITE = 2, 3  # SSL_ERROR_* of ssl.h
+RECEIVED_SHUTDOWN = 2
 assert libssl.NAMES  # compiled code is linked to them
 
 _recv = types.ExternalFunction("recv", types.intp(types.int32, types.voidptr, types.uintp, types.int32))
@@ -24,6 +25,7 @@ _ssl_read = types.ExternalFunction("SSL_read", types.int32(types.intp, types.voi
 _ssl_write = types.ExternalFunction("SSL_write", types.int32(types.intp, types.voidptr, types.int32))
 _ssl_get_error = types.ExternalFunction("SSL_get_error", types.int32(types.intp, types.int32))
 _ssl_has_pending = types.ExternalFunction("SSL_has_pending", types.int32(types.intp))
+_ssl_get_shutdown = types.ExternalFunction("SSL_get_shutdown", types.int32(types.intp))
 _err_clear_error = types.ExternalFunction("ERR_clear_error", types.void())
 _errno_location = types.ExternalFunction("__errno_location", types.CPointer(types.int32)())
 
@@ -81,6 +83,12 @@ def receive_bytes(fd, ssl, buf, start, end):
         return _receive_secure(ssl, buf, start, end)
     got = _recv(fd, buf[start:end].ctypes, end - start, DO_NOT_WAIT)
     return got if got >= 0 else -errno()
+
+
+@kernel
+def has_ended(ssl):
+    """Whether the peer has ended TLS, of which no wait tells while it leaves the connection open."""
+    return _ssl_get_shutdown(ssl) & RECEIVED_SHUTDOWN != 0
 
 
 @kernel

@@ -30,9 +30,13 @@ def _find_begin(buf, start, end):
 
 @kernel
 def _find_end(buf, start, end):
-    """Behind the SOH of the first CheckSum(10) field whose tag begins at `start` or later; -1: not there yet."""
+    """Behind the SOH of the first CheckSum(10) field whose tag begins at `start` or later; -1: not there yet; -2: the
+    next message begins before.
+    """
     at = start
     while at + 4 <= end:
+        if buf[at] == SOH and buf[at + 1] == 56 and buf[at + 2] == 61:
+            return -2
         if buf[at] == SOH and buf[at + 1] == 49 and buf[at + 2] == 48 and buf[at + 3] == 61:
             last = at + 4
             while last < end and buf[last] != SOH:
@@ -92,6 +96,8 @@ def next_frame(buf, start, end):
     if body + length > end:
         return (MORE, begin, begin)
     last = _find_end(buf, body + length - 1, end)
+    if last == -2:
+        return (GARBLED, begin, begin + 2)
     if last < 0:
         return (GARBLED, begin, begin + 2) if end - begin > MAX_FRAME + 64 else (MORE, begin, begin)
     third = buf[body] == 51 and buf[body + 1] == 53 and buf[body + 2] == 61

@@ -17,8 +17,8 @@ DONE, APPLICATION, HELD, SEEN = 0, 1, 2, 3
 
 # Bits of what has happened to a session in an event. RESET: MsgSeqNums do not go on from those of before. RESEND: the
 # peer has asked for `resend_from` to `resend_to`. REFUSED: the peer's Reject(3) is the application's too. AHEAD: the
-# message is HELD.
-CAME_UP, RESET, SYNCED, RESEND, REFUSED, AHEAD = 1, 2, 4, 8, 16, 32
+# message is HELD. ANEW: both numbers have begun anew while the connection stands.
+CAME_UP, RESET, SYNCED, RESEND, REFUSED, AHEAD, ANEW = 1, 2, 4, 8, 16, 32, 64
 
 CUT_TYPE = 0  # in place of a MsgType: close the connection, the body says why
 
@@ -65,6 +65,7 @@ LINE = np.dtype(
         ("fence_ns", "i8"),
         ("fresh", "i8"),  # 1: nothing has been exchanged since the journal began
         ("disabled", "i8"),  # 1: by a person: it has no connection
+        ("moved_run", "i8"),  # up to this run of the gateway the journal has another session in this row; 0: never
         ("begun_s", "i8"),  # when its schedule began last, seconds since 1970; 0: never
         ("lost", "i8"),  # 1: the peer had numbers of ours that we do not know: the next logon begins anew
         # what the last event was to it

@@ -65,9 +65,10 @@ def _cut(line, row, out, why, now_ns):
 
 @kernel
 def _log_out(line, row, out, why, now_ns):
-    """Send a Logout that says why, and await the peer's."""
-    logout(out, row, why)
-    _go(line, a.LOGOUT_SENT, now_ns)
+    """Send a Logout that says why, and await the peer's; one is enough."""
+    if line.state != a.LOGOUT_SENT:
+        logout(out, row, why)
+        _go(line, a.LOGOUT_SENT, now_ns)
 
 
 @kernel
@@ -234,7 +235,8 @@ def _on_logon(line, row, dictionary, index, buf, out, received, now_ns, wall_ns)
         return
     line.interval_ns = (line.heartbeat_s if line.initiates == 1 else seconds) * a.SECOND_NS
     if first:
-        logon(out, line, row, seconds, asks_reset, line.next_in + 1 if expected >= 0 else 0)
+        wanted = line.next_in + 1 if received == line.next_in else line.next_in
+        logon(out, line, row, seconds, asks_reset, wanted if expected >= 0 else 0)
     if 0 <= expected < line.next_out and not resets:
         line.happened |= a.RESEND
         line.resend_from = expected
@@ -249,7 +251,7 @@ def _on_logon(line, row, dictionary, index, buf, out, received, now_ns, wall_ns)
     line.fence = line.initiates
     line.fence_ns = now_ns
     _go(line, a.UP, now_ns)
-    if received > line.next_in and expected < 0:
+    if received > line.next_in and (expected < 0 or not first):
         _ask(line, row, out, received, now_ns)
     _count(line, received, now_ns)
 
@@ -407,9 +409,11 @@ def _on_admin(line, row, dictionary, index, buf, start, size, out, message_type,
     elif message_type == t.REJECT:
         line.happened |= a.REFUSED
     elif message_type == t.LOGON and is_yes(index, buf, t.ResetSeqNumFlag) and received == 1:
+        line.next_in = 1
         line.next_out = 1
+        line.asked_to = 0
         logon(out, line, row, line.interval_ns // a.SECOND_NS, True, 0)
-        line.happened |= a.CAME_UP | a.RESET
+        line.happened |= a.CAME_UP | a.RESET | a.ANEW
     _count(line, received, now_ns)
 
 
@@ -470,8 +474,7 @@ def receive(line, row, dictionary, index, buf, start, size, out, now_ns, wall_ns
         return a.DONE
     _note_heard(line, now_ns)
     if not _is(index, buf, t.BeginString, line.begin_string, line.begin_string_size):
-        if line.state == a.UP:
-            _log_out(line, row, out, WRONG_BEGIN_STRING, now_ns)
+        _log_out(line, row, out, WRONG_BEGIN_STRING, now_ns)
         if received != line.next_in or not _lets_application_pass(line, message_type):
             return a.DONE
     if received < 0:
@@ -485,12 +488,12 @@ def receive(line, row, dictionary, index, buf, start, size, out, now_ns, wall_ns
         if reason == t.REJECT_COMP_ID:
             _log_out(line, row, out, NOTHING_SAID, now_ns)
         return a.DONE
+    if message_type == t.LOGOUT:
+        _on_logout(line, row, index, buf, out, received, now_ns)
+        return a.DONE
     if _is_late(line, index, buf, wall_ns) and not _lets_application_pass(line, message_type):
         _refuse(line, row, index, buf, out, received, t.REJECT_SENDING_TIME, 0, now_ns)
         _log_out(line, row, out, NOTHING_SAID, now_ns)
-        return a.DONE
-    if message_type == t.LOGOUT:
-        _on_logout(line, row, index, buf, out, received, now_ns)
         return a.DONE
     if message_type == t.RESEND_REQUEST:
         _on_resend_request(line, row, index, buf, out, received, now_ns)
@@ -499,9 +502,8 @@ def receive(line, row, dictionary, index, buf, start, size, out, now_ns, wall_ns
         _on_sequence_reset(line, row, index, buf, out, received, False, now_ns)
         return a.DONE
     if message_type == t.LOGON and is_yes(index, buf, t.ResetSeqNumFlag) and received == 1:
-        line.next_in = 1
         in_order = True
-    if received > line.next_in:
+    elif received > line.next_in:
         _ask(line, row, out, received, now_ns)
         line.happened |= a.AHEAD
         line.held = received

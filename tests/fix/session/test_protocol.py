@@ -18,6 +18,8 @@ from tests.support.core import BASE, INSTRUMENTS, LIMITS, START_NS, WALL_NS, Cor
 
 EMS, VENUE = "EMS1", "XNAS"
 ORDER = [(1, "ACC1"), (11, "A"), (21, "1"), (38, "10"), (40, "2"), (44, "100"), (54, "1"), (55, "AAPL"), (59, "0")]
+FILL = [(37, "V1"), (17, "E1"), (150, "F"), (39, "1"), (55, "AAPL"), (54, "1"), (11, "C9-9"), (32, "1"), (31, "100")]
+FILL += [(14, "1"), (151, "0"), (6, "100")]
 CUT = ""
 
 
@@ -133,6 +135,11 @@ def test_a_heartbeat_out_of_bounds_is_refused(house: House, seconds: str) -> Non
     assert house.record.sessions[0].up == 0
 
 
+@pytest.mark.parametrize("seconds", ["1", "3600"])
+def test_a_heartbeat_within_bounds_is_taken(house: House, seconds: str) -> None:
+    assert only(house.logs_on(heartbeat=seconds), "A")[108] == seconds
+
+
 @pytest.mark.parametrize(("header", "why"), [({"t49": "X"}, "CompID"), ({"t56": "X"}, "CompID"), ({"t34": "x"}, "34")])
 def test_a_logon_with_a_faulty_header_is_cut(house: House, header: dict[str, str], why: str) -> None:
     [sent] = house.says(EMS, "A", [(98, "0"), (108, "30")], **header)
@@ -209,6 +216,18 @@ def test_a_step_of_the_wall_clock_ends_nothing(on: House) -> None:
     assert on.line(EMS).state == line.UP
 
 
+@pytest.mark.parametrize("step_s", [-100, 100])
+def test_a_step_of_the_wall_clock_ends_nothing_while_messages_come(on: House, step_s: int) -> None:
+    """Peers whose clocks did not step; up to `max_latency` of an EMS, and whatever it is of a venue."""
+    on.event(ev.CONNECTED, VENUE)
+    on.logs_on(VENUE)
+    for name, seconds in ((EMS, step_s), (VENUE, 100 * step_s)):
+        on.apply(clock_event(on.time_ns, WALL_NS + seconds * 10**9))
+        assert only(on.says(name, "1", [(112, "x")]), "0")[112] == "x"
+        on.says(name, "0")
+        assert on.line(name).state == line.UP
+
+
 def test_an_order_ahead_of_a_gap_waits(on: House) -> None:
     """It is not taken before what is missing has come: HELD, for the engine to give again."""
     sent = on.says(EMS, "D", [*ORDER, (60, on.utc())], number=4)
@@ -272,6 +291,39 @@ def test_a_cancel_whose_sending_time_is_off_passes(on: House) -> None:
     on.sent_before_s = 180
     sent = on.says(EMS, "F", [(11, "C"), (41, "NONE"), (54, "1"), (55, "AAPL"), (60, on.utc())])
     assert only(sent, "9")[102] == "1"
+
+
+@pytest.mark.parametrize("off_s", [-11, -9, 9, 11])
+def test_max_latency_says_how_far_a_sending_time_may_be_off(tmp_path: Path, off_s: int) -> None:
+    """Of an EMS and of a venue, either way; a fill and a cancel pass."""
+    house = House(tmp_path, max_latency="10s")
+    house.event(ev.CONNECTED, VENUE)
+    for name in (EMS, VENUE):
+        house.logs_on(name)
+    house.sent_before_s = off_s
+    in_time = abs(off_s) < 10
+    cancel = house.says(EMS, "F", [(11, "C"), (41, "NONE"), (54, "1"), (55, "AAPL"), (60, house.utc())])
+    assert only(cancel, "9")[102] == "1"
+    house.says(VENUE, "8", FILL)
+    assert house.record.unknown_executions == 1
+    for name in (EMS, VENUE):
+        sent = house.says(name, "1", [(112, "x")])
+        assert [each.type for each in sent] == (["0"] if in_time else ["3", "5"]), name
+
+
+@pytest.mark.parametrize("off_s", [-180, 180])
+def test_a_logon_that_is_off_is_cut_unless_max_latency_is_0(tmp_path: Path, off_s: int) -> None:
+    """120 s of an EMS where nothing is said; of a venue it is not looked at."""
+    for number, section in enumerate(({}, {"max_latency": "0s"})):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        house = House(folder, **section)
+        house.sent_before_s = off_s
+        [answer] = house.logs_on()
+        assert answer.type == ("A" if section else CUT)
+        assert section or "SendingTime" in answer.fields[58]
+        house.event(ev.CONNECTED, VENUE)
+        assert house.logs_on(VENUE) == [] and house.line(VENUE).state == line.UP
 
 
 def test_a_wrong_begin_string_ends_the_session(on: House) -> None:
