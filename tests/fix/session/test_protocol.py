@@ -409,3 +409,61 @@ def test_a_session_that_is_disabled_logs_on_neither_way(house: House) -> None:
     assert only(house.event(ev.CONNECTED, VENUE), CUT) == {58: "the session is disabled"}
     assert only(house.logs_on(), CUT) == {58: "the session is disabled"}
     assert house.record.sessions["up"].sum() == 0
+
+
+def test_no_order_goes_to_a_venue_that_is_being_logged_out(up: House) -> None:
+    up.logs_on(EMS)
+    [asked] = [each for each in up.after(0.2, VENUE) if each.type == "1"]
+    up.says(VENUE, "0", [(112, asked.fields[112])])
+    up.event(ev.LOG_OUT, VENUE)
+    for state in (line.LOGOUT_SENT, line.CUT):
+        assert up.line(VENUE).state == state
+        before = up.line(VENUE).next_out
+        refused = up.says(EMS, "D", [*((tag, f"A{state}" if tag == 11 else v) for tag, v in ORDER), (60, up.utc())])
+        assert only(refused, "8")[39] == "8"
+        assert up.line(VENUE).next_out == before
+        up.says(VENUE, "5")
+
+
+def test_our_next_expected_number_is_that_of_the_gap(house: House) -> None:
+    house.logs_on()
+    house.event(ev.LOGOUT, EMS)
+    answer = only(house.logs_on(number=5, t789="2"), "A")
+    assert answer[789] == "2"
+
+
+def test_a_venue_that_uses_next_expected_number_is_asked_for_the_gap(house: House) -> None:
+    """Our Logon has none, so it cannot know what we miss."""
+    house.event(ev.CONNECTED, VENUE)
+    house.logs_on(VENUE)
+    house.event(ev.LOGOUT, VENUE)
+    house.event(ev.CONNECTED, VENUE)
+    assert only(house.logs_on(VENUE, number=5, t789=str(house.line(VENUE).next_out)), "2")[7] == "2"
+
+
+def test_a_reset_in_the_middle_that_is_refused_changes_no_number(on: House) -> None:
+    for _ in range(3):
+        on.says(EMS, "0")
+    before = on.line(EMS).next_in
+    assert only(on.says(EMS, "A", [(98, "0"), (141, "Y")], number=1), "3")
+    assert on.line(EMS).next_in == before
+
+
+def test_a_reset_in_the_middle_ends_what_was_asked_for(on: House) -> None:
+    on.says(EMS, "0", number=30)
+    on.says(EMS, "A", [(98, "0"), (108, 30), (141, "Y")], number=1)
+    assert on.line(EMS).happened & line.ANEW
+    assert "2" not in [each.type for each in on.after(6)]
+
+
+def test_one_logout_is_enough_and_its_answer_ends_the_session(on: House) -> None:
+    on.sent_before_s = 600.0
+    assert [each.type for each in on.says(EMS, "0")] == ["3", "5"]
+    assert [each.type for each in on.says(EMS, "0")] == ["3"]
+    assert [each.type for each in on.says(EMS, "5")] == [CUT]
+
+
+def test_a_start_knows_of_no_connection(on: House) -> None:
+    on.start(ev.CRASHED)
+    assert on.line(EMS).state == line.OFF
+    only(on.logs_on(number=on.line(EMS).next_in), "A")
