@@ -61,7 +61,7 @@ def test_a_gateway_that_dies_ends_the_demonstration_with_its_log(tmp_path: Path,
             os.kill(gateway_of(tmp_path), signal.SIGKILL)
             rest = demo.stdout.read()
             assert demo.wait(TIMEOUT_S) == 1
-            assert "the gateway ended with status -9" in rest and "session is up" in rest
+            assert "the gateway ended with status -9" in rest and '"event": "session is ' in rest
         finally:
             demo.terminate()
     assert list(tmp_path.iterdir()) == []
