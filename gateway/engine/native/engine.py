@@ -250,10 +250,6 @@ class NativeEngine:
 
     def _poll(self) -> None:
         """Look at the sockets that are not the loop's."""
-        for connection in self._dialer.connected():
-            self._on_connected(connection)
-        for admitted in self._door.checked():
-            self._admit(admitted)
         for key, _ in self._selector.select(0):
             if key.data == WAKE:
                 os.eventfd_read(self._wake)
@@ -267,6 +263,11 @@ class NativeEngine:
                 connected = self._dialer.hear(key.data)
                 if connected is not None:
                     self._on_connected(connected)
+        # Behind the read of what wakes: what a thread ends from here on wakes again.
+        for connection in self._dialer.connected():
+            self._on_connected(connection)
+        for admitted in self._door.checked():
+            self._admit(admitted)
 
     def _why_not(self, row: int) -> str:
         """Why a session may not log on now; empty when it may."""
