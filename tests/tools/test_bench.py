@@ -32,7 +32,7 @@ from tools.bench.wire_link import OVER_TLS, running
 
 TINY_CORE = CorePlan("small", (3,), (10,), batches=3, batch=20, single_calls=5, syncs=2, sync_batch=5)
 TINY_JOURNAL = JournalPlan("small", 3, orders=1_000, rounds=1)
-TINY = {"seconds": 0.1, "rounds": 1, "warmup_messages": 20, "window": 16, "capacity": "small"}
+TINY = {"seconds": 0.1, "rounds": 1, "warmup_messages": 20, "window": 16, "capacity": "small", "rest_s": 0.0}
 CPP = (QUICKFIX_CPP_MEMORY,) if can_build_cpp() else ()
 TINY_WIRE = WirePlan(
     (RAW, QUICKFIX_MEMORY, *CPP, OVER_TLS), (200, 10**9), throughput_messages=200, answered_messages=50, **TINY

@@ -46,7 +46,13 @@ PLANS: dict[str, Any] = {
     "service": ServicePlan(),
     "publish": PublishPlan(),
 }
-BRIEF: dict[str, Any] = {"seconds": 1.0, "rounds": 1, "throughput_seconds": 0.5, "answered_messages": 2_000}
+BRIEF: dict[str, Any] = {
+    "seconds": 1.0,
+    "rounds": 1,
+    "throughput_seconds": 0.5,
+    "answered_messages": 2_000,
+    "rest_s": 1.0,
+}
 SHORT: dict[str, Any] = {
     "core": replace(CorePlan(), batches=150, single_calls=500, syncs=50),
     "controls": replace(ControlsPlan(), batches=40, kills=3),
@@ -120,6 +126,7 @@ def main(
 
     core: compiled code alone, without and with a journal. controls: the same with a switch set and limits pushed, and
     the cancels of a kill. journal: replay and recovery. wire: latency and throughput against relays that check nothing.
+    scale: that with more sessions, open orders, instruments.
     kill: a kill on the wire. service: what Python does for each order. publish: pushed limits and quotes.
     """
     try:

@@ -7,6 +7,7 @@ out is left out. Runs of the targets alternate; figures are compared only with t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,7 +37,8 @@ class WirePlan:
     """What to run: `rounds` of every target; in each flat out, with answers, then `seconds` at each rate (messages a
     second).
 
-    A target of `variants` is a gateway that differs so; any other is one of TARGETS.
+    Behind what runs flat out `rest_s` let the disk catch up. A target of `variants` is a gateway that differs so; any
+    other is one of TARGETS.
     """
 
     targets: tuple[str, ...] = TARGETS
@@ -48,6 +50,7 @@ class WirePlan:
     throughput_messages: int = 150_000
     throughput_seconds: float = 2.0
     answered_messages: int = 20_000
+    rest_s: float = 4.0
     capacity: str = "large"
     variants: Mapping[str, Variant] = field(default_factory=dict)
 
@@ -65,8 +68,10 @@ def measure(plan: WirePlan, target: str) -> dict[str, Any]:
         if variant.resting:
             link.load(variant.resting, 0, plan.window, 60.0)
         figures = _flat_out(plan, link)
+        time.sleep(plan.rest_s)
         if plan.answered_messages:
             figures["answered_per_s"] = link.answered(plan.answered_messages, plan.window)
+            time.sleep(plan.rest_s)
         carried = [rate for rate in plan.rates if rate <= CARRIED * figures["messages_per_s"]]
         return figures | {"rates": {str(rate): _at_rate(plan, link, rate) for rate in carried}}
 

@@ -46,6 +46,7 @@ OTHERS_S = 1.0
 STOP_TIMEOUT_S = 15.0
 DRAIN_S = 0.002
 TAIL_TIMEOUT_NS = 10 * 10**9
+ANSWERS_TIMEOUT_NS = 60 * 10**9
 INBOX_BYTES = 1 << 20
 MAX_ORDER_BYTES = 320
 UNBOUNDED = 2**62
@@ -301,7 +302,7 @@ class Link:
         polls = np.array([(side.fileno(), select.POLLIN, 0) for side in (self.ems, self.venue)], POLLFD)
         begun_s = time.monotonic()
         end, answered, seq, *left = run_answered(
-            *(self._sockets(self.ems), self._sockets(self.venue)[0], orders, start, window, TAIL_TIMEOUT_NS),
+            *(self._sockets(self.ems), self._sockets(self.venue)[0], orders, start, window, ANSWERS_TIMEOUT_NS),
             *(report_templates(utc_now()), self.venue.next_seq_num, self._inboxes),
             *(np.zeros(INBOX_BYTES, np.uint8), polls, self._clock),
         )
