@@ -58,7 +58,7 @@ SHORT: dict[str, Any] = {
     "controls": replace(ControlsPlan(), batches=40, kills=3),
     "journal": replace(JournalPlan(), rounds=1),
     "wire": replace(WirePlan(), **BRIEF, throughput_messages=50_000),
-    "scale": replace(ScalePlan(), wire=replace(ScalePlan().wire, **BRIEF)),
+    "scale": replace(ScalePlan(), wire=replace(ScalePlan().wire, **BRIEF | {"answered_messages": 0})),
     "kill": replace(KillPlan(), rounds=1),
     "service": replace(ServicePlan(), wire=replace(ServicePlan().wire, **BRIEF)),
     "publish": replace(PublishPlan(), wire=replace(PublishPlan().wire, **BRIEF)),

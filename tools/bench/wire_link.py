@@ -50,6 +50,7 @@ ANSWERS_TIMEOUT_NS = 60 * 10**9
 INBOX_BYTES = 1 << 20
 MAX_ORDER_BYTES = 320
 UNBOUNDED = 2**62
+DECISION = '"event": "decision"'
 MAIN, THREADS, PROCESSES = "main thread", "other threads", "processes"
 USER_TIME = 11  # in /proc/PID/stat behind the name; system time follows
 
@@ -172,7 +173,8 @@ def running(target: str, capacity: str, variant: Variant = PLAIN) -> Iterator[Li
                 link.open(listener, ports[0])
                 yield link
             except (BenchmarkError, OSError) as error:
-                words = log.read_text()[-500:] or "none"
+                lines = [text for text in log.read_text().splitlines() if DECISION not in text]
+                words = "\n".join(lines)[-500:] or "none"
                 raise BenchmarkError(f"{target}: {error}; its last words: {words}") from error
             finally:
                 link.close()
@@ -294,9 +296,11 @@ class Link:
         return sent_ns[:sent], received_ns[:sent]
 
     def answered(self, count: int, window: int) -> float:
-        """Send orders, at most `window` of them unanswered; the venue answers each with New and Fill. Returns orders a
-        second, up to the last report at the EMS.
+        """Send orders of the one EMS, at most `window` of them unanswered; the venue answers each with New and Fill.
+        Returns orders a second, up to the last report at the EMS.
         """
+        if len(self.all_ems) > 1:
+            raise BenchmarkError("answers are measured with one EMS")
         self._settle()
         orders, start = self._orders(count)
         polls = np.array([(side.fileno(), select.POLLIN, 0) for side in (self.ems, self.venue)], POLLFD)
