@@ -92,7 +92,3 @@ class Secured:
         """Close it."""
         self._tls.close()
         self._socket.close()
-
-    def setsockopt(self, *option: Any) -> None:
-        """Of the socket."""
-        self._socket.setsockopt(*option)

@@ -275,9 +275,9 @@ def _find_field(inbox: Any, body: int, end: int, tag: int) -> tuple[int, int]:
 
 
 @kernel
-def _put_report(out: Any, at: int, template: Any, seq: int, number: int, order: Any, body: int, end: int) -> int:
+def _put_report(out: Any, at: int, template: Any, seq: int, order: Any, body: int, end: int) -> int:
     """Write a report on an order, the message in `order`; returns its end. In `template` a byte from MARK on stands for
-    a value: MsgSeqNum, a number of its own, then the fields of COPIED.
+    a value: MsgSeqNum, then the fields of COPIED.
     """
     message = at
     for k in range(template.size):
@@ -285,10 +285,10 @@ def _put_report(out: Any, at: int, template: Any, seq: int, number: int, order: 
         if mark < 0:
             out[at] = template[k]
             at += 1
-        elif mark < 2:
-            at = write_digits(out, at, seq if mark == 0 else number)
+        elif mark == 0:
+            at = write_digits(out, at, seq)
         else:
-            first, after = _find_field(order, body, end, COPIED[mark - 2])
+            first, after = _find_field(order, body, end, COPIED[mark - 1])
             copy_bytes(out, at, order, first, after - first)
             at += after - first
     return _close_message(out, message, at)
@@ -345,8 +345,7 @@ def run_answered(
                 kind = inbox[body + 3]
                 if side == 1 and kind == 68 and written_to + 4_096 <= out.size:
                     for k in range(len(templates)):
-                        end = _put_report(out, written_to, templates[k], seq, seq, inbox, body, at + size)
-                        written_to = end
+                        written_to = _put_report(out, written_to, templates[k], seq, inbox, body, at + size)
                         seq += 1
                 elif side == 1 and kind == 68:
                     break

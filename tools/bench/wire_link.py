@@ -378,11 +378,9 @@ def _cpu_of(entry: Path) -> float:
 
 def report_templates(stamp: str) -> tuple[np.ndarray, np.ndarray]:
     """New and Fill of the venue, as `run_answered` wants them."""
-    seq, number, cl_ord_id, symbol, side, quantity, price = (chr(MARK + k) for k in range(7))
-    head = (
-        f"8=FIX.4.4|9=000|35=8|34={seq}|49={config.VENUE_COMP_ID}|52={stamp}|56={config.GATEWAY_COMP_ID}|37=V{number}"
-    )
-    common = f"|17=N{number}|11={cl_ord_id}|55={symbol}|54={side}|38={quantity}|44={price}|40=2"
+    seq, cl_ord_id, symbol, side, quantity, price = (chr(MARK + k) for k in range(6))
+    head = f"8=FIX.4.4|9=000|35=8|34={seq}|49={config.VENUE_COMP_ID}|52={stamp}|56={config.GATEWAY_COMP_ID}|37=V{seq}"
+    common = f"|17=N{seq}|11={cl_ord_id}|55={symbol}|54={side}|38={quantity}|44={price}|40=2"
     new = f"{head}{common}|150=0|39=0|151={quantity}|14=0|6=0|"
     fill = f"{head}{common}|150=F|39=2|151=0|14={quantity}|6={price}|31={price}|32={quantity}|"
     one, two = (np.frombuffer(text.replace("|", SOH).encode("latin-1"), np.uint8) for text in (new, fill))
