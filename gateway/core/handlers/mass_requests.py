@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
+from gateway.core.handlers.from_ems import DUPLICATE_ID
 from gateway.core.handlers.sweep import begin_sweep, mass_cancels
 from gateway.core.layout import NONE
 from gateway.core.messages.text import add_bytes, say
@@ -23,7 +24,6 @@ from gateway.jit import kernel
 CANCEL_TYPE, STATUS_TYPE = c.phrase("MassCancelRequestType(530)="), c.phrase("MassStatusReqType(585)=")
 NOT_SUPPORTED = c.phrase(" is not supported, use 1 (orders of a security) or 7 (all orders)")
 NO_SECURITY = c.phrase("Symbol(55) or SecurityID(48) names no instrument")
-DUPLICATE_ID = c.phrase("ClOrdID(11) was used before")
 NO_ORDER = c.phrase("no open order of this session fits")
 BUSY = c.phrase("another OrderMassStatusRequest(AF) is being answered")
 TOO_LONG = c.phrase("MassStatusReqID(584) must be at most 64 bytes")
