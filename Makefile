@@ -21,7 +21,7 @@ demo: $(STAMP) ## run the demonstration (SERVE=1: keep serving afterwards)
 
 test: $(STAMP) ## compile the kernels once, then run the tests (ARGS="-k name" goes to pytest)
 	$(BIN)/tidegate warmup --capacity small
-	$(BIN)/python -m pytest -n 4 --dist worksteal -q $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal --reruns 1 --only-rerun TimeoutError -r fER -q $(ARGS)
 
 chaos: $(STAMP) ## kill the gateway under load and see that it knows the truth after (KILLS=2000 times)
 	KILLS=$(KILLS) $(BIN)/python -m pytest -q -m soak -o tmp_path_retention_policy=failed tests/chaos $(ARGS)

@@ -332,6 +332,22 @@ def test_an_order_resent_with_a_faulty_original_time_is_refused_and_no_more(star
     assert topology.state.record.fault == 0
 
 
+def test_an_order_that_came_ahead_of_a_gap_is_answered_though_the_gap_is_filled_over_it(start) -> None:
+    """An EMS that resends no order, and had sent one when it was asked for what was missing."""
+    topology = start(raw=("RAW",))
+    with RawEms(topology.port, "RAW") as ems:
+        ems.logon()
+        ems.next_seq_num += 3
+        ems.say("D", order_of("EARLY"))
+        ems.say("D", order_of("LATE"))
+        assert first(ems.receive_type("2"), 7) == "2"
+        ems.say("4", [(43, "Y"), (122, ago(0)), (123, "Y"), (36, str(ems.next_seq_num))], number="2")
+        ems.next_seq_num -= 1
+        assert [first(ems.receive_type("8"), 11) for _ in range(2)] == ["EARLY", "LATE"]
+        ems.say("D", order_of("NEXT"))
+        assert first(ems.receive_type("8"), 11) == "NEXT"
+
+
 # Venues that resend badly.
 
 

@@ -30,7 +30,7 @@ HEARD_NS = SECOND_NS  # how exactly it is known when the peer was last heard
 MAX_HEARTBEAT_S = 3_600
 FENCE_NS = SECOND_NS  # between two TestRequests of a fence
 # A fence: TestRequests to a venue that has logged on. When it has answered one it has resent what we missed, and has
-# asked for what it missed: both are done in the order of the numbers. One can be lost under a gap fill.
+# asked for what it missed: both are done in the order of the numbers.
 
 LINE = np.dtype(
     [
@@ -61,6 +61,9 @@ LINE = np.dtype(
         ("asked_to", "i8"),  # a ResendRequest is open for what lies before this number; 0: none
         ("asked_ns", "i8"),
         ("asks", "i8"),  # in vain
+        ("held_from", "i8"),  # the first run of numbers that are HELD, and its end; below `next_in`: none is
+        ("held_to", "i8"),
+        ("filled_to", "i8"),  # number behind a gap fill that also covers what is HELD; below `next_in`: none is open
         ("fence", "i8"),  # number of the last TestRequest of a fence, 0: none is open
         ("fence_ns", "i8"),
         ("fresh", "i8"),  # 1: nothing has been exchanged since the journal began

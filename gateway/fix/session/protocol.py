@@ -145,6 +145,8 @@ def _count(line, number, now_ns):
     """A message has been dealt with under the number that was expected."""
     if number == line.next_in:
         line.next_in += 1
+        if line.held_to < line.next_in < line.filled_to:
+            line.next_in = line.filled_to
         if line.asked_to > 0:
             line.asked_ns = now_ns
         if line.next_in >= line.asked_to:
@@ -171,6 +173,7 @@ def lost(line, now_ns):
     _go(line, a.OFF, now_ns)
     line.asked_to = 0
     line.fence = 0
+    line.held_from = line.held_to = line.filled_to = 0
 
 
 @kernel
@@ -330,7 +333,11 @@ def _seen_before(line, row, index, buf, out, message_type, received, now_ns):
 
 @kernel
 def _on_sequence_reset(line, row, index, buf, out, received, fills, now_ns):
-    """SequenceReset(4): a gap fill in order, or a reset, whose own number does not count."""
+    """SequenceReset(4): a gap fill in order, or a reset, whose own number does not count.
+
+    A gap fill covers what the peer does not send again, not what has come: a fill of a venue or an order of an EMS that
+    is HELD is done before the rest of it.
+    """
     new = _value(index, buf, t.NewSeqNo)
     if new > MOST_NUMBER or new < (received + 1 if fills else line.next_in):
         reject(out, row, index, buf, received, t.REJECT_VALUE_INCORRECT, 0, line.version == 0)
@@ -339,7 +346,11 @@ def _on_sequence_reset(line, row, index, buf, out, received, fills, now_ns):
         return
     if not fills and new > line.next_in:
         line.happened |= a.RESET
-    line.next_in = new
+    if fills and line.next_in < line.held_from < new:
+        line.next_in = line.held_from
+        line.filled_to = new
+    else:
+        line.next_in = new
     if line.asked_to > 0:
         line.asked_ns = now_ns
     if line.next_in >= line.asked_to:
@@ -412,6 +423,7 @@ def _on_admin(line, row, dictionary, index, buf, start, size, out, message_type,
         line.next_in = 1
         line.next_out = 1
         line.asked_to = 0
+        line.held_from = line.held_to = line.filled_to = 0
         logon(out, line, row, line.interval_ns // a.SECOND_NS, True, 0)
         line.happened |= a.CAME_UP | a.RESET | a.ANEW
     _count(line, received, now_ns)
@@ -507,6 +519,10 @@ def receive(line, row, dictionary, index, buf, start, size, out, now_ns, wall_ns
         _ask(line, row, out, received, now_ns)
         line.happened |= a.AHEAD
         line.held = received
+        if line.held_from <= line.next_in:
+            line.held_from = line.held_to = received
+        elif received == line.held_to + 1:
+            line.held_to = received
         return a.HELD
     if not in_order:
         before = out.count

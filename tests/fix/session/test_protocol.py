@@ -239,6 +239,28 @@ def test_an_order_ahead_of_a_gap_waits(on: House) -> None:
     assert on.line(EMS).next_in == 5
 
 
+def test_a_gap_fill_does_not_cover_what_has_come(on: House) -> None:
+    """An EMS that resends no order fills the gap up to its last number; an order that is HELD was sent and has come."""
+    for number in (5, 6):
+        on.says(EMS, "D", [*ORDER, (60, on.utc())], number=number)
+    on.says(EMS, "4", [(123, "Y"), (36, "9")], 2, t43="Y", t122=on.utc())
+    assert on.line(EMS).next_in == 5
+    on.says(EMS, "D", [*ORDER, (60, on.utc())], number=5)
+    assert on.line(EMS).next_in == 6
+    on.says(EMS, "D", [*ORDER, (11, "B"), (60, on.utc())], number=6)
+    assert on.line(EMS).next_in == 9
+    on.says(EMS, "0", number=9)
+    assert on.line(EMS).next_in == 10
+
+
+def test_what_was_held_on_a_lost_connection_is_covered_by_a_gap_fill(on: House) -> None:
+    on.says(EMS, "D", [*ORDER, (60, on.utc())], number=5)
+    on.event(ev.LOGOUT, EMS)
+    on.logs_on(number=6)
+    on.says(EMS, "4", [(123, "Y"), (36, "7")], 2, t43="Y", t122=on.utc())
+    assert on.line(EMS).next_in == 7
+
+
 def test_what_was_answered_in_part_is_asked_for_again(on: House) -> None:
     on.says(EMS, "0", number=9)
     on.says(EMS, "4", [(123, "Y"), (36, "5")], 2, t43="Y", t122=on.utc())
