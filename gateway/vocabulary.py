@@ -11,11 +11,16 @@ MAX_SCOPES = 16
 MAX_LIMITS = 64
 
 # Scopes: kinds of entity that limits stand at, and the order of an order's `entities`.
-SCOPE_NAMES = ("firm", "desk", "account", "strategy", "trader", "flow", "instrument", "session", "venue")
-FIRM, DESK, ACCOUNT, STRATEGY, TRADER, FLOW, INSTRUMENT, SESSION, VENUE = range(9)
+SCOPE_NAMES = (
+    *("firm", "desk", "account", "strategy", "trader", "flow", "instrument", "session", "venue"),
+    *("class", "sector", "asset_class"),
+)
 SCOPES = len(SCOPE_NAMES)
-POSITION_SCOPES = (FIRM, DESK, ACCOUNT, STRATEGY, TRADER, FLOW, INSTRUMENT)  # those that keep positions by instrument
+FIRM, DESK, ACCOUNT, STRATEGY, TRADER, FLOW, INSTRUMENT, SESSION, VENUE, CLASS, SECTOR, ASSET_CLASS = range(SCOPES)
+POSITION_SCOPES = (FIRM, DESK, ACCOUNT, STRATEGY, TRADER, FLOW, INSTRUMENT, CLASS)  # keep positions by instrument
 IDENTITY_SCOPES = (DESK, ACCOUNT, STRATEGY, TRADER, FLOW)  # taken from the message by the identity map
+GROUP_SCOPES = (CLASS, SECTOR, ASSET_CLASS)  # of strategies and of instruments: the settings say who is in which
+SENDER_SCOPES = (*IDENTITY_SCOPES, CLASS)  # whose messages are counted once it is known whom one is from
 
 # Limits: their keys in limits.yaml, and what each is measured in. The number of one is its place.
 LIMIT_KINDS = {

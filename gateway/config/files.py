@@ -51,6 +51,8 @@ class Instrument:
     multiplier_e8: int
     currency: str
     previous_close_e8: int
+    sector: str = ""
+    asset_class: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,13 +138,14 @@ def _number(path: Path, line: int, row: dict[str, str], key: str, default: str, 
 
 def parse_instruments(path: Path, read: Read) -> list[Instrument]:
     """Instruments of a CSV file; raises ConfigError."""
-    optional = {"security_id", "lot", "multiplier", "currency", "previous_close"}
+    optional = {"security_id", "lot", "multiplier", "currency", "previous_close", "sector", "asset_class"}
     instruments = []
     seen: dict[str, int] = {}
     for line, row in _rows(path, read, {"symbol", "tick"}, optional):
-        for key in ("symbol", "security_id"):
-            if row.get(key) and not NAME.fullmatch(row[key]):
-                raise ConfigError(f"{path}: line {line}: {key}: want at most 32 letters, digits and _ . : / + -")
+        for key in ("symbol", "security_id", "sector", "asset_class"):
+            if row.get(key) and (not NAME.fullmatch(row[key]) or row[key] == "default"):
+                wanted = "want at most 32 letters, digits and _ . : / + -, and not `default`"
+                raise ConfigError(f"{path}: line {line}: {key}: {wanted}")
         if not row["symbol"]:
             raise ConfigError(f"{path}: line {line}: symbol: is missing")
         for name in {"symbol " + row["symbol"], "security_id " + row.get("security_id", "")}:
@@ -158,6 +161,8 @@ def parse_instruments(path: Path, read: Read) -> list[Instrument]:
                 _number(path, line, row, "multiplier", "1"),
                 row.get("currency", ""),
                 _number(path, line, row, "previous_close", "0", least=0),
+                row.get("sector", ""),
+                row.get("asset_class", ""),
             )
         )
     return instruments

@@ -420,6 +420,7 @@ class Config(Model):
     routing: RoutingSection = RoutingSection()
     carry: CarrySection = CarrySection()
     rates: dict[Name, CurrencyRate] = {}
+    classes: dict[Name, list[Name]] = Field(default={}, description="strategies by the class that they are in")
     journal: JournalSection = JournalSection()
     day: DaySection | None = Field(default=None, description="without it trading days do not end")
     control: ControlSection = ControlSection()
@@ -436,6 +437,9 @@ class Config(Model):
         sources = [source.id for source in (*self.parameters.sources, *self.quotes)]
         for name in {i for i in sources if sources.count(i) > 1}:
             raise ValueError(f"parameters.sources, quotes: id {name} is used twice")
+        strategies = [name for names in self.classes.values() for name in names]
+        for name in {name for name in strategies if strategies.count(name) > 1}:
+            raise ValueError(f"classes: strategy {name} is named twice")
         venues = {s.id for s in self.sessions if s.role == "initiator"}
         for where, venue in {"default": self.routing.default, **self.routing.instruments}.items():
             if venue is not None and venue not in venues:

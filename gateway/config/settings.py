@@ -170,6 +170,12 @@ def _cross_check(path: Path, folder: Path, settings: Settings) -> None:
         if symbol not in symbols
     ]
     known = known_entities(settings)
+    faults += [
+        f"{path}: classes.{name}: {strategy}: no session may use a strategy of that name"
+        for name, strategies in config.classes.items()
+        for strategy in strategies
+        if (a.STRATEGY, strategy) not in known
+    ]
     for scope, name, symbol in settings.limits:
         where = f"{folder / config.limits}: {a.SCOPE_NAMES[scope]}{'*instrument' if symbol else ''}"
         if name not in ("default", "") and (scope, name) not in known:
@@ -194,5 +200,8 @@ def known_entities(settings: Settings) -> set[tuple[int, str]]:
         known.add((a.VENUE if session.role == "initiator" else a.SESSION, session.id))
         for scope, names in session.allowed().items():
             known.update((scope, name) for name in names)
-    known.update((a.INSTRUMENT, i.symbol) for i in settings.instruments)
+    known.update((a.CLASS, name) for name in settings.config.classes)
+    for instrument in settings.instruments:
+        named = {a.INSTRUMENT: instrument.symbol, a.SECTOR: instrument.sector, a.ASSET_CLASS: instrument.asset_class}
+        known.update((scope, name) for scope, name in named.items() if name)
     return known

@@ -89,6 +89,7 @@ ENTITY = np.dtype(
         ("killed_ns", "i8"),  # when its switch was set
         ("limit_set", "i8", MAX_LIMITS),  # by a person: the envelope of what is pushed
         ("limit_epoch", "i8", MAX_LIMITS),  # of the pushed value in force, 0: none
+        ("group", "i8"),  # of a strategy: the entity of its class; NONE: it is in none
     ]
 )
 
@@ -118,6 +119,8 @@ INSTRUMENT_ROW = np.dtype(
         ("unconfirmed_e8", "i8"),  # price of the last quote if it lay too far off to be believed at once; 0: none
         ("quotes_left_aside", "i8"),
         ("previous_close_e8", "i8"),  # 0: none
+        ("sector", "i8"),  # entities, NONE: none
+        ("asset_class", "i8"),
     ]
 )
 

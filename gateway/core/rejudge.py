@@ -58,7 +58,7 @@ def follow_message(block, session, others):
     _count(s, others, s.sessions[session].entity)
     _count(s, others, FIRM_ROW)
     if s.work.decision != a.NOT_DECIDED:
-        for scope in range(a.DESK, a.FLOW + 1):
+        for scope in a.SENDER_SCOPES:
             if x.entities[scope] != NONE:
                 _count(s, others, x.entities[scope])
 

@@ -27,6 +27,7 @@ def add_entity(block, scope, name, size):
     s.entity_count += 1
     e = s.entities[row]
     e.scope = scope
+    e.group = NONE
     e.name_size = size
     copy_bytes(e.name, 0, name, 0, size)
     bucket = entity_bucket(s, scope, name, 0, size)
@@ -44,6 +45,8 @@ def add_instrument(block, symbol, symbol_size, security, security_size):
         return NONE
     s.instrument_count += 1
     i = s.instruments[row]
+    i.sector = NONE
+    i.asset_class = NONE
     i.symbol_size = symbol_size
     copy_bytes(i.symbol, 0, symbol, 0, symbol_size)
     bucket = hash_bytes(symbol, 0, symbol_size) & (s.symbol_head.size - 1)

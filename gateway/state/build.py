@@ -18,6 +18,7 @@ from gateway.fix import tags as t
 from gateway.fix.dictionary import load_dictionary
 from gateway.fix.layout import DICTIONARY_TABLE, MAX_TAG
 from gateway.fix.tables import allow_user_tags, fill_dictionary_table
+from gateway.state.groups import regroup
 from gateway.state.memory import State, new_block
 
 BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44, "FIXT.1.1": a.VERSION_50}
@@ -85,11 +86,13 @@ def build_state(settings: Settings, run: int) -> State:
     _fill_entities(block, settings)
     state = State(block)
     _fill_limits(state, settings)
+    _fill_groups(state, settings)
     _fill_sessions(state, settings)
     _fill_instruments(state, settings)
     state = State(block)
     _fill_pairs(state, settings)
     _fill_positions(state, settings)
+    regroup(state, settings)
     _fill_sources(s, settings)
     s.identity_tag[: a.SCOPES] = [getattr(settings.config.identity, name, None) or 0 for name in a.SCOPE_NAMES]
     s.carry_order[[*CARRIED_FROM_ORDERS, *settings.config.carry.orders]] = 1
@@ -153,6 +156,13 @@ def _fill_limits(state: State, settings: Settings) -> None:
             for limit, value in settings.limits.get((scope, source, ""), {}).items():
                 entity.limit_set[limit] = value
         entity.limit[:] = entity.limit_set
+
+
+def _fill_groups(state: State, settings: Settings) -> None:
+    """Who is in which class of strategies."""
+    for name, strategies in settings.config.classes.items():
+        for strategy in strategies:
+            state.record.entities[state.entities[a.STRATEGY, strategy]].group = state.entities[a.CLASS, name]
 
 
 def _fill_sessions(state: State, settings: Settings) -> None:
@@ -234,6 +244,8 @@ def _fill_instruments(state: State, settings: Settings) -> None:
         record = s.instruments[_row(row, settings, "instruments")]
         venue = config.routing.instruments.get(instrument.symbol, config.routing.default)
         record.entity = state.entities[a.INSTRUMENT, instrument.symbol]
+        record.sector = state.entities.get((a.SECTOR, instrument.sector), NONE)
+        record.asset_class = state.entities.get((a.ASSET_CLASS, instrument.asset_class), NONE)
         record.venue = NONE if venue is None else venues[venue]
         currency = (instrument.currency or config.gateway.currency).encode()
         record.currency[: len(currency)] = np.frombuffer(currency, np.uint8)

@@ -16,10 +16,11 @@ from numpy.lib.recfunctions import assign_fields_by_name
 from gateway.config.files import ConfigError, Position
 from gateway.config.settings import Settings
 from gateway.core.handlers.pushed import restore_parameters
-from gateway.core.layout import ACCOUNT, CAPACITIES, NONE, SCOPE_NAMES, state_dtype
+from gateway.core.layout import ACCOUNT, CAPACITIES, GROUP_SCOPES, NONE, SCOPE_NAMES, state_dtype
 from gateway.core.setup import exposure_rows, link_rows
 from gateway.fix.layout import E8
 from gateway.state.build import build_state
+from gateway.state.groups import regroup
 from gateway.state.memory import State
 
 # What events make. Other columns come from the settings, or are links that are made anew.
@@ -140,6 +141,7 @@ def carry(old: State, settings: Settings) -> State:
     new.record.killed_count = int(new.record["entities"]["killed"][: new.record.entity_count].sum())
     if "parameters" in (old.block.dtype.names or ()):
         _carry_parameters(old, new, rows, settings)
+    regroup(new, settings)
     orders = new.record["orders"][: new.record.order_count]
     used = np.flatnonzero(orders["number"] != NONE)
     link_rows(new.block, used[np.argsort(orders["number"][used])])
@@ -176,7 +178,7 @@ def _new_positions(old: State, settings: Settings) -> list[Position]:
 def _lost_orders(old: State, rows: Rows) -> np.ndarray:
     """Of each order row (bool): it holds an order that names what is no longer there."""
     orders = old.record["orders"][: old.record.order_count]
-    named = orders["entities"]
+    named = orders["entities"][:, [scope for scope in range(orders["entities"].shape[1]) if scope not in GROUP_SCOPES]]
     gone = (named != NONE) & (rows.entities[named] == NONE)
     return np.asarray((orders["number"] != NONE) & gone.any(axis=1))
 
@@ -196,14 +198,17 @@ def _open_orders_lost(old: State, rows: Rows, lost: np.ndarray) -> Iterator[str]
         order = s.orders[row]
         request = s.requests[order.first]
         cl_ord_id = bytes(request.cl_ord_id[: request.cl_ord_id_size]).decode("ascii", "replace")
-        gone = ", ".join(names[k] for k in order.entities if k != NONE and rows.entities[k] == NONE)
+        named = [k for k in order.entities if k != NONE and s.entities[k].scope not in GROUP_SCOPES]
+        gone = ", ".join(names[k] for k in named if rows.entities[k] == NONE)
         over = "canceled" if order.counted_open == 1 else "resolved"
         yield f"{gone}: is missing, want it until order O{order.run}-{order.number} (ClOrdID {cl_ord_id}) is {over}"
 
 
 def _positions_lost(old: State, rows: Rows) -> Iterator[str]:
-    exposures = old.record["exposures"][: old.record.exposure_count]
-    gone = (rows.entities[exposures["entity"]] == NONE) | (rows.instruments[exposures["instrument"]] == NONE)
+    s = old.record
+    exposures = s["exposures"][: s.exposure_count]
+    grouped = np.isin(s["entities"]["scope"][exposures["entity"]], GROUP_SCOPES)
+    gone = ~grouped & (rows.entities[exposures["entity"]] == NONE) | (rows.instruments[exposures["instrument"]] == NONE)
     names = _entity_names(old)
     symbols = list(old.instruments)
     for x in exposures[gone & (exposures["position_e8"] != 0)]:

@@ -120,6 +120,11 @@ DROP = object()
         ("routing.default", "EMS1", "routing.default", "want the id of an initiator session, got EMS1"),
         ("routing.instruments", {"AAPL": "XLON"}, "routing.AAPL", "want the id of an initiator session, got XLON"),
         ("routing.instruments", {"NOPE": "XNAS"}, "routing.instruments.NOPE", "is not in the instruments file"),
+        ("classes", {"TREND": ["MOMO", "MOMO"]}, "classes", "strategy MOMO is named twice"),
+        ("classes", {"TREND": ["MOMO"], "FAST": ["MOMO"]}, "classes", "strategy MOMO is named twice"),
+        ("classes", {"TREND": ["NOPE"]}, "classes.TREND", "NOPE: no session may use a strategy of that name"),
+        ("classes", {"default": ["MOMO"]}, "classes.default", "and not `default`"),
+        ("classes", {"TREND": "MOMO"}, "classes.TREND", "list"),
         ("rates", {"EUR": {"rate": 0, "date": "2026-07-10"}}, "rates.EUR.rate", "greater than 0"),
         ("rates", {"EUR": {"rate": 1.1, "date": "today"}}, "rates.EUR.date", "valid date"),
         ("rates", {"EUR": {"rate": 1.1}}, "rates.EUR.date", "is missing"),
@@ -394,7 +399,7 @@ def test_state_of_a_good_config(tmp_path: Path) -> None:
     for row in state.record.exposures[: state.record.exposure_count]:
         position[int(row.entity)] = int(row.position_e8)
     wanted = {(a.FIRM, ""): -2.5, (a.ACCOUNT, "ACC1"): -4.5, (a.ACCOUNT, "ACC2"): 2, (a.STRATEGY, "MOMO"): -5.5}
-    wanted[a.INSTRUMENT, "AAPL"] = -2.5
+    wanted |= {(a.INSTRUMENT, "AAPL"): -2.5, (a.CLASS, "TREND"): -5.5}
     assert position == {state.entities[key]: int(value * E8) for key, value in wanted.items()}
     limit = state.record.entities[state.entities[a.ACCOUNT, "ACC1"]].limit
     assert (limit[a.MAX_LONG], limit[a.MAX_SHORT], limit[a.MAX_ORDER_QTY]) == (7 * E8, 9 * E8, a.UNSET)

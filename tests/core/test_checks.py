@@ -452,7 +452,8 @@ def test_limits_of_a_pair(make: Make, scope: int, key: str) -> None:
     assert "AAPL" in text and (scope == a.FIRM or name in text)
     passed(core.new("B", qty="110", symbol="MSFT", side=side, **WHO))
     if scope != a.FIRM:
-        passed(core.new("C", qty="101", side=side, **{**WHO, TAGS[scope]: OTHER[scope]}))
+        other = a.STRATEGY if scope == a.CLASS else scope
+        passed(core.new("C", qty="101", side=side, **{**WHO, TAGS[other]: OTHER[other]}))
     passed(core.new("D", qty="100", side=side, **WHO))
 
 

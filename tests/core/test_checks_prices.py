@@ -209,7 +209,7 @@ def test_replace_that_adds_nothing_may_use_an_old_reference(make: Make) -> None:
 
 @pytest.mark.parametrize("scope", scopes_of("max_order_notional"))
 def test_max_order_notional(make: Make, scope: int) -> None:
-    instruments = "symbol,tick,lot\nAAPL,0.0001,1\n"
+    instruments = "symbol,tick,lot,sector,asset_class\nAAPL,0.0001,1,DEVICES,STOCK\n"
     core = make({at(scope): {"max_order_notional": 10_000}}, instruments=instruments)
     passed(core.new("A", px="100", qty="100", **WHO))
     passed(core.new("B", px="9999.9999", qty="1", **WHO))

@@ -264,13 +264,14 @@ def adjusted(core: Core, by: int, *entities: int, instrument: int = 0) -> list[s
 
 
 def test_an_adjustment_counts_for_all_that_it_names(tmp_path: Path) -> None:
+    """And for the class of the strategy."""
     core = of(tmp_path)
     filled(core, t7001="MOMO")
     account, strategy = core.state.entities[a.ACCOUNT, "ACC1"], core.state.entities[a.STRATEGY, "MOMO"]
     [alert] = adjusted(core, -100, account, a.NONE, strategy)
     assert alert.startswith("position adjusted by a person: 100 AAPL for account ACC1 by ann")
     held = core.record["exposures"][: core.record.exposure_count]
-    assert held["position_e8"].tolist() == [0] * held.size and held.size == 4
+    assert held["position_e8"].tolist() == [0] * held.size and held.size == 5
 
 
 def test_an_adjustment_of_nothing_known_changes_nothing(tmp_path: Path) -> None:

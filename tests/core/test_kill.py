@@ -36,7 +36,8 @@ ELSEWHERE = {**OTHER, a.SESSION: "EMS2", a.VENUE: "XNYS"}
 def test_only_what_is_in_the_scope_is_canceled(of: Of, scope: int) -> None:
     core = of()
     mine = core.working("A", **EVERYONE)
-    others = {a.INSTRUMENT: {"symbol": "MSFT"}, a.SESSION: {"session": "EMS2"}, a.VENUE: {"t100": "XNYS"}}
+    others = {scope: {"symbol": "MSFT"} for scope in (a.INSTRUMENT, a.SECTOR, a.ASSET_CLASS)}
+    others |= {a.SESSION: {"session": "EMS2"}, a.VENUE: {"t100": "XNYS"}}
     other = core.working("B", **(ANOTHER | others.get(scope, {})))
     sent = core.killed(scope, NAMED[scope])
     children = {fields[41] for fields in cancels(sent)}

@@ -539,10 +539,13 @@ def test_a_venue_with_one_order_gets_a_cancel(of: Of) -> None:
 @pytest.mark.parametrize("scope", [s for s in range(a.SCOPES) if s not in (a.FIRM, a.INSTRUMENT)])
 def test_no_innocent_order_is_hit(of: Of, scope: int) -> None:
     core = of(mass_cancel=True)
+    core.quote("MSFT", 199.99, 200.01, 100)
     names = {a.DESK: "D1", a.ACCOUNT: "ACC1", a.STRATEGY: "MOMO", a.TRADER: "TOM", a.FLOW: "ALGO"}
-    names |= {a.SESSION: "EMS1", a.VENUE: "XNYS"}
+    names |= {a.SESSION: "EMS1", a.VENUE: "XNYS", a.CLASS: "TREND", a.SECTOR: "DEVICES", a.ASSET_CLASS: "STOCK"}
     mine = many(core, 3, **EVERYONE, t100="XNYS" if scope == a.VENUE else None)
     where: dict[str, Any] = {"session": "EMS2"} if scope == a.SESSION else {}
+    if scope in (a.SECTOR, a.ASSET_CLASS):
+        where = {"symbol": "MSFT", "px": "200"}
     core.working("B", **ANOTHER, **where)
     sent = core.killed(scope, names[scope])
     if scope == a.VENUE:

@@ -210,7 +210,7 @@ def test_a_writer_that_takes_long_is_waited_for(make: Make, state: State, path: 
         ({"name": b"NOBODY"}, "there is no strategy 'NOBODY'"),
         ({"name": b"\xff" * 32}, "there is no strategy"),
         ({"name": b""}, "there is no strategy ''"),
-        ({"scope": 9}, "there is no scope 9"),
+        ({"scope": a.SCOPES}, f"there is no scope {a.SCOPES}"),
         ({"scope": -1}, "there is no scope -1"),
         ({"limit": a.MAX_LIMITS}, f"there is no limit {a.MAX_LIMITS}"),
         ({"limit": -(2**63)}, "there is no limit"),

@@ -42,6 +42,7 @@ class Histories(FromVenue):
             (
                 *(("firm", ""), ("account", "ACC2"), ("strategy", "MOMO"), ("trader", "TOM"), ("desk", "D1")),
                 *(("flow", "AUTO"), ("instrument", "ESZ6"), ("session", "EMS2"), ("venue", "XOLD"), ("venue", "XNAS")),
+                *(("class", "TREND"), ("sector", "TECH"), ("asset_class", "FUTURE")),
             )
         ),
         rounds=st.integers(0, 7),

@@ -189,7 +189,9 @@ class Model(Sweeps):
     # Everything else.
 
     def adjust(self, symbol: str, by: Decimal, entities: dict[str, str]) -> list[Wanted]:
-        """A person adds to the positions of the firm, the instrument and whoever is named."""
+        """A person adds to the positions of the firm, the instrument, whoever is named, and a strategy's class."""
+        if "strategy" in entities:
+            entities = entities | {"class": self.class_of[entities["strategy"]]}
         for scope, name in {"firm": "", "instrument": symbol, **entities}.items():
             self.positions[scope, name, symbol] = self.position(scope, name, symbol) + by
         return [ALERT]

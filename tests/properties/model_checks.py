@@ -41,6 +41,7 @@ class Checks:
         """`config` and `limits` are the mappings of the config files; all sessions are logged on."""
         self.limits = limits
         self.sessions = {s["id"]: s for s in config["sessions"]}
+        self.class_of = {strategy: name for name, members in config["classes"].items() for strategy in members}
         self.up = dict.fromkeys(self.sessions, True)
         self.now_ns = now_ns
         self.instruments: dict[str, Instrument] = {}
@@ -55,6 +56,8 @@ class Checks:
                 step_up(D(row["multiplier"]) * rate, 8),
                 D(row.get("previous_close") or 0),
                 venue,
+                row.get("sector", ""),
+                row.get("asset_class", ""),
             )
         self.orders: list[Order] = []
         self.messages: dict[tuple[str, str], list[int]] = {}
@@ -187,6 +190,8 @@ class Checks:
             name = named if named is not None else section.get("defaults", {}).get(scope)
             if name is not None:
                 entities[scope] = name
+        if entities.get("strategy") in self.class_of:
+            entities["class"] = self.class_of[entities["strategy"]]
         return entities, right and "account" in entities
 
     def find_instrument(self, fields: Fields) -> Instrument | None:
@@ -252,7 +257,7 @@ class Checks:
         """All that a new order is in, as far as it says so."""
         named = entities | {"session": session}
         if instrument is not None:
-            named["instrument"] = instrument.symbol
+            named |= {"instrument": instrument.symbol} | instrument.groups()
             if venue is not None:
                 named["venue"] = venue
         return named
@@ -303,7 +308,7 @@ class Checks:
                     self.count_message(scope, entities[scope])
         if fired or instrument is None or venue is None:
             return fired, None
-        entities |= {"instrument": instrument.symbol, "session": session, "venue": venue}
+        entities |= {"instrument": instrument.symbol, "session": session, "venue": venue} | instrument.groups()
         kind, time_in_force = type_and_time(self.version(session), fields)
         qty = D(fields[38])
         j = Judgement(

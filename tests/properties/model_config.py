@@ -52,6 +52,8 @@ INSTRUMENTS = [
         "lot": "1",
         "multiplier": "1",
         "previous_close": "100",
+        "sector": "TECH",
+        "asset_class": "STOCK",
     },
     {
         "symbol": "MSFT",
@@ -60,9 +62,11 @@ INSTRUMENTS = [
         "lot": "10",
         "multiplier": "1",
         "previous_close": "200",
+        "sector": "TECH",
+        "asset_class": "STOCK",
     },
-    {"symbol": "ESZ6", "tick": "0.25", "lot": "1", "multiplier": "5", "currency": "EUR"},
-    {"symbol": "NQZ6", "tick": "0.25", "lot": "1", "multiplier": "2", "previous_close": "300"},
+    {"symbol": "ESZ6", "asset_class": "FUTURE", "tick": "0.25", "lot": "1", "multiplier": "5", "currency": "EUR"},
+    {"symbol": "NQZ6", "asset_class": "FUTURE", "tick": "0.25", "lot": "1", "multiplier": "2", "previous_close": "300"},
     {
         "symbol": "SPY",
         "security_id": "US78462F1030",
@@ -73,7 +77,10 @@ INSTRUMENTS = [
     },
 ]
 FUTURES = ("ESZ6", "NQZ6")
-COLUMNS = ("symbol", "security_id", "tick", "lot", "multiplier", "currency", "previous_close")
+COLUMNS = (
+    *("symbol", "security_id", "tick", "lot", "multiplier", "currency", "previous_close"),
+    *("sector", "asset_class"),
+)
 INSTRUMENTS_CSV = "\n".join([",".join(COLUMNS), *(",".join(i.get(c, "") for c in COLUMNS) for i in INSTRUMENTS), ""])
 MIDDLE = {"AAPL": D(100), "MSFT": D(200), "ESZ6": D(450), "NQZ6": D(300), "SPY": D(80)}
 LIMITS = {
@@ -105,6 +112,10 @@ LIMITS = {
         "default": {"max_messages": 16, "message_window": "1s", "max_order_age": "2s"},
         "EMS2": {"max_open_orders": 3, "max_order_age": "10m"},
     },
+    "class": {"TREND": {"max_order_qty": 380, "max_messages": 9, "max_long": 500}, "default": {"max_open_orders": 4}},
+    "class*instrument": {"MAKER*AAPL": {"max_short": 500}},
+    "sector": {"TECH": {"max_open_orders": 5, "max_order_notional": 58_000}},
+    "asset_class": {"FUTURE": {"max_order_qty": 450}, "default": {"collar_bps": 450}},
     "venue": {
         "XCME": {"max_open_orders": 2},
         "XOLD": {"max_order_qty": 350, "max_messages": 5, "message_window": "3s"},

@@ -22,9 +22,9 @@ FOR_THE_CLOSE = "7"  # TimeInForce(59) in FIX 4.4
 CLOSE_42 = {"1": "5", "2": "B"}  # OrdType(40) of FIX 4.2: market and limit on close
 PEGS, MOVING_PRICE = "LMOPRW", "Tacde"  # ExecInst(18)
 NOT_IN = {"FIX.4.2": "a", "FIX.4.4": "T"}  # of ExecInst(18), the trailing stop
-POSITION_SCOPES = ("firm", "desk", "account", "strategy", "trader", "flow", "instrument")
+POSITION_SCOPES = ("firm", "desk", "account", "strategy", "trader", "flow", "instrument", "class")
 IDENTITY_TAGS = {"account": 1, "strategy": 116, "trader": 50}
-COUNTED_WHEN_IDENTIFIED = ("desk", "account", "strategy", "trader", "flow")
+COUNTED_WHEN_IDENTIFIED = ("desk", "account", "strategy", "trader", "flow", "class")
 # OrdRejReason(103) of the checks that have one of their own, in the order of the catalogue.
 REASONS = {
     **{"KNOWN_INSTRUMENT": "1", "VENUE_DOWN": "2", "CL_ORD_ID_REUSE": "6", "STALE_ORDER": "8", "MAX_ORDER_QTY": "3"},
@@ -85,6 +85,8 @@ class Instrument:
     value: Decimal
     previous_close: Decimal
     venue: str
+    sector: str = ""
+    asset_class: str = ""
     bid: Decimal = D(0)
     ask: Decimal = D(0)
     last: Decimal = D(0)
@@ -92,6 +94,11 @@ class Instrument:
     last_ns: int | None = None
     unconfirmed: Decimal = D(0)  # price of the last quote if it was too far off to be believed
     left_aside: int = 0
+
+    def groups(self) -> dict[str, str]:
+        """The sector and asset class that it is in."""
+        named = {"sector": self.sector, "asset_class": self.asset_class}
+        return {scope: name for scope, name in named.items() if name}
 
     def reference(self) -> Decimal:
         """Last trade inside the quote, middle without a trade, 0 when there never was either."""

@@ -50,9 +50,9 @@ SETTINGS = {
     | {"sessions", "entities", "instruments", "exposures", "orders", "requests", "executions", "sources", "parameters"}
     | {"unsent_cancels", "keep_days", "lines"}
     | {"killed_count", "loosen_percent", "floor_percent", "source_count", "parameter_count"},
-    "entities": {"scope", "name_size", "name", "limit", "limit_set", "limit_epoch"},
+    "entities": {"scope", "name_size", "name", "limit", "limit_set", "limit_epoch", "group"},
     "instruments": {"entity", "symbol_size", "symbol", "security_size", "security", "venue", "currency_size"}
-    | {"currency", "lot_e8", "tick_e8", "value_e8", "previous_close_e8"},
+    | {"currency", "lot_e8", "tick_e8", "value_e8", "previous_close_e8", "sector", "asset_class"},
     "sessions": {
         "role",
         "version",
@@ -168,7 +168,7 @@ def all_moved(folder: Path, capacity: str = "small") -> Settings:
     ems["accounts"] = ["AAA", *ems["accounts"]]
     ems["desks"] = ["D1"]
     header, *rows = INSTRUMENTS.splitlines()
-    instruments = "\n".join([header, "NEW,,0.01,1,1,7", *reversed(rows)]) + "\n"
+    instruments = "\n".join([header, "NEW,,0.01,1,1,7,,", *reversed(rows)]) + "\n"
     return settings_of(
         folder,
         gateway=ROOMY | {"capacity": capacity},
@@ -239,6 +239,8 @@ def test_unchanged_settings_change_no_byte(core: Core, tmp_path: Path) -> None:
         for name in columns - set(COUNTS.values()) - KEPT_AS_THEY_ARE:
             if where[name].dtype == np.int64 and table != "requests":
                 where[name] = np.where(where[name] == 0, 7, where[name])
+    grouped = np.isin(used(old, "entities")["scope"], a.GROUP_SCOPES)
+    used(old, "entities")["open_orders"][grouped & (used(old, "entities")["open_orders"] == 7)] = 0
     before = old.block.copy()
     new = carry(old, settings_of(tmp_path / "same"))
     assert before.tobytes() == old.block.tobytes()
@@ -449,6 +451,26 @@ def test_a_session_with_an_open_order_must_stay(core: Core, tmp_path: Path) -> N
     ]
     lines = refused(core, settings_of(tmp_path / "venue", sessions=[ems, XAAA], routing={"default": "XAAA"}))
     assert [line.split(":")[0] for line in lines] == ["venue XNAS", "venue XNAS"]
+
+
+def test_strategies_and_instruments_take_all_they_have_to_their_new_groups(core: Core, tmp_path: Path) -> None:
+    """A group may go: what counts for it is told by its members."""
+    trend, maker = (core.exposure(a.CLASS, name, "AAPL") for name in ("TREND", "MAKER"))
+    assert (trend, maker) == ((150 * E8, 0, 0), (-40 * E8, 0, 80 * E8))
+    instruments = INSTRUMENTS.replace("DEVICES", "SOFTWARE")
+    classes = {"MAKER": ["MOMO", "ARB"]}
+    take(core, settings_of(tmp_path / "new", classes=classes, instruments=instruments, limits={"class": {}}))
+    assert core.exposure(a.CLASS, "MAKER", "AAPL") == (110 * E8, 0, 80 * E8)
+    counted = core.record["entities"]["open_orders"]
+    assert counted[core.state.entities[a.CLASS, "MAKER"]] == 1
+    assert counted[core.state.entities[a.SECTOR, "SOFTWARE"]] == 2
+    part = next(o for o in used(core.state, "orders") if o.entities[a.CLASS] != NONE and o.counted_open == 1)
+    core.fill(f"C1-{core.record.requests['child'][part.accepted]}", "E9", "80", "120", "2", t54="2")
+    assert core.exposure(a.CLASS, "MAKER", "AAPL") == (30 * E8, 0, 0)
+    assert counted[core.state.entities[a.CLASS, "MAKER"]] == 0
+    core.kill(a.CLASS, "MAKER")
+    ((_, _, fields),) = core.new("NEXT", t7001="MOMO")
+    assert "KILLED no order passes (class MAKER)" in fields[58]
 
 
 def test_an_instrument_with_a_position_must_stay(core: Core, tmp_path: Path) -> None:

@@ -21,8 +21,12 @@ WHO = {"t494": "D1", "t1": "ACC1", "t848": "MOMO", "t50": "TOM", "t376": "ALGO"}
 NAMED = {
     **{a.FIRM: "", a.DESK: "D1", a.ACCOUNT: "ACC1", a.STRATEGY: "MOMO", a.TRADER: "TOM", a.FLOW: "ALGO"},
     **{a.INSTRUMENT: "AAPL", a.SESSION: "EMS1", a.VENUE: "XNAS"},
+    **{a.CLASS: "TREND", a.SECTOR: "DEVICES", a.ASSET_CLASS: "STOCK"},
 }
-OTHER = {a.DESK: "D2", a.ACCOUNT: "ACC2", a.STRATEGY: "ARB", a.TRADER: "TIM", a.FLOW: "HAND", a.INSTRUMENT: "MSFT"}
+OTHER = {
+    **{a.DESK: "D2", a.ACCOUNT: "ACC2", a.STRATEGY: "ARB", a.TRADER: "TIM", a.FLOW: "HAND", a.INSTRUMENT: "MSFT"},
+    **{a.CLASS: "MAKER", a.SECTOR: "SOFTWARE", a.ASSET_CLASS: "RECEIPT"},
+}
 
 
 def config_with_everyone() -> dict[str, Any]:
@@ -106,7 +110,7 @@ def scopes_of(key: str) -> list[int]:
 
 
 def pairs_of(key: str) -> list[int]:
-    return [scope for scope in scopes_of(key) if scope < a.INSTRUMENT]
+    return [scope for scope in scopes_of(key) if scope in a.POSITION_SCOPES and scope != a.INSTRUMENT]
 
 
 def text_at(scope: int) -> str:

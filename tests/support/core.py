@@ -39,11 +39,12 @@ BASE = {
     "instruments": "instruments.csv",
     "limits": "limits.yaml",
     "routing": {"default": "XNAS"},
+    "classes": {"TREND": ["MOMO"], "MAKER": ["ARB"]},
 }
-INSTRUMENTS = """symbol,security_id,tick,lot,multiplier,previous_close
-AAPL,US0378331005,0.01,1,1,100
-MSFT,US5949181045,0.01,10,1,200
-ESZ6,,0.25,1,50,4500
+INSTRUMENTS = """symbol,security_id,tick,lot,multiplier,previous_close,sector,asset_class
+AAPL,US0378331005,0.01,1,1,100,DEVICES,STOCK
+MSFT,US5949181045,0.01,10,1,200,SOFTWARE,RECEIPT
+ESZ6,,0.25,1,50,4500,,FUTURE
 """
 LIMITS = {
     "account": {

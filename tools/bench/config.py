@@ -25,6 +25,8 @@ VENUE_COMP_ID, EMS_COMP_ID, GATEWAY_COMP_ID = "VENUE", "EMS", "GW"
 STRATEGY_TAG = 5002
 ACCOUNTS = [f"ACC{k}" for k in range(10)]
 STRATEGIES = [f"STRAT{k}" for k in range(4)]
+CLASSES = {"CLASS0": STRATEGIES[:2], "CLASS1": STRATEGIES[2:]}
+SECTORS = 10
 TRADERS = [f"TRADER{k}" for k in range(4)]
 DESKS = ["DESK0", "DESK1"]
 NOT_TRADED = "STRAT-NONE"  # a strategy that no order names
@@ -100,10 +102,10 @@ def write_config(
         "gateway": {"name": "BENCH", "engine": engine, "state_dir": "var", "capacity": capacity},
         "identity": {"account": 1, "strategy": STRATEGY_TAG, "trader": 50, "desk": 116, "flow": 5001},
         **{"sessions": [ems, venue, *others], "instruments": "instruments.csv", "limits": "limits.yaml"},
-        **{"routing": {"default": VENUE_COMP_ID}, **sections},
+        **{"routing": {"default": VENUE_COMP_ID}, "classes": CLASSES, **sections},
     }
-    rows = "".join(f"{symbol(k)},0.01,1\n" for k in range(instruments))
-    (folder / "instruments.csv").write_text("symbol,tick,lot\n" + rows)
+    rows = "".join(f"{symbol(k)},0.01,1,SECTOR{k % SECTORS},STOCK\n" for k in range(instruments))
+    (folder / "instruments.csv").write_text("symbol,tick,lot,sector,asset_class\n" + rows)
     (folder / "limits.yaml").write_text(yaml.safe_dump(limits()))
     path = folder / "gateway.yaml"
     path.write_text(yaml.safe_dump(config))

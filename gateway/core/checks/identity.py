@@ -49,6 +49,8 @@ def find_instrument(s, x, index, buf):
         x.instrument = by_security if no_symbol else by_symbol
         i = s.instruments[x.instrument]
         x.entities[a.INSTRUMENT] = i.entity
+        x.entities[a.SECTOR] = i.sector
+        x.entities[a.ASSET_CLASS] = i.asset_class
         f = find(index, t.Currency)
         if f >= 0 and (
             index.length[f] != i.currency_size or not same_bytes(buf, index.start[f], i.currency, 0, i.currency_size)
@@ -98,11 +100,13 @@ def identify(s, x, index, buf):
                 fail(x, c.IDENTITY, c.DETAIL_NOT_LISTED, f)
             else:
                 x.entities[scope] = entity
+    if x.entities[a.STRATEGY] != NONE:
+        x.entities[a.CLASS] = s.entities[x.entities[a.STRATEGY]].group
 
 
 @kernel
 def count_for_entities(s, x):
     """Count the message for everybody whom it is from; session and firm were counted when it came in."""
-    for scope in range(a.DESK, a.FLOW + 1):
+    for scope in a.SENDER_SCOPES:
         if x.entities[scope] != NONE:
             count_message(s.entities[x.entities[scope]], s.now_ns)

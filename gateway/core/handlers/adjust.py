@@ -13,7 +13,7 @@ from gateway.jit import kernel
 @kernel
 def on_adjust(s, out, buf, event):
     """Add a quantity to the positions in an instrument: of the firm, the instrument, the account and whoever else is
-    named.
+    named, and of the class of a strategy.
     """
     instrument = event.value[ev.ADJUST_INSTRUMENT]
     if instrument < 0 or instrument >= s.instrument_count:
@@ -25,4 +25,6 @@ def on_adjust(s, out, buf, event):
         entity = event.value[ev.ADJUST_ENTITIES + k]
         if NONE < entity < s.entity_count:
             add_to_position(s, entity, instrument, quantity)
+            if s.entities[entity].group != NONE:
+                add_to_position(s, s.entities[entity].group, instrument, quantity)
     alert(s, out, al.ADJUSTED, buf, event.start, event.length)
