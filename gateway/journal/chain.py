@@ -27,7 +27,7 @@ class Link:
         """Digest of the first records as a SEAL behind them would have it: SHA-256 of them and of the seal before."""
         segment = self.segment
         end = int(segment.starts[records]) if records < segment.starts.size else segment.end
-        return digest_of(segment.octets[: end * 8].tobytes(), self.previous)
+        return digest_of(segment.octets[: end * 8].data, self.previous)
 
 
 class SealChain:

@@ -165,7 +165,7 @@ class Follower:
             self._seal = NO_DIGEST
             return
         previous, digest = sealed["previous"].tobytes(), sealed["digest"].tobytes()
-        content = segment.octets[: int(segment.starts[-1]) * 8].tobytes()
+        content = segment.octets[: int(segment.starts[-1]) * 8].data
         if self._seal not in (NO_DIGEST, previous):
             self._distrust("the chain of seals is broken before a segment", segment)
         if digest_of(content, previous) != digest:

@@ -83,12 +83,15 @@ class Segment:
     broken: bool  # what follows the last good record is neither the end nor a record
 
     @staticmethod
-    def of(path: Path, content: bytes) -> Segment:
-        """Take the content of a segment file apart; raises JournalError when its head is of no use."""
+    def of(path: Path, content: bytes | np.ndarray) -> Segment:
+        """Take the content of a segment file apart (uint8 where it is an array, which is not copied); raises
+        JournalError when its head is of no use.
+        """
         size = len(content) // 8 * 8
-        if size < f.SEGMENT_HEAD.itemsize or not content.startswith(f.MAGIC):
+        begin = bytes(content[: f.SEGMENT_HEAD.itemsize])
+        if size < f.SEGMENT_HEAD.itemsize or not begin.startswith(f.MAGIC):
             raise JournalError(f"{path}: is not a journal segment, want a file that starts with {f.MAGIC.decode()}")
-        head = np.frombuffer(bytearray(content[: f.SEGMENT_HEAD.itemsize]), f.SEGMENT_HEAD)
+        head = np.frombuffer(bytearray(begin), f.SEGMENT_HEAD)
         if words_crc(head.view("i8"), 0, f.SEGMENT_HEAD_WORDS - 1) != head["crc"][0]:
             raise JournalError(f"{path}: the head of the segment is damaged")
         head = head[0]
@@ -100,7 +103,8 @@ class Segment:
         number, first, run, wall_ns = (
             int(head[name]) for name in ("number", "first_sequence", "run", "created_wall_ns")
         )
-        octets = np.frombuffer(bytearray(content), np.uint8, size)
+        octets = np.frombuffer(bytearray(content), np.uint8) if isinstance(content, bytes) else content
+        octets = octets[:size]
         words = octets.view(np.int64)
         starts = np.zeros(words.size // f.HEAD_WORDS + 1, np.int64)
         count, end, how = scan_records(words, first, starts)

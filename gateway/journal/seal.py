@@ -16,9 +16,11 @@ from gateway.journal.scan import write_record_crc
 NO_DIGEST = bytes(32)
 
 
-def digest_of(content: bytes, previous: bytes) -> bytes:
+def digest_of(content: bytes | memoryview, previous: bytes) -> bytes:
     """What a SEAL says of the bytes of its segment before it."""
-    return hashlib.sha256(content + previous).digest()
+    digest = hashlib.sha256(content)
+    digest.update(previous)
+    return digest.digest()
 
 
 def previous_digest(folder: Path, number: int) -> bytes:
@@ -39,12 +41,14 @@ def seal(path: Path, file: int, used: int, previous: bytes) -> bytes:
 
     `previous` is the digest of the segment before; returns that of this one.
     """
-    content = os.pread(file, used, 0)
+    # Into an array, and never copied: Python would hold the core's thread up for as long as that took.
+    content = np.empty(used, np.uint8)
+    os.preadv(file, [content.data], 0)
     segment = Segment.of(path, content)
     if segment.end * 8 != used:
         # Written over in memory, say: better now, while the state is known, than at the next start.
         raise OSError(errno.EIO, f"record {segment.last_sequence + 1} of the segment is damaged", str(path))
-    digest = digest_of(content, previous)
+    digest = digest_of(content.data, previous)
     record = np.zeros((), f.SEAL_RECORD)
     record["previous"] = np.frombuffer(previous, np.uint8)
     record["digest"] = np.frombuffer(digest, np.uint8)

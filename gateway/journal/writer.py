@@ -36,7 +36,7 @@ PAGE = mmap.PAGESIZE
 NO_SYNC, SYNC_BEFORE_SEND = 0, -1
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.msync.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_libc.msync.argtypes = _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 @dataclass(slots=True)
@@ -59,6 +59,13 @@ class _Segment:
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number), str(self.path))
             self.synced = used
+
+    def make_writable(self, start: int, size: int) -> None:
+        """Bring the pages of `size` bytes from `start` (of a page) into memory, to be written without a page fault.
+
+        Not by `mmap.madvise`, during which Python would hold up the core's thread.
+        """
+        _libc.madvise(self.block.ctypes.data + start, size, MADV_POPULATE_WRITE)
 
 
 class Journal:
@@ -244,7 +251,6 @@ class Journal:
                 os.fsync(file)
                 sync_path(self._folder)
             mapped = mmap.mmap(file, f.SEGMENT_BYTES)
-            mapped.madvise(MADV_POPULATE_WRITE, 0, min(TOUCH_AHEAD_BYTES, self._limit))
         except OSError:
             os.close(file)
             new.unlink(missing_ok=True)
@@ -252,7 +258,9 @@ class Journal:
             raise
         block = np.frombuffer(mapped, record_dtype(f.SEGMENT))
         self._next_number += 1
-        return _Segment(self._next_number - 1, path, file, mapped, block)
+        made = _Segment(self._next_number - 1, path, file, mapped, block)
+        made.make_writable(0, min(TOUCH_AHEAD_BYTES, self._limit))
+        return made
 
     def _open_next(self, first_sequence: int) -> _Segment:
         segment = self._spares.popleft()
@@ -288,7 +296,7 @@ class Journal:
         start = self._words[0] // PAGE * PAGE
         size = min(TOUCH_AHEAD_BYTES, self._limit - start)
         if segment is self._segment and size > 0:
-            segment.map.madvise(MADV_POPULATE_WRITE, start, size)
+            segment.make_writable(start, size)
 
     def _make_spares(self) -> None:
         try:

@@ -73,6 +73,9 @@ class Bench:
 class Libc:
     """Stands in for the C library: counts calls of msync, and lets them fail."""
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
     def __init__(self, real: ctypes.CDLL) -> None:
         self.real = real
         self.calls: list[tuple[int, int, str]] = []  # address, size, name of the thread
