@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from gateway.journal.read import memory_of
 from tests.support.certificates import Authority
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that the processes of pytest end at the same time."""
     items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Free the memory of the journals of gateways that died in a test."""
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    if factory is None:  # of the process that only gives out the tests
+        return
+    for folder, _, names in os.walk(factory.getbasetemp()):
+        for name in names:
+            memory = memory_of(Path(folder) / name) if name.endswith(".journal") else None
+            if memory is not None:
+                memory.unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -335,6 +335,7 @@ class JournalSection(Model):
         default=10 * 10**6, alias="sync", description="how often it is synced to disk; 0 never, -1 before every send"
     )
     segment: int = Field(default=64, ge=1, le=64, description="size of a file of it in MiB")
+    memory: Path = Field(default=Path("/dev/shm"), description="where the files in use are kept in memory: a tmpfs")
     keep: Duration = Field(default=7 * UNITS_NS["d"], description="how long segments stay that no recovery needs")
     snapshot_every: int = Field(default=4, ge=1, description="sealed segments between two snapshots")
 

@@ -22,6 +22,7 @@ SEGMENT_BYTES = 64 << 20  # mapped; a segment may be told to use less
 SEGMENT_WORDS = SEGMENT_BYTES // 8
 
 SUFFIX, PACKED_SUFFIX = ".journal", ".journal.zst"  # of segment files, named by their number; once compressed
+DISK_SUFFIX = ".disk"  # behind the name of a segment that is in memory: its copy on disk
 
 # Kinds of record.
 SETTINGS, IN, DECISION, OUT, COMMIT, SEAL = 1, 2, 3, 4, 5, 6

@@ -4,6 +4,7 @@ under a map is SIGBUS, not an error.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from gateway.core.driver import Event, Output, output_of
 from gateway.journal import format as f
 from gateway.journal.decision import NO_FINDINGS, breaches_of, read_decision
 from gateway.journal.scan import BROKEN, NEWER, find_later_record, scan_records, words_crc
+from gateway.machine import memory_name
 
 SUFFIX, PACKED_SUFFIX = f.SUFFIX, f.PACKED_SUFFIX
 
@@ -38,15 +40,34 @@ def segment_path(folder: Path, number: int) -> Path:
     return folder / f"{number:08d}{SUFFIX}"
 
 
+def disk_path(path: Path) -> Path:
+    """The copy on disk of a segment that is in memory, see `gateway.journal.memory`."""
+    return path.with_name(path.name + f.DISK_SUFFIX)
+
+
+def memory_of(path: Path) -> Path | None:
+    """Where a segment in memory is, by the link that has its name; None where it is not in memory, or in that of
+    another folder, of which this one is a copy.
+    """
+    try:
+        memory = Path(os.readlink(path))
+    except OSError:
+        return None
+    return memory if memory.name == memory_name(path) else None
+
+
 def segment_files(folder: Path) -> list[Path]:
-    """Files of all segments in order, compressed or not; one that is there in both forms counts once, as it was.
+    """Files of all segments in order, compressed or not; one that is there in both forms counts once, as it was. Of one
+    whose memory is gone the copy on disk.
 
     The last ones may be spares, see `is_spare`.
     """
     found: dict[str, Path] = {}
     for suffix in (PACKED_SUFFIX, SUFFIX):
         for path in folder.glob(f"[0-9]*{suffix}"):
-            found[path.name.removesuffix(suffix)] = path
+            disk = disk_path(path)
+            gone = disk.exists() and (memory_of(path) is None or not path.exists())
+            found[path.name.removesuffix(suffix)] = disk if gone else path
     return [found[name] for name in sorted(found)]
 
 

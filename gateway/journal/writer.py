@@ -20,6 +20,7 @@ from gateway.core.driver import Driver
 from gateway.core.layout import record_dtype
 from gateway.journal import format as f
 from gateway.journal.append import append_settings, step
+from gateway.journal.memory import make_disk, make_memory, remove, take_place
 from gateway.journal.read import is_spare, segment_head, segment_path
 from gateway.journal.seal import NO_DIGEST, previous_digest, seal
 from gateway.machine import sync_path
@@ -29,43 +30,43 @@ IDLE_S = 0.05  # the thread looks this often whether there is something to do, w
 NICENESS = 10
 STALL_S = 1.0  # after which a disk that has not made the next segment is in trouble
 ROOM_WAIT_S = 10.0  # for the next segment, where the disk is slower than what is written
-TOUCH_AHEAD_BYTES = 1 << 20
 MADV_POPULATE_WRITE = 23  # Linux 5.14
-MS_SYNC = 4
 PAGE = mmap.PAGESIZE
 NO_SYNC, SYNC_BEFORE_SEND = 0, -1
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.msync.argtypes = _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_libc = ctypes.CDLL(None)
+_libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 @dataclass(slots=True)
 class _Segment:
-    """A segment file, mapped. Its bytes up to `limit` are allocated; those behind it are never touched."""
+    """A segment in memory, mapped, and its copy on disk, `file`. Its bytes up to `limit` are allocated; those behind it
+    are never touched.
+    """
 
     number: int
     path: Path
     file: int
     map: mmap.mmap
     block: np.ndarray
+    again: int = 0  # bytes that were copied before the last time
     synced: int = 0  # bytes known to be on disk
     used: int = 0  # bytes written, once it is closed
 
     def sync(self, used: int) -> None:
         """Put the bytes up to `used` on disk; raises OSError when that fails, after which nothing is known of them."""
-        if used > self.synced:
-            start = self.synced // PAGE * PAGE
-            if _libc.msync(self.block.ctypes.data + start, used - start, MS_SYNC) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), str(self.path))
-            self.synced = used
-
-    def make_writable(self, start: int, size: int) -> None:
-        """Bring the pages of `size` bytes from `start` (of a page) into memory, to be written without a page fault.
-
-        Not by `mmap.madvise`, during which Python would hold up the core's thread.
-        """
-        _libc.madvise(self.block.ctypes.data + start, size, MADV_POPULATE_WRITE)
+        if used <= self.synced:
+            return
+        # What was copied last time is copied again: a processor may have shown the cursor before what it stands behind.
+        at = self.again
+        with memoryview(self.map) as content:
+            while at < used:
+                at += os.pwrite(self.file, content[at:used], at)
+        try:
+            os.fdatasync(self.file)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
+        self.again, self.synced = self.synced, used
 
 
 class Journal:
@@ -86,13 +87,15 @@ class Journal:
         sync_ns: int = NO_SYNC,
         limit_bytes: int = f.SEGMENT_BYTES,
         also_sync: Callable[[], None] | None = None,
+        memory: Path = Path("/dev/shm"),
     ) -> None:
         """Begin segment `first_segment`; outputs of records after `handed` may not have been sent.
 
-        `sync_ns`: how often to sync, NO_SYNC or SYNC_BEFORE_SEND; `also_sync` is called with each sync. Raises OSError
-        when there is no room for the first segments.
+        `sync_ns`: how often to sync, NO_SYNC or SYNC_BEFORE_SEND; `also_sync` is called with each sync; `memory`: the
+        folder of segments in memory. Raises OSError when there is no room for the first segments.
         """
         self._folder = folder
+        self._memory = memory
         self._run = run
         self._limit = limit_bytes
         self._sync_ns = sync_ns
@@ -226,41 +229,43 @@ class Journal:
     def _remove_spares(self) -> None:
         for spare in self._spares:
             os.close(spare.file)
-            spare.path.unlink()
+            remove(spare.path)
         self._spares.clear()
 
     def _make(self) -> _Segment:
-        """Allocate and touch a segment: a write to a mapped file without room would be SIGBUS, not an error."""
+        """Allocate a segment, in memory and on disk: a write to a mapped file without room would be SIGBUS, not an
+        error.
+        """
         path = segment_path(self._folder, self._next_number)
-        new = path.with_suffix(".new")
         if path.exists() and not is_spare(path):
             raise FileExistsError(errno.EEXIST, "a segment of this number is there already", str(path))
         free = os.statvfs(self._folder)
         if free.f_bavail * free.f_frsize < 2 * self._limit:
             # The rest of the disk is for what the engine writes: cancels and reports need that too.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        path.unlink(missing_ok=True)
+        file = make_disk(path, f.SEGMENT_BYTES, self._limit)
         try:
-            os.posix_fallocate(file, 0, self._limit)
-            zeros = bytes(1 << 20)
-            for start in range(0, self._limit, len(zeros)):
-                os.pwrite(file, zeros[: self._limit - start], start)
-            os.ftruncate(file, f.SEGMENT_BYTES)
-            new.rename(path)
+            mapped = self._make_memory(path)
             if self._sync_ns != NO_SYNC:
                 os.fsync(file)
                 sync_path(self._folder)
-            mapped = mmap.mmap(file, f.SEGMENT_BYTES)
         except OSError:
             os.close(file)
-            new.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+            remove(path)
             raise
         block = np.frombuffer(mapped, record_dtype(f.SEGMENT))
+        # All pages now, so that the core's thread takes no page fault; and not by `mmap`, which would hold it up.
+        _libc.madvise(block.ctypes.data, -(-self._limit // PAGE) * PAGE, MADV_POPULATE_WRITE)
         self._next_number += 1
-        made = _Segment(self._next_number - 1, path, file, mapped, block)
-        made.make_writable(0, min(TOUCH_AHEAD_BYTES, self._limit))
-        return made
+        return _Segment(self._next_number - 1, path, file, mapped, block)
+
+    def _make_memory(self, path: Path) -> mmap.mmap:
+        memory = make_memory(self._memory, path, f.SEGMENT_BYTES, self._limit)
+        try:
+            return mmap.mmap(memory, f.SEGMENT_BYTES)
+        finally:
+            os.close(memory)
 
     def _open_next(self, first_sequence: int) -> _Segment:
         segment = self._spares.popleft()
@@ -286,17 +291,8 @@ class Journal:
             self._work.clear()
             if self._sync_ns > 0 and not self._failed_sync:
                 self.sync()
-            self._touch_ahead()
             self._make_spares()
             self._seal_closed()
-
-    def _touch_ahead(self) -> None:
-        """Make the next pages writable, so that the core's thread takes no page fault."""
-        segment = self._segment
-        start = self._words[0] // PAGE * PAGE
-        size = min(TOUCH_AHEAD_BYTES, self._limit - start)
-        if segment is self._segment and size > 0:
-            segment.make_writable(start, size)
 
     def _make_spares(self) -> None:
         try:
@@ -315,6 +311,7 @@ class Journal:
             try:
                 if segment.synced == segment.used:
                     self._digest = seal(segment.path, segment.file, segment.used, self._digest)
+                    take_place(segment.path)
                 else:
                     self._digest = NO_DIGEST
             except OSError as error:

@@ -38,6 +38,7 @@ from gateway.service.state_folder import (
     open_to_group,
     put_aside,
     recover_folder,
+    restore_memory,
 )
 from gateway.service.trading_day import TradingDay
 from gateway.state.pulse import PulseWriter
@@ -79,8 +80,10 @@ class Service:
         self._engine = make_engine(settings.config, self.folder, self._inbox)
         open_to_group(self.folder, settings.config.control.group)
         with follower_gone(self.folder / "journal"):
+            lost_end = restore_memory(self.folder)
             forgotten = forget is not None and put_aside(self.folder, forget)
             recovered = recover_folder(self.folder, forgotten, accept_loss)
+            recovered.rebooted |= lost_end
             repair(self.folder / "journal", recovered)
         last = recovered.replayer.state
         self.run_number = max(last_run(self.folder), 0 if last is None else int(last.record.run)) + 1

@@ -60,6 +60,7 @@ def open_journal(settings: Settings, recovered: Recovered, run: int, sync_engine
         config.sync_ns,
         config.segment << 20,
         _every(STORE_SYNC_S, sync_engine),
+        config.memory,
     )
 
 

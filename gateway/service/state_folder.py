@@ -17,6 +17,7 @@ from gateway.config.settings import Settings
 from gateway.core.driver import Output
 from gateway.core.layout import NONE
 from gateway.journal.follower import LOCK_FILE
+from gateway.journal.memory import restore
 from gateway.journal.read import JournalError, segment_files
 from gateway.journal.recovery import NamedOutput, Recovered, recover
 from gateway.machine import sync_path
@@ -102,6 +103,19 @@ def put_aside(folder: Path, run: int) -> bool:
     journal.mkdir()
     log.warning("the journal is put aside", folder=str(folder / f"journal-until-run-{run}"))
     return True
+
+
+def restore_memory(folder: Path) -> bool:
+    """Put on disk what the last run left of its journal in memory; returns whether the end of it may be lost, as after
+    a power cut. Raises ConfigError.
+    """
+    try:
+        lost = restore(folder / "journal")
+    except OSError as error:
+        raise ConfigError(f"gateway.state_dir: {folder / 'journal'}: cannot be restored: {error}") from None
+    if lost:
+        log.warning("the memory of the journal is gone, its end may be missing", segments=lost)
+    return bool(lost)
 
 
 def recover_folder(folder: Path, forgotten: bool, accept_loss: int | None) -> Recovered:

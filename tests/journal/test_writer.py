@@ -70,32 +70,31 @@ class Bench:
         return [raw_records(path.read_bytes()) for path in segment_files(self.folder)]
 
 
-class Libc:
-    """Stands in for the C library: counts calls of msync, and lets them fail."""
+class Disk:
+    """Stands in for the disk: counts calls of fdatasync, and lets them fail."""
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.real, name)
-
-    def __init__(self, real: ctypes.CDLL) -> None:
-        self.real = real
-        self.calls: list[tuple[int, int, str]] = []  # address, size, name of the thread
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int, str]] = []  # name of the file, bytes of whole records in it, thread
         self.fails = False
-        self.before: Callable[[], None] = lambda: None
+        self._fdatasync = os.fdatasync
 
-    def msync(self, address: int, size: int, flags: int) -> int:
-        self.before()
-        self.calls.append((address, size, threading.current_thread().name))
+    def fdatasync(self, file: int) -> None:
+        content = os.pread(file, LIMIT, 0)
+        used = f.SEGMENT_HEAD.itemsize
+        while length := int.from_bytes(content[used : used + 8], "little"):
+            used += length
+        name = Path(os.readlink(f"/proc/self/fd/{file}")).name
+        self.calls.append((name, used, threading.current_thread().name))
         if self.fails:
-            ctypes.set_errno(errno.EIO)
-            return -1
-        return self.real.msync(address, size, flags)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self._fdatasync(file)
 
 
 @pytest.fixture
-def libc(monkeypatch: pytest.MonkeyPatch) -> Libc:
-    libc = Libc(writer._libc)
-    monkeypatch.setattr(writer, "_libc", libc)
-    return libc
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk()
+    monkeypatch.setattr(os, "fdatasync", disk.fdatasync)
+    return disk
 
 
 def no_room(*_: object) -> None:
@@ -194,7 +193,7 @@ def test_the_chain_goes_on_from_the_last_run(tmp_path: Path) -> None:
 
 def test_spares_that_a_dead_process_left_are_made_anew(tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
-    for name, byte in (("00000001.new", b"\xff"), ("00000002.new", b"\xff"), ("00000002.journal", b"\0")):
+    for name, byte in (("00000001.journal.disk", b"\xff"), ("00000002.journal", b"\0")):
         (tmp_path / "journal" / name).write_bytes(byte * 4096)
     os.truncate(tmp_path / "journal" / "00000002.journal", f.SEGMENT_BYTES)
     bench = Bench(tmp_path)
@@ -233,44 +232,38 @@ def test_nothing_behind_the_limit_is_ever_touched(tmp_path: Path, limit: int) ->
 # Syncing
 
 
-def test_without_sync_a_segment_is_synced_when_it_is_closed(tmp_path: Path, libc: Libc) -> None:
+def test_without_sync_a_segment_is_synced_when_it_is_closed(tmp_path: Path, disk: Disk) -> None:
     bench = Bench(tmp_path, sync_ns=NO_SYNC)
     assert not bench.journal.syncs_before_send
     for _ in range(50):
         bench.quote()
     bench.wait_spares()
-    assert libc.calls == []
-    first, used = bench.journal.block.ctypes.data, bench.used
+    assert disk.calls == []
+    used = bench.used
     bench.journal.roll()
     wait_for(lambda: not bench.journal._closed, "the seal")
-    assert (first, used, "journal") in libc.calls
+    assert disk.calls[0] == ("00000001.journal.disk", used, "journal")
     bench.quote()
-    second, used = bench.journal.block.ctypes.data, bench.used
+    used = bench.used
     bench.close()
-    assert any(second <= address and address + size == second + used for address, size, _ in libc.calls)
+    assert ("00000002.journal.disk", used) in [call[:2] for call in disk.calls]
 
 
-def test_sync_before_send_covers_all_that_was_written(tmp_path: Path, libc: Libc) -> None:
+def test_sync_before_send_covers_all_that_was_written(tmp_path: Path, disk: Disk) -> None:
     bench = Bench(tmp_path, sync_ns=SYNC_BEFORE_SEND)
     assert bench.journal.syncs_before_send
-    start = bench.journal.block.ctypes.data
-    done = 0
     for _ in range(300):
         bench.quote()
         bench.journal.sync()
-        address, size, thread = libc.calls[-1]
-        assert thread == "MainThread"
-        assert address % os.sysconf("SC_PAGESIZE") == 0
-        assert address <= start + done
-        assert address + size == start + bench.used
-        done = bench.used
-    calls = len(libc.calls)
+        assert disk.calls[-1] == ("00000001.journal.disk", bench.used, "MainThread")
     bench.journal.sync()
-    assert len(libc.calls) == calls == 300
+    assert len(disk.calls) == 300
+    whole = (bench.folder / "00000001.journal").read_bytes()
+    assert (bench.folder / "00000001.journal.disk").read_bytes() == whole
     bench.close()
 
 
-def test_sync_before_send_covers_a_segment_that_was_just_closed(tmp_path: Path, libc: Libc) -> None:
+def test_sync_before_send_covers_a_segment_that_was_just_closed(tmp_path: Path, disk: Disk) -> None:
     """Even when the journal's thread has not come to it."""
     bench = Bench(tmp_path, sync_ns=SYNC_BEFORE_SEND)
     bench.wait_spares()
@@ -284,27 +277,26 @@ def test_sync_before_send_covers_a_segment_that_was_just_closed(tmp_path: Path, 
 
     bench.journal._make = held  # the thread makes a spare before it seals
     bench.quote()
-    closed, used = bench.journal.block.ctypes.data, bench.used
+    used = bench.used
     bench.journal.roll()
     assert reached.wait(20)
     bench.quote()
     bench.journal.sync()
     go_on.set()
-    ends = [(address + size, thread) for address, size, thread in libc.calls]
-    assert ends[:2] == [
-        (closed + used, "MainThread"),
-        (bench.journal.block.ctypes.data + bench.used, "MainThread"),
+    assert disk.calls[:2] == [
+        ("00000001.journal.disk", used, "MainThread"),
+        ("00000002.journal.disk", bench.used, "MainThread"),
     ]
     bench.close()
 
 
-def test_sync_every_so_often_needs_no_one_to_ask(tmp_path: Path, libc: Libc) -> None:
+def test_sync_every_so_often_needs_no_one_to_ask(tmp_path: Path, disk: Disk) -> None:
     bench = Bench(tmp_path, sync_ns=5_000_000)
     assert not bench.journal.syncs_before_send
     for _ in range(5):
         bench.quote()
         wait_for(lambda: bench.journal._segment.synced == bench.used, "a sync")
-    assert {thread for _, _, thread in libc.calls} == {"journal"}
+    assert {thread for _, _, thread in disk.calls} == {"journal"}
     bench.close()
 
 
@@ -362,7 +354,10 @@ def test_without_room_for_a_spare_the_rest_can_be_used(tmp_path: Path, monkeypat
         assert str(bench.folder) in str(error.value) and "\n" not in str(error.value)
         assert (bench.journal.committed, int(bench.core.record.events)) == before
         assert bench.journal.error is None
-        assert [path.name for path in sorted(bench.folder.iterdir())] == [f"{n:08d}.journal" for n in (1, 2, 3)]
+        assert [path.name for path in segment_files(bench.folder)] == [f"{n:08d}.journal" for n in (1, 2, 3)]
+        assert sum(1 for path in bench.folder.iterdir() if path.suffix == ".disk") == sum(
+            1 for path in bench.folder.iterdir() if path.is_symlink()
+        )
     wait_for(lambda: not bench.journal.trouble, "an end of the trouble")
     bench.quote()
     assert bench.journal.number == 2 + SPARE_SEGMENTS
@@ -454,17 +449,17 @@ def test_a_failed_spare_leaves_no_descriptor(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("sync_ns", [5_000_000, SYNC_BEFORE_SEND])
-def test_trouble_of_a_failed_sync_stays(tmp_path: Path, libc: Libc, sync_ns: int) -> None:
+def test_trouble_of_a_failed_sync_stays(tmp_path: Path, disk: Disk, sync_ns: int) -> None:
     """What the kernel failed to write once it may forget: that the next sync succeeds proves nothing."""
     bench = Bench(tmp_path, sync_ns=sync_ns)
     bench.quote()
-    libc.fails = True
+    disk.fails = True
     bench.quote()
     if sync_ns == SYNC_BEFORE_SEND:
         bench.journal.sync()
     wait_for(lambda: "sync failed" in bench.journal.trouble, "trouble")
     assert "Input/output error" in bench.journal.trouble and "00000001.journal" in bench.journal.trouble
-    libc.fails = False
+    disk.fails = False
     bench.quote()
     bench.journal.sync()
     bench.roll()
@@ -476,14 +471,14 @@ def test_trouble_of_a_failed_sync_stays(tmp_path: Path, libc: Libc, sync_ns: int
     bench.close()
 
 
-def test_a_segment_that_could_not_be_synced_is_not_sealed(tmp_path: Path, libc: Libc) -> None:
+def test_a_segment_that_could_not_be_synced_is_not_sealed(tmp_path: Path, disk: Disk) -> None:
     bench = Bench(tmp_path)
     bench.quote()
-    libc.fails = True
+    disk.fails = True
     bench.roll()
     wait_for(lambda: "sync failed" in bench.journal.trouble, "trouble")
     wait_for(lambda: not bench.journal._closed, "the segment given up")
-    libc.fails = False
+    disk.fails = False
     bench.quote()
     first, second = bench.close()
     assert first[-1].kind != SEAL
