@@ -24,6 +24,7 @@ COPY --from=build /opt/tidegate /opt/tidegate
 COPY config/ /etc/tidegate/
 # The example as it must be in a container: state in the volume, reachable from outside.
 RUN sed -i -e 's|state_dir: [^ ]*|state_dir: /var/lib/tidegate|' -e 's|listen: 127.0.0.1|listen: 0.0.0.0|' \
+    -e 's|memory: /dev/shm|memory: /var/lib/tidegate/memory|' \
     /etc/tidegate/gateway.yaml
 USER tidegate
 WORKDIR /var/lib/tidegate

@@ -112,6 +112,7 @@ class Journal:
         self._no_room = ""
         self._syncing = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
+        memory.mkdir(mode=0o700, exist_ok=True)
         self._digest = previous_digest(folder, first_segment)  # of the last segment sealed
         self.cursor = np.zeros(1, record_dtype(f.CURSOR))
         self._words = self.cursor.view("i8").data

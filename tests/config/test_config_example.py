@@ -51,14 +51,15 @@ def test_the_docs_list_the_tags_that_are_always_carried() -> None:
 
 
 def test_image_exposes_the_listening_port_and_moves_the_state() -> None:
-    """The Dockerfile rewrites two keys of the example by `s|old|new|`; both must be there to be rewritten."""
+    """The Dockerfile rewrites keys of the example by `s|old|new|`; all must be there to be rewritten."""
     ports = {s.listen.rpartition(":")[2] for s in load_settings(CONFIG).config.sessions if s.listen}
     dockerfile = DOCKERFILE.read_text()
     assert ports == set(re.findall(r"^EXPOSE (\d+)$", dockerfile, re.MULTILINE))
     text = CONFIG.read_text()
     edits = re.findall(r"s\|([^|]+)\|([^|]+)\|", dockerfile)
-    assert len(edits) == 2
+    assert len(edits) == 3
     for old, new in edits:
         assert re.search(old, text)
         text = re.sub(old, new, text)
     assert "state_dir: /var/lib/tidegate" in text and "listen: 127" not in text
+    assert "memory: /var/lib/tidegate/memory" in text

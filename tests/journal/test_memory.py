@@ -95,8 +95,15 @@ def test_memory_left_of_a_folder_that_is_gone_is_used_anew(dead: Bench, tmp_path
     assert read_segment(dead.folder / "00000002.journal").seal is not None
 
 
-def test_memory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="/nowhere/tidegate-00000001") as error:
-        Bench(tmp_path, memory=Path("/nowhere"))
-    assert "\n" not in str(error.value)
+def test_memory_that_cannot_be_had_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="/nowhere/else"):
+        Bench(tmp_path, memory=Path("/nowhere/else"))
     assert list((tmp_path / "journal").iterdir()) == []
+
+
+def test_memory_may_be_a_folder_of_its_own(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, memory=tmp_path / "memory")
+    bench.quote()
+    assert len(list((tmp_path / "memory").iterdir())) == 1 + SPARE_SEGMENTS
+    bench.close()
+    assert list((tmp_path / "memory").iterdir()) == []

@@ -6,12 +6,10 @@ mapped, and a page that is gone is SIGBUS.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
