@@ -4,16 +4,40 @@ Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+ALLOWED = os.sched_getaffinity(0)  # processors, before any thread of ours keeps to one
 
 
 def boot_hash() -> int:
     """The first 60 bits of the boot's id; raises OSError."""
     return int(BOOT_ID.read_text().replace("-", "")[:15], 16)
+
+
+def pin(processor: int) -> None:
+    """Keep the calling thread to a processor; raises OSError where it is not one of this process's."""
+    os.sched_setaffinity(0, {processor})
+
+
+def unpin() -> None:
+    """Let the calling thread run anywhere: one that a pinned thread has started would stay on its processor."""
+    os.sched_setaffinity(0, ALLOWED)
+
+
+@contextlib.contextmanager
+def unpinned() -> Iterator[None]:
+    """Start processes that may run anywhere."""
+    kept = os.sched_getaffinity(0)
+    unpin()
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, kept)
 
 
 def sync_path(path: Path) -> None:

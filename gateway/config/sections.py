@@ -123,6 +123,8 @@ class GatewaySection(Model):
     state_dir: Path
     capacity: Literal["small", "standard", "large"] = "standard"
     currency: Name = "USD"
+    busy_poll: bool = Field(default=False, description="the order thread never sleeps: a processor is its own")
+    cpu: int | None = Field(default=None, ge=0, description="the processor that the order thread keeps to")
 
 
 class IdentitySection(Model):
@@ -450,6 +452,8 @@ class Config(Model):
                 for key in ("schedule", "backup", "max_latency"):
                     if key in session.model_fields_set:
                         raise ValueError(f"sessions.{session.id}: {key}: want gateway.engine native")
+            if self.gateway.busy_poll:
+                raise ValueError("gateway.busy_poll: want gateway.engine native")
         peers = [(s.begin_string, s.sender_comp_id, s.target_comp_id) for s in self.sessions]
         if len(set(peers)) < len(peers):
             raise ValueError("sessions: two have the same begin_string, sender_comp_id and target_comp_id")

@@ -34,7 +34,7 @@ class OrderPath:
     how many. When one has changed, no message may be applied before the service has looked.
     """
     look_ns: int
-    """How often to look at those when no message comes."""
+    """How often to look at those when no message comes; 0: without a rest, and at the sockets too."""
     took: Callable[[Event, list[int]], None]
     """To be called for a message that the engine has applied, as an event with its time by CLOCK_MONOTONIC, and with
     the places of the outputs that are left to be sent: where there are any, and where the session's row says that

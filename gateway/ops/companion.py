@@ -8,6 +8,8 @@ import sys
 
 import structlog
 
+from gateway.machine import unpinned
+
 END_S = 2.0
 
 log = structlog.get_logger()
@@ -30,7 +32,8 @@ class Companion:
     def start(self) -> bool:
         """Start it; False, and told, when that cannot be done."""
         try:
-            self._process = subprocess.Popen(self._command, stdin=self._stdin)
+            with unpinned():
+                self._process = subprocess.Popen(self._command, stdin=self._stdin)
         except OSError as error:
             log.error("a process beside the gateway cannot be started", which=self._name, why=str(error))
         return self._process is not None

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from gateway.config.files import ConfigError
 from gateway.config.settings import Settings
 from gateway.core import events as ev
 from gateway.core.driver import Event, Output, clock_event
@@ -21,6 +22,7 @@ from gateway.journal.recovery import Recovered, repair
 from gateway.journal.replayer import Replayer
 from gateway.journal.snapshot import save
 from gateway.journal.writer import JournalingDriver
+from gateway.machine import ALLOWED, pin
 from gateway.ops.commands import command_events
 from gateway.ops.confirm import Confirmation
 from gateway.ops.control import Command, ControlSocket
@@ -75,6 +77,8 @@ class Service:
         gateway = settings.config.gateway
         self.folder = gateway.state_dir
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if gateway.cpu is not None and gateway.cpu not in ALLOWED:
+            raise ConfigError(f"gateway.cpu: {gateway.cpu}: want one of {', '.join(map(str, sorted(ALLOWED)))}")
         self._lock = lock(self.folder)
         self._inbox = Inbox()
         self._engine = make_engine(settings.config, self.folder, self._inbox)
@@ -121,6 +125,8 @@ class Service:
     def run(self) -> None:
         """Serve until `stop`; an unexpected error anywhere ends it and is raised here."""
         try:
+            if self.settings.config.gateway.cpu is not None:
+                pin(self.settings.config.gateway.cpu)
             self._begin_sessions()
             log.info("gateway is up", name=self.settings.config.gateway.name, run=self.run_number)
             self._loop()
@@ -316,7 +322,7 @@ class Service:
             self._pulse.words,
             self._base_ns,
             self._observed.watch,
-            LOOK_NS,
+            0 if self.settings.config.gateway.busy_poll else LOOK_NS,
             self._took,
             self._send_waiting,
         )

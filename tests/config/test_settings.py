@@ -86,6 +86,8 @@ DROP = object()
         ("gateway.name", "two words", "gateway.name", "want a name"),
         ("gateway.capacity", "huge", "gateway.capacity", "'small', 'standard' or 'large'"),
         ("gateway.engine", "other", "gateway.engine", "'quickfix'"),
+        ("gateway.busy_poll", True, "gateway.busy_poll", "gateway.busy_poll: want gateway.engine native"),
+        ("gateway.cpu", -1, "gateway.cpu", "greater than or equal to 0"),
         ("gateway.record", True, "gateway.record", "is not a known key"),
         ("sessions", [], "sessions", "at least 2"),
         ("sessions", {}, "sessions", "list"),

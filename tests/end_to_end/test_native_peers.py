@@ -70,6 +70,12 @@ def rss_anon(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
 
 
+def sleeps(pid: int) -> int:
+    """How often the main thread of a process has waited for something."""
+    lines = Path(f"/proc/{pid}/task/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches:"))
+
+
 def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -485,3 +491,22 @@ def test_no_order_takes_memory_in_the_loop(start, tmp_path: Path) -> None:
     assert topology.gateway.stop() == 0
     calls, allocations = map(int, counted.read_text().split())
     assert calls > 0 and abs(allocations - ARRAYS * calls) < ORDERS / 10, (calls, allocations)
+
+
+def test_the_order_thread_keeps_to_its_processor_and_all_else_goes_anywhere(start) -> None:
+    """And does not sleep, where the config says so."""
+    gateway = {"name": "E2E", "engine": "native", "state_dir": "var", "capacity": "small", "busy_poll": True, "cpu": 0}
+    topology = start(engine="native", gateway=gateway)
+    place(topology.ems["EMS1"])
+    pid = topology.gateway.pid
+    tasks = [Path(f"/proc/{pid}/task/{task}") for task in os.listdir(f"/proc/{pid}/task")]
+    started = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    assert os.sched_getaffinity(pid) == {0}
+    everywhere = os.sched_getaffinity(0)
+    others = {int(task.name) for task in tasks} - {pid}
+    assert others and started
+    assert all(os.sched_getaffinity(other) == everywhere for other in (*others, *started))
+    before = sleeps(pid)
+    for _ in range(50):
+        place(topology.ems["EMS1"])
+    assert sleeps(pid) - before < 50

@@ -12,6 +12,7 @@ from gateway.config.sections import SessionSection
 from gateway.engine.native.connection import Connection
 from gateway.engine.native.tls import TlsContext, TlsError
 from gateway.engine.native.venue import VenueLink
+from gateway.machine import unpin
 
 
 class Attempt:
@@ -40,7 +41,7 @@ class Dialer:
         self._contexts = {row: TlsContext(section) for row, section in venues.items() if section.tls}
         self._selector = selector
         self._wake = wake
-        self._threads = ThreadPoolExecutor(len(venues) or 1, "dialer")
+        self._threads = ThreadPoolExecutor(len(venues) or 1, "dialer", unpin)
         self._looking_up: dict[int, Future[list[tuple[Any, ...]]]] = {}
         self._attempts: dict[int, Attempt] = {}
 

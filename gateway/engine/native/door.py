@@ -20,6 +20,7 @@ from gateway.engine.native.layout import MAX_FDS, READ_BYTES
 from gateway.engine.native.tls import TlsConnection, TlsContext, TlsError
 from gateway.engine.native.wire import find_frame
 from gateway.fix.session.frames import FRAME, MORE
+from gateway.machine import unpin
 
 MOST_BEFORE_LOGON = 8_192  # bytes
 BACKLOG = 128
@@ -144,9 +145,9 @@ class Door:
         self._why_not = why_not
         self._wake = wake
         self._strangers: set[Stranger] = set()
-        self._checker = ThreadPoolExecutor(1, "passwords")
+        self._checker = ThreadPoolExecutor(1, "passwords", unpin)
         self._checking: dict[Stranger, tuple[Admitted, Future[str]]] = {}
-        self._shaker = ThreadPoolExecutor(1, "handshakes")
+        self._shaker = ThreadPoolExecutor(1, "handshakes", unpin)
         self._shaking: dict[Stranger, Future[bool]] = {}
         self._listeners: list[socket.socket] = []
         self._told_s = 0.0

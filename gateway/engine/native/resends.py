@@ -19,6 +19,7 @@ from gateway.engine.native import again
 from gateway.engine.native.layout import RESEND
 from gateway.journal import format as f
 from gateway.journal.read import PACKED_SUFFIX, JournalError, segment_files, unpack
+from gateway.machine import unpin
 
 LOOKED_THROUGH = 2  # segments that are searched for a message that a peer has refused
 MOST_LOOKUPS = 1_000  # messages that are looked for at a time
@@ -44,7 +45,7 @@ class Resends:
         """`journal` is the folder of the segments; `wake` is called when there is something to go on with."""
         self._journal = journal
         self._wake = wake
-        self._reader = ThreadPoolExecutor(1, "resends")
+        self._reader = ThreadPoolExecutor(1, "resends", unpin)
         self._reading: dict[int, Future[_Resend]] = {}
         self._going: dict[int, _Resend] = {}
         self._lookups: deque[tuple[int, bytes, Future[Output | None]]] = deque()
