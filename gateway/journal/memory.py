@@ -12,8 +12,8 @@ import errno
 import os
 from pathlib import Path
 
-from gateway.journal.format import DISK_SUFFIX, SUFFIX
-from gateway.journal.read import disk_path, is_spare, memory_of
+from gateway.journal.format import DISK_SUFFIX, MAGIC, SUFFIX
+from gateway.journal.read import disk_path, memory_of
 from gateway.machine import memory_name, sync_path
 
 PART_BYTES = 1 << 20
@@ -84,10 +84,24 @@ def restore(folder: Path) -> list[int]:
     for disk in sorted(folder.glob(f"[0-9]*{SUFFIX}{DISK_SUFFIX}")):
         path = disk.with_suffix("")
         memory = memory_of(path)
-        if memory is None or not _copy(memory, disk):
-            lost += [] if is_spare(disk) else [int(path.stem)]
+        is_whole = memory is not None and _copy(memory, disk)
+        if not _is_begun(disk):
+            remove(path)
+            continue
+        lost += [] if is_whole else [int(path.stem)]
         take_place(path)
     return lost
+
+
+def clear(folder: Path, journal: Path) -> None:
+    """Remove from the folder of memory what is left of a journal that nobody has open; raises OSError."""
+    for memory in folder.glob(memory_name(journal / "[0-9]*")):
+        memory.unlink()
+
+
+def _is_begun(disk: Path) -> bool:
+    with disk.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def _copy(memory: Path, disk: Path) -> bool:

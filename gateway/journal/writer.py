@@ -20,7 +20,7 @@ from gateway.core.driver import Driver
 from gateway.core.layout import record_dtype
 from gateway.journal import format as f
 from gateway.journal.append import append_settings, step
-from gateway.journal.memory import make_disk, make_memory, remove, take_place
+from gateway.journal.memory import clear, make_disk, make_memory, remove, take_place
 from gateway.journal.read import is_spare, segment_head, segment_path
 from gateway.journal.seal import NO_DIGEST, previous_digest, seal
 from gateway.machine import sync_path
@@ -113,6 +113,7 @@ class Journal:
         self._syncing = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         memory.mkdir(mode=0o700, exist_ok=True)
+        clear(memory, folder)
         self._digest = previous_digest(folder, first_segment)  # of the last segment sealed
         self.cursor = np.zeros(1, record_dtype(f.CURSOR))
         self._words = self.cursor.view("i8").data

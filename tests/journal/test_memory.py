@@ -10,7 +10,7 @@ import pytest
 
 from gateway.journal import format as f
 from gateway.journal.memory import restore
-from gateway.journal.read import disk_path, is_spare, memory_of, read_segment, segment_files
+from gateway.journal.read import disk_path, memory_of, read_segment, segment_files
 from gateway.journal.writer import NO_SYNC, SPARE_SEGMENTS, SYNC_BEFORE_SEND, Journal
 from tests.journal.test_writer import LIMIT, Bench
 from tests.support.journal import wait_for
@@ -57,11 +57,32 @@ def test_what_a_dead_process_has_left_goes_to_disk(dead: Bench) -> None:
     content = dead.begun()[1].read_bytes()
     assert restore(dead.folder) == []
     assert not any(memory.exists() for memory in memories)
-    assert [path.name for path in sorted(dead.folder.iterdir())] == [f"{n:08d}.journal" for n in range(1, 5)]
+    assert [path.name for path in sorted(dead.folder.iterdir())] == [f"{n:08d}.journal" for n in (1, 2)]
     assert not any(path.is_symlink() for path in dead.folder.iterdir())
     assert dead.folder.joinpath("00000002.journal").read_bytes() == content
-    assert [is_spare(path) for path in segment_files(dead.folder)] == [False, False, True, True]
     assert restore(dead.folder) == []
+
+
+@pytest.mark.parametrize("size", [0, 4096, f.SEGMENT_BYTES])
+def test_a_spare_that_was_being_made_is_no_loss(dead: Bench, size: int) -> None:
+    """The process died before it was in memory too."""
+    with disk_path(dead.folder / "00000005.journal").open("wb") as file:
+        file.truncate(size)
+    assert restore(dead.folder) == []
+    assert [path.name for path in segment_files(dead.folder)] == ["00000001.journal", "00000002.journal"]
+
+
+def test_memory_of_a_segment_that_took_its_place_on_disk_is_cleared(dead: Bench) -> None:
+    """The process died between the two. That of other folders stays."""
+    (memory, *_) = in_memory(dead.folder)
+    left = memory.with_name(memory.name.replace("00000002", "00000001"))
+    other = memory.with_name("tidegate-00000001-0-0")
+    for path in (left, other):
+        path.write_bytes(bytes(4096))
+    restore(dead.folder)
+    Journal(dead.folder, 3, 9, 2, limit_bytes=LIMIT).close()
+    assert not left.exists() and other.exists()
+    other.unlink()
 
 
 def test_of_memory_that_is_gone_the_copy_on_disk_is_left(dead: Bench) -> None:
