@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+MEMORY_PREFIX = "tidegate-"
 ALLOWED = os.sched_getaffinity(0)  # processors, before any thread of ours keeps to one
 
 
@@ -52,7 +53,7 @@ def sync_path(path: Path) -> None:
 def memory_name(link: Path) -> str:
     """Name of the memory that a link in a state folder is to lead to; raises OSError."""
     folder = os.stat(link.parent)
-    return f"tidegate-{link.stem}-{folder.st_dev:x}-{folder.st_ino:x}"
+    return f"{MEMORY_PREFIX}{link.stem}-{folder.st_dev:x}-{folder.st_ino:x}"
 
 
 def owner(link: Path) -> int:

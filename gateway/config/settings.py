@@ -129,6 +129,7 @@ def _with_paths(config: Config, folder: Path) -> Config:
     return config.model_copy(
         update={
             "gateway": below(config.gateway, "state_dir"),
+            "journal": below(config.journal, "memory"),
             "sessions": sessions,
             "parameters": parameters.model_copy(update={"sources": sources}),
             "quotes": [below(source, "file") for source in config.quotes],

@@ -169,6 +169,7 @@ def step_event(s, cursor, segment, event, buf, out):
     segment.words[at + 3] = s.fault
     _close(cursor, segment, COMMIT_WORDS, f.COMMIT, s.now_ns)
     cursor.committed = cursor.sequence
+    cursor.ended = cursor.used
 
 
 @entry
@@ -190,3 +191,4 @@ def append_settings(cursor_block, segment_block, data, time_ns):
     segment.words[at] = data.size
     words = _put_data(segment, at + 1, data, 0, data.size)
     _close(cursor, segment, f.HEAD_WORDS + 1 + words, f.SETTINGS, time_ns)
+    cursor.ended = cursor.used

@@ -16,16 +16,15 @@ import time
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import structlog
 import zstandard
 
-from gateway.journal import format as f
 from gateway.journal.read import (
     PACKED_SUFFIX,
     SUFFIX,
     JournalError,
     Segment,
+    is_closed,
     read_segment,
     segment_files,
     segment_number,
@@ -49,20 +48,6 @@ KEPT_SNAPSHOTS = 2
 NICENESS = 19
 
 log = structlog.get_logger(process="follower")
-
-
-def is_closed(path: Path) -> bool:
-    """Whether a segment file ends with a SEAL, as far as its last bytes tell; a compressed one was closed."""
-    if path.name.endswith(PACKED_SUFFIX):
-        return True
-    size = f.SEAL_RECORD.itemsize
-    with path.open("rb") as file:
-        file.seek(max(os.fstat(file.fileno()).st_size - size, 0))
-        tail = file.read(size)
-    if len(tail) < size:
-        return False
-    head = np.frombuffer(tail, f.SEAL_RECORD)["head"][0]
-    return int(head["length"]) == size and int(head["kind"]) == f.SEAL
 
 
 def pack(path: Path) -> Path:

@@ -156,6 +156,7 @@ CURSOR = np.dtype(
         ("sequence", "i8"),  # of the last record
         ("committed", "i8"),  # of the last COMMIT
         ("handed", "i8"),  # the last COMMIT whose outputs have all been given to the engine
+        ("ended", "i8"),  # bytes of whole events: an event that changes nothing is written, and taken back
         ("clock", "i8", 2),  # scratch of the clock
     ]
 )

@@ -8,55 +8,54 @@ it is all there is. Whoever reads the journal by its names finds what was writte
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from pathlib import Path
 
-from gateway.journal.format import DISK_SUFFIX, MAGIC, SUFFIX
-from gateway.journal.read import disk_path, memory_of
+from gateway.journal.format import DISK_SUFFIX, MAGIC, SEAL_RECORD, SUFFIX
+from gateway.journal.read import disk_path, is_closed, memory_name_of, memory_of
 from gateway.machine import memory_name, sync_path
 
 PART_BYTES = 1 << 20
+NEW_SUFFIX = ".new"  # of a copy on disk that is being made
+END_LOST = "end-lost"  # a file that stands until a start has made good what memory that is gone took with it
 
 
-def make_disk(path: Path, size: int, used: int) -> int:
-    """Make the copy on disk of a segment, of which the first `used` bytes get room; returns its descriptor. Raises
-    OSError.
+def make(folder: Path, path: Path, size: int, used: int, syncs: bool) -> tuple[int, int]:
+    """Make a segment in memory, in a folder for that, and its copy on disk; the first `used` bytes of both get room.
+
+    Returns their descriptors. Raises OSError, and leaves nothing.
     """
-    disk = disk_path(path)
-    file = os.open(disk, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.posix_fallocate(file, 0, used)
+    memory = folder.absolute() / memory_name_of(path)
+    with contextlib.ExitStack() as undo:
+        source = _new_file(memory, used, undo)
+        os.ftruncate(source, size)
+        new = disk_path(path).with_name(disk_path(path).name + NEW_SUFFIX)
+        target = _new_file(new, used, undo)
         # Room that has been written once is written again without a change of the file system's own records.
         zeros = bytes(PART_BYTES)
         for start in range(0, used, len(zeros)):
-            os.pwrite(file, zeros[: used - start], start)
-        os.ftruncate(file, size)
-    except OSError:
-        os.close(file)
-        disk.unlink()
-        raise
-    return file
-
-
-def make_memory(folder: Path, path: Path, size: int, used: int) -> int:
-    """Make a segment in memory, of which the first `used` bytes get room, in a folder for that, and link it to its
-    name; returns its descriptor. Raises OSError.
-    """
-    memory = folder / memory_name(path)
-    memory.unlink(missing_ok=True)  # of a gateway whose state folder is gone
-    file = os.open(memory, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        try:
-            os.posix_fallocate(file, 0, used)
-        except OSError as error:
-            raise OSError(error.errno, os.strerror(error.errno or errno.ENOSPC), str(memory)) from None
-        os.ftruncate(file, size)
+            os.pwrite(target, zeros[: used - start], start)
+        os.ftruncate(target, size)
+        new.rename(disk_path(path))
+        undo.callback(disk_path(path).unlink, missing_ok=True)
         path.symlink_to(memory)
-    except OSError:
-        os.close(file)
-        memory.unlink()
-        raise
+        undo.callback(path.unlink, missing_ok=True)
+        if syncs:
+            os.fsync(target)
+            sync_path(path.parent)
+        undo.pop_all()
+    return source, target
+
+
+def _new_file(path: Path, used: int, undo: contextlib.ExitStack) -> int:
+    path.unlink(missing_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    undo.callback(path.unlink, missing_ok=True)
+    undo.callback(os.close, file)
+    try:
+        os.posix_fallocate(file, 0, used)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     return file
 
 
@@ -76,27 +75,40 @@ def remove(path: Path) -> None:
         each.unlink(missing_ok=True)
 
 
+def clear(folder: Path, journal: Path) -> None:
+    """Remove from the folder of memory what is left of a journal that nobody has open; raises OSError."""
+    for memory in folder.glob(memory_name(journal / "[0-9]*") + "*"):
+        memory.unlink()
+
+
 def restore(folder: Path) -> list[int]:
     """Put what the last run left in memory on disk; raises OSError. Returns the numbers of segments whose memory is
-    gone: their end may be missing, as after a power cut.
+    gone: their end may be missing, as after a power cut, which END_LOST says to a later start too.
     """
-    lost = []
-    for disk in sorted(folder.glob(f"[0-9]*{SUFFIX}{DISK_SUFFIX}")):
+    for left in folder.glob(f"*{DISK_SUFFIX}{NEW_SUFFIX}"):
+        left.unlink()
+    disks = sorted(folder.glob(f"[0-9]*{SUFFIX}{DISK_SUFFIX}"))
+    lost = [int(disk.name.partition(".")[0]) for disk in disks if not _is_whole(disk)]
+    if lost:
+        (folder / END_LOST).touch()
+        sync_path(folder)
+    for disk in disks:
         path = disk.with_suffix("")
-        memory = memory_of(path)
-        is_whole = memory is not None and _copy(memory, disk)
-        if not _is_begun(disk):
+        if _is_begun(disk):
+            take_place(path)
+        else:
             remove(path)
-            continue
-        lost += [] if is_whole else [int(path.stem)]
-        take_place(path)
     return lost
 
 
-def clear(folder: Path, journal: Path) -> None:
-    """Remove from the folder of memory what is left of a journal that nobody has open; raises OSError."""
-    for memory in folder.glob(memory_name(journal / "[0-9]*")):
-        memory.unlink()
+def _is_whole(disk: Path) -> bool:
+    """Make a copy on disk what is in memory; False where that is gone and the segment was in use, perhaps."""
+    path = disk.with_suffix("")
+    memory = memory_of(path)
+    if memory is not None:
+        _copy(memory, disk)
+        return True
+    return is_closed(disk) or not (path.is_symlink() or _is_begun(disk))
 
 
 def _is_begun(disk: Path) -> bool:
@@ -104,22 +116,22 @@ def _is_begun(disk: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def _copy(memory: Path, disk: Path) -> bool:
-    """Make the copy on disk what is in memory, and sync it; False when that is not there, or is not ours."""
+def _copy(memory: Path, disk: Path) -> None:
+    """Write all that is in memory to the copy on disk, also what is the same there: that may never have reached the
+    disk, where a sync failed. A SEAL, which is on disk alone, stays.
+    """
     with contextlib.ExitStack() as opened:
-        try:
-            source = os.open(memory, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            return False
+        source = os.open(memory, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         opened.callback(os.close, source)
-        if os.fstat(source).st_uid != os.geteuid() or os.fstat(source).st_size != disk.stat().st_size:
-            return False
         target = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
         opened.callback(os.close, target)
-        start = 0
-        while part := os.pread(source, PART_BYTES, start):
-            if part != os.pread(target, PART_BYTES, start):
+        end = os.fstat(source).st_size
+        if is_closed(disk):
+            end = os.fstat(target).st_size - SEAL_RECORD.itemsize
+        else:
+            os.ftruncate(target, end)
+        for start in range(0, end, PART_BYTES):
+            part = os.pread(source, min(PART_BYTES, end - start), start)
+            if part.count(0) < len(part) or part != os.pread(target, len(part), start):
                 os.pwrite(target, part, start)
-            start += len(part)
         os.fsync(target)
-    return True

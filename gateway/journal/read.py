@@ -4,6 +4,7 @@ under a map is SIGBUS, not an error.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from gateway.core.driver import Event, Output, output_of
 from gateway.journal import format as f
 from gateway.journal.decision import NO_FINDINGS, breaches_of, read_decision
 from gateway.journal.scan import BROKEN, NEWER, find_later_record, scan_records, words_crc
-from gateway.machine import memory_name
+from gateway.machine import MEMORY_PREFIX, boot_hash, memory_name
 
 SUFFIX, PACKED_SUFFIX = f.SUFFIX, f.PACKED_SUFFIX
 
@@ -45,30 +46,71 @@ def disk_path(path: Path) -> Path:
     return path.with_name(path.name + f.DISK_SUFFIX)
 
 
+@functools.cache
+def _memory_suffix() -> str:
+    return f"-{boot_hash():x}"
+
+
+def memory_name_of(path: Path) -> str:
+    """Name of the memory of a segment. What an earlier boot of the machine has left under such a name, where memory is
+    on a disk, nobody has synced.
+    """
+    return memory_name(path) + _memory_suffix()
+
+
 def memory_of(path: Path) -> Path | None:
-    """Where a segment in memory is, by the link that has its name; None where it is not in memory, or in that of
-    another folder, of which this one is a copy.
+    """Where a segment in memory is, by the link that has its name; None where it is not, or where the link leads to
+    what is not this folder's and its owner's: the folder is a copy of another.
     """
     try:
         memory = Path(os.readlink(path))
+        is_ours = os.lstat(memory).st_uid == os.stat(path.parent).st_uid
     except OSError:
         return None
-    return memory if memory.name == memory_name(path) else None
+    return memory if is_ours and memory.name == memory_name_of(path) else None
+
+
+def _file_of(path: Path) -> Path:
+    """The file that has the bytes of a segment of this name."""
+    if not path.is_symlink() or memory_of(path) is not None:
+        return path
+    disk = disk_path(path)
+    if disk.exists():
+        return disk
+    try:
+        leads_to = os.readlink(path)
+    except OSError:
+        return path  # it was sealed in this moment
+    if Path(leads_to).name.startswith(MEMORY_PREFIX):
+        raise JournalError(f"{path}: leads to memory that is not of this folder, and {disk.name} is missing")
+    return path
 
 
 def segment_files(folder: Path) -> list[Path]:
     """Files of all segments in order, compressed or not; one that is there in both forms counts once, as it was. Of one
-    whose memory is gone the copy on disk.
+    whose memory is gone the copy on disk. Raises JournalError where that is missing.
 
     The last ones may be spares, see `is_spare`.
     """
     found: dict[str, Path] = {}
     for suffix in (PACKED_SUFFIX, SUFFIX):
         for path in folder.glob(f"[0-9]*{suffix}"):
-            disk = disk_path(path)
-            gone = disk.exists() and (memory_of(path) is None or not path.exists())
-            found[path.name.removesuffix(suffix)] = disk if gone else path
+            found[path.name.removesuffix(suffix)] = _file_of(path)
     return [found[name] for name in sorted(found)]
+
+
+def is_closed(path: Path) -> bool:
+    """Whether a segment file ends with a SEAL, as far as its last bytes tell; a compressed one was closed."""
+    if path.name.endswith(PACKED_SUFFIX):
+        return True
+    size = f.SEAL_RECORD.itemsize
+    with path.open("rb") as file:
+        file.seek(max(os.fstat(file.fileno()).st_size - size, 0))
+        tail = file.read(size)
+    if len(tail) < size:
+        return False
+    head = np.frombuffer(tail, f.SEAL_RECORD)["head"][0]
+    return int(head["length"]) == size and int(head["kind"]) == f.SEAL
 
 
 def segment_number(path: Path) -> int:

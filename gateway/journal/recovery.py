@@ -227,7 +227,7 @@ def repair(folder: Path, recovered: Recovered) -> None:
     rest = segment.octets[end:].tobytes().rstrip(b"\0")
     if rest:
         path.with_name(path.name + TORN_SUFFIX).write_bytes(rest)
-    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         os.ftruncate(file, end)
         seal(path, file, end, previous_digest(folder, segment.number))

@@ -20,15 +20,15 @@ from gateway.core.driver import Driver
 from gateway.core.layout import record_dtype
 from gateway.journal import format as f
 from gateway.journal.append import append_settings, step
-from gateway.journal.memory import clear, make_disk, make_memory, remove, take_place
+from gateway.journal.memory import clear, make, remove, take_place
 from gateway.journal.read import is_spare, segment_head, segment_path
 from gateway.journal.seal import NO_DIGEST, previous_digest, seal
-from gateway.machine import sync_path
 
 SPARE_SEGMENTS = 2
 IDLE_S = 0.05  # the thread looks this often whether there is something to do, with sync `none`
 NICENESS = 10
 STALL_S = 1.0  # after which a disk that has not made the next segment is in trouble
+RETRY_S = 0.2  # after a segment could not be made
 ROOM_WAIT_S = 10.0  # for the next segment, where the disk is slower than what is written
 MADV_POPULATE_WRITE = 23  # Linux 5.14
 PAGE = mmap.PAGESIZE
@@ -50,23 +50,28 @@ class _Segment:
     map: mmap.mmap
     block: np.ndarray
     again: int = 0  # bytes that were copied before the last time
+    copied: int = 0
     synced: int = 0  # bytes known to be on disk
     used: int = 0  # bytes written, once it is closed
 
-    def sync(self, used: int) -> None:
-        """Put the bytes up to `used` on disk; raises OSError when that fails, after which nothing is known of them."""
-        if used <= self.synced:
-            return
+    def copy(self, used: int) -> None:
+        """Write the bytes up to `used` to the copy on disk, for the system to put there; raises OSError."""
         # What was copied last time is copied again: a processor may have shown the cursor before what it stands behind.
         at = self.again
         with memoryview(self.map) as content:
             while at < used:
                 at += os.pwrite(self.file, content[at:used], at)
-        try:
-            os.fdatasync(self.file)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path)) from None
-        self.again, self.synced = self.synced, used
+        self.again, self.copied = self.copied, used
+
+    def sync(self, used: int) -> None:
+        """Put the bytes up to `used` on disk; raises OSError when that fails, after which nothing is known of them."""
+        if used > self.synced:
+            self.copy(used)
+            try:
+                os.fdatasync(self.file)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self.path)) from None
+            self.synced = used
 
 
 class Journal:
@@ -106,6 +111,7 @@ class Journal:
         self._work = threading.Event()
         self._last_spare_s = time.monotonic()  # when one was taken
         self._made = threading.Event()  # a spare segment, or nothing since there is no room
+        self._make_again_s = 0.0
         self._stopping = False
         self.error: Exception | None = None
         self._failed_sync = ""
@@ -207,9 +213,27 @@ class Journal:
             try:
                 for closed in tuple(self._closed):
                     closed.sync(closed.used)
-                self._segment.sync(self._words[0])
+                segment, ended = self._written()
+                segment.sync(ended)
                 if self._also_sync is not None:
                     self._also_sync()
+            except OSError as error:
+                self._failed_sync = f"sync failed: {error}"
+
+    def _written(self) -> tuple[_Segment, int]:
+        """The segment in use and the bytes of whole events in it; 0 where the core's thread has just gone on to the
+        next.
+        """
+        segment = self._segment
+        ended = self._words[5]
+        return segment, ended if segment is self._segment else 0
+
+    def _copy(self) -> None:
+        with self._syncing:
+            try:
+                segment, ended = self._written()
+                if ended > segment.copied:
+                    segment.copy(ended)
             except OSError as error:
                 self._failed_sync = f"sync failed: {error}"
 
@@ -246,35 +270,28 @@ class Journal:
             # The rest of the disk is for what the engine writes: cancels and reports need that too.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         path.unlink(missing_ok=True)
-        file = make_disk(path, f.SEGMENT_BYTES, self._limit)
+        syncs = self._sync_ns != NO_SYNC
+        memory, file = make(self._memory, path, f.SEGMENT_BYTES, self._limit, syncs)
         try:
-            mapped = self._make_memory(path)
-            if self._sync_ns != NO_SYNC:
-                os.fsync(file)
-                sync_path(self._folder)
+            mapped = mmap.mmap(memory, f.SEGMENT_BYTES)
         except OSError:
             os.close(file)
             remove(path)
             raise
+        finally:
+            os.close(memory)
         block = np.frombuffer(mapped, record_dtype(f.SEGMENT))
         # All pages now, so that the core's thread takes no page fault; and not by `mmap`, which would hold it up.
         _libc.madvise(block.ctypes.data, -(-self._limit // PAGE) * PAGE, MADV_POPULATE_WRITE)
         self._next_number += 1
         return _Segment(self._next_number - 1, path, file, mapped, block)
 
-    def _make_memory(self, path: Path) -> mmap.mmap:
-        memory = make_memory(self._memory, path, f.SEGMENT_BYTES, self._limit)
-        try:
-            return mmap.mmap(memory, f.SEGMENT_BYTES)
-        finally:
-            os.close(memory)
-
     def _open_next(self, first_sequence: int) -> _Segment:
         segment = self._spares.popleft()
         self._last_spare_s = time.monotonic()
         head = segment_head(segment.number, first_sequence, self._run, time.time_ns())
         segment.map[: len(head)] = head
-        self._words[0] = f.SEGMENT_HEAD.itemsize
+        self._words[0] = self._words[5] = f.SEGMENT_HEAD.itemsize
         self._words[1] = self._limit
         return segment
 
@@ -293,10 +310,14 @@ class Journal:
             self._work.clear()
             if self._sync_ns > 0 and not self._failed_sync:
                 self.sync()
+            elif self._sync_ns == NO_SYNC and not self._failed_sync:
+                self._copy()
             self._make_spares()
             self._seal_closed()
 
     def _make_spares(self) -> None:
+        if time.monotonic() < self._make_again_s:
+            return
         try:
             while len(self._spares) < SPARE_SEGMENTS:
                 self._spares.append(self._make())
@@ -304,6 +325,7 @@ class Journal:
             self._no_room = ""
         except OSError as error:
             self._no_room = f"no room for the next segment: {error}"
+            self._make_again_s = time.monotonic() + RETRY_S
             self._made.set()
 
     def _seal_closed(self) -> None:
@@ -319,8 +341,9 @@ class Journal:
             except OSError as error:
                 self._failed_sync = f"sync failed: {error}"
                 self._digest = NO_DIGEST
-            self._closed.popleft()
-            os.close(segment.file)
+            with self._syncing:
+                self._closed.popleft()
+                os.close(segment.file)
 
 
 class JournalingDriver(Driver):

@@ -17,7 +17,7 @@ from gateway.config.settings import Settings
 from gateway.core.driver import Output
 from gateway.core.layout import NONE
 from gateway.journal.follower import LOCK_FILE
-from gateway.journal.memory import restore
+from gateway.journal.memory import END_LOST, restore
 from gateway.journal.read import JournalError, segment_files
 from gateway.journal.recovery import NamedOutput, Recovered, recover
 from gateway.machine import sync_path
@@ -115,7 +115,7 @@ def restore_memory(folder: Path) -> bool:
         raise ConfigError(f"gateway.state_dir: {folder / 'journal'}: cannot be restored: {error}") from None
     if lost:
         log.warning("the memory of the journal is gone, its end may be missing", segments=lost)
-    return bool(lost)
+    return (folder / "journal" / END_LOST).exists()
 
 
 def recover_folder(folder: Path, forgotten: bool, accept_loss: int | None) -> Recovered:
@@ -170,3 +170,4 @@ def note_run(folder: Path, run: int) -> None:
         os.fsync(file.fileno())
     new.replace(path)
     sync_path(folder)
+    (folder / "journal" / END_LOST).unlink(missing_ok=True)  # how this run begins stands in the journal

@@ -198,7 +198,7 @@ def segment_words(path: Path) -> np.ndarray:
         with path.open("rb") as file:
             return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.int64)
     except FileNotFoundError:
-        packed = path.with_suffix(PACKED_SUFFIX)
+        packed = path.with_name(path.name.removesuffix(f.DISK_SUFFIX)).with_suffix(PACKED_SUFFIX)
         if packed == path or not packed.exists():
             raise JournalError(f"{path}: is gone") from None
         return segment_words(packed)
