@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.journal.read import memory_of
+from gateway.machine import MEMORY_PREFIX
 from tests.support.certificates import Authority
 
 
@@ -23,9 +23,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     for folder, _, names in os.walk(factory.getbasetemp()):
         for name in names:
-            memory = memory_of(Path(folder) / name) if name.endswith(".journal") else None
-            if memory is not None:
-                memory.unlink(missing_ok=True)
+            path = Path(folder) / name
+            if name.endswith(".journal") and path.is_symlink() and MEMORY_PREFIX in os.readlink(path):
+                Path(os.readlink(path)).unlink(missing_ok=True)
 
 
 @pytest.fixture

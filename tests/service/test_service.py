@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -318,6 +319,25 @@ def test_after_a_power_cut_reports_that_the_store_lost_are_told_as_possible_repe
     assert len(stored(tmp_path, "XNAS", "D")) == 1
 
 
+def refused_start(folder: Path) -> str:
+    config = config_of(folder)
+    config["gateway"]["name"] = "OTHER"
+    with pytest.raises(ConfigError) as error:
+        Run(folder, config)
+    return str(error.value)
+
+
+def test_that_the_memory_of_the_journal_is_gone_counts_as_a_power_cut(tmp_path: Path) -> None:
+    """Also when the first start that sees it is refused."""
+    in_process(one_order, tmp_path)
+    links = [path for path in (tmp_path / "var" / "journal").iterdir() if path.is_symlink()]
+    assert links
+    for path in links:
+        Path(os.readlink(path)).unlink()
+    assert "OTHER" in in_process(refused_start, tmp_path)
+    assert in_process(next_run, tmp_path)["ended"] == ev.REBOOTED
+
+
 def test_so_they_are_when_the_first_start_after_it_died(tmp_path: Path) -> None:
     in_process(two_fills, tmp_path, tmp_path / "saved")
     restore(tmp_path, tmp_path / "saved")
@@ -339,6 +359,7 @@ def two_fills(folder: Path, saved: Path) -> None:
     run.take(run.fill("C1-0", "X2", 20))
     run.quote()
     run.take(Event(ev.CLOCK, 0, value=(run.service._now_ns() + run.service._wall_offset_ns,)))
+    run.service._journal.sync()  # else a power cut may take them with it
 
 
 @pytest.mark.parametrize("boot", [1, 2])

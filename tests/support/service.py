@@ -234,6 +234,7 @@ def one_order(folder: Path, saved: Path | None = None, **more: Any) -> None:
     if saved is not None:
         shutil.copytree(store_of(folder), saved)
     run.take(run.order("A", **more))
+    run.service._journal.sync()  # else a power cut may take the order with it
 
 
 def reports(folder: Path, session: str = "EMS1", **wanted: str) -> list[dict[int, str]]:
