@@ -28,7 +28,7 @@ LIMITS = {
     "account": {
         "default": {**{"max_order_qty": 1000, "max_order_notional": 1_000_000, "max_long": 5000, "max_short": 5000}}
     },
-    "instrument": {"default": {"collar_bps": 1000, "reference_max_age": "10s"}},
+    "instrument": {"default": {"collar_bps": 1000, "reference_max_age": "60s"}},
     "session": {"default": {"max_messages": 1000}},
 }
 QUOTES = ("AAPL:99.9:200:100.1:200", "MSFT:199.9:200:200.1:200")

@@ -19,9 +19,9 @@ from gateway.vocabulary import LIMITS, SCOPES
 ROOT = Path(gateway.__file__).parent.parent
 COPIED = ("gateway", "fix_specs", "tests", "tools", "tidegate_tools", "docs", "pyproject.toml")
 STEP = re.compile(r"In `([^`]+)`(?:, (behind|at the end of) `([^`]+)`)?:\n\n((?: {8}.*\n|\n)+)")
-SECTOR = {
-    ('"session", "venue")', '"session", "venue", "sector")'),
-    ("SESSION, VENUE = range(9)", "SESSION, VENUE, SECTOR = range(10)"),
+BASKET = {
+    ('*("class", "sector", "asset_class"),', '*("class", "sector", "asset_class", "basket"),'),
+    ("CLASS, SECTOR, ASSET_CLASS = range(SCOPES)", "CLASS, SECTOR, ASSET_CLASS, BASKET = range(SCOPES)"),
 }
 
 
@@ -84,7 +84,7 @@ def test_a_scope_more_leaves_what_was_written_before(copy: Path) -> None:
     follow_the_recipe(copy)
     path = copy / "gateway" / "vocabulary.py"
     source = path.read_text()
-    for old, new in SECTOR:
+    for old, new in BASKET:
         assert source.count(old) == 1, old
         source = source.replace(old, new)
     path.write_text(source)

@@ -33,7 +33,7 @@ LIMITS = {
     "account": {
         "default": {"max_order_qty": 1000, "max_order_notional": 1_000_000, "max_long": WIDE, "max_short": WIDE}
     },
-    "instrument": {"default": {"collar_bps": 1000, "reference_max_age": "10s"}},
+    "instrument": {"default": {"collar_bps": 1000, "reference_max_age": "60s"}},
     "session": {"default": {"max_messages": 1_000_000}},
 }
 HONEST_EMS, HONEST_VENUE = "EMS1", "XNAS"

@@ -55,6 +55,7 @@ LINE = np.dtype(
         ("next_in", "i8"),  # MsgSeqNum(34) that comes next, and that goes next
         ("next_out", "i8"),
         ("interval_ns", "i8"),  # of heartbeats, as agreed
+        ("offset_ns", "i8"),  # wall clock minus the gateway's when it logged on: it may step meanwhile
         ("heard_ns", "i8"),
         ("sent_ns", "i8"),
         ("tests", "i8"),  # TestRequests since the peer was last heard

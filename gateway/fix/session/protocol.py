@@ -130,6 +130,12 @@ def _is_late(line, index, buf, wall_ns):
 
 
 @kernel
+def _has_become_late(line, index, buf, now_ns, wall_ns):
+    """The same of a session that is logged on: by the wall clock, and as if that had not stepped since the logon."""
+    return _is_late(line, index, buf, wall_ns) and _is_late(line, index, buf, now_ns + line.offset_ns)
+
+
+@kernel
 def _ask(line, row, out, received, now_ns):
     """Ask for what lies between the number that comes next and one that came, unless that is under way."""
     if line.asked_to >= line.next_in and now_ns - line.asked_ns < a.ASK_AGAIN_NS:
@@ -236,6 +242,7 @@ def _on_logon(line, row, dictionary, index, buf, out, received, now_ns, wall_ns)
     if expected > line.next_out:
         _end(line, row, out, UNKNOWN_NUMBER, now_ns)
         return
+    line.offset_ns = wall_ns - now_ns
     line.interval_ns = (line.heartbeat_s if line.initiates == 1 else seconds) * a.SECOND_NS
     if first:
         wanted = line.next_in + 1 if received == line.next_in else line.next_in
@@ -503,7 +510,7 @@ def receive(line, row, dictionary, index, buf, start, size, out, now_ns, wall_ns
     if message_type == t.LOGOUT:
         _on_logout(line, row, index, buf, out, received, now_ns)
         return a.DONE
-    if _is_late(line, index, buf, wall_ns) and not _lets_application_pass(line, message_type):
+    if _has_become_late(line, index, buf, now_ns, wall_ns) and not _lets_application_pass(line, message_type):
         _refuse(line, row, index, buf, out, received, t.REJECT_SENDING_TIME, 0, now_ns)
         _log_out(line, row, out, NOTHING_SAID, now_ns)
         return a.DONE
