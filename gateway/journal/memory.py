@@ -102,17 +102,20 @@ def restore(folder: Path) -> list[int]:
 
 
 def _is_whole(disk: Path) -> bool:
-    """Make a copy on disk what is in memory; False where that is gone and the segment was in use, perhaps."""
+    """Make a copy on disk what is in memory, unless that is a spare; False where memory is gone and the segment was in
+    use, perhaps.
+    """
     path = disk.with_suffix("")
     memory = memory_of(path)
     if memory is not None:
-        _copy(memory, disk)
+        if _is_begun(memory):
+            _copy(memory, disk)
         return True
     return is_closed(disk) or not (path.is_symlink() or _is_begun(disk))
 
 
-def _is_begun(disk: Path) -> bool:
-    with disk.open("rb") as file:
+def _is_begun(path: Path) -> bool:
+    with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 
 

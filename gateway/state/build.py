@@ -19,7 +19,7 @@ from gateway.fix.dictionary import load_dictionary
 from gateway.fix.layout import DICTIONARY_TABLE, MAX_TAG
 from gateway.fix.tables import allow_user_tags, fill_dictionary_table
 from gateway.state.groups import regroup
-from gateway.state.memory import State, new_block
+from gateway.state.memory import State, new_block, require_row
 
 BEGIN_STRINGS = {"FIX.4.2": a.VERSION_42, "FIX.4.4": a.VERSION_44, "FIXT.1.1": a.VERSION_50}
 EMPTY = np.zeros(a.NAME_BYTES, np.uint8)
@@ -114,13 +114,6 @@ def _bytes(name: str) -> tuple[np.ndarray, int]:
     return array, len(raw)
 
 
-def _row(row: int, settings: Settings, table: str) -> int:
-    if row == NONE:
-        capacity = settings.config.gateway.capacity
-        raise ConfigError(f"gateway.capacity: {capacity}: has no room for all {table}, want a larger capacity")
-    return row
-
-
 @functools.cache
 def _shipped_dictionaries() -> np.ndarray:
     """Tables of the dictionaries in fix_specs/, by version."""
@@ -142,7 +135,7 @@ def _fill_dictionaries(s: np.record, settings: Settings) -> None:
 
 def _fill_entities(block: np.ndarray, settings: Settings) -> None:
     for scope, name in sorted(known_entities(settings)):
-        row = _row(add_entity(block, scope, *_bytes(name)), settings, "entities")
+        row = require_row(add_entity(block, scope, *_bytes(name)), settings, "entities")
         entity = block[0].entities[row]
         entity.limit_set[:] = a.UNSET
         entity.limit[:] = a.UNSET
@@ -169,7 +162,7 @@ def _fill_sessions(state: State, settings: Settings) -> None:
     s = state.record
     sessions = settings.config.sessions
     if len(sessions) > s.sessions.size:
-        _row(NONE, settings, "sessions")
+        require_row(NONE, settings, "sessions")
     for record, section in zip(s.sessions, sessions, strict=False):
         venue = section.role == "initiator"
         record.role = a.VENUE_ROLE if venue else a.EMS
@@ -241,7 +234,7 @@ def _fill_instruments(state: State, settings: Settings) -> None:
     venues = {section.id: row for row, section in enumerate(config.sessions)}
     for instrument in settings.instruments:
         row = add_instrument(state.block, *_bytes(instrument.symbol), *_bytes(instrument.security_id))
-        record = s.instruments[_row(row, settings, "instruments")]
+        record = s.instruments[require_row(row, settings, "instruments")]
         venue = config.routing.instruments.get(instrument.symbol, config.routing.default)
         record.entity = state.entities[a.INSTRUMENT, instrument.symbol]
         record.sector = state.entities.get((a.SECTOR, instrument.sector), NONE)
@@ -269,13 +262,13 @@ def _fill_pairs(state: State, settings: Settings) -> None:
                 if entity_scope == scope and name in ("default", entity_name):
                     merged.setdefault((row, state.instruments[symbol]), {}).update(limits)
     if len(merged) > s.pairs.size:
-        _row(NONE, settings, "pairs of limits")
+        require_row(NONE, settings, "pairs of limits")
     for pair, ((entity, instrument), limits) in enumerate(merged.items()):
         s.pairs[pair].limit_set[:] = a.UNSET
         for limit, value in limits.items():
             s.pairs[pair].limit_set[limit] = value
         s.pairs[pair].limit[:] = s.pairs[pair].limit_set
-        _row(add_exposure(state.block, entity, instrument, 0, pair), settings, "exposures")
+        require_row(add_exposure(state.block, entity, instrument, 0, pair), settings, "exposures")
     s.pair_count = len(merged)
 
 
@@ -289,7 +282,7 @@ def _fill_positions(state: State, settings: Settings) -> None:
             row = add_exposure(
                 state.block, state.entities[key], state.instruments[position.symbol], position.quantity_e8, NONE
             )
-            _row(row, settings, "exposures")
+            require_row(row, settings, "exposures")
 
 
 def _fill_sources(s: np.record, settings: Settings) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.config.files import ConfigError
 from gateway.config.settings import Settings
 from gateway.core import layout as a
 from gateway.core.layout import NONE
 from gateway.core.setup import exposure_rows
-from gateway.state.memory import State
+from gateway.state.memory import State, require_row
 
 SUMS = ("position_e8", "open_buy_e8", "open_sell_e8")
 
@@ -35,9 +34,7 @@ def _sum_exposures(state: State, settings: Settings, group_of: np.ndarray) -> No
     members = np.flatnonzero(group_of[used["entity"]] != NONE)
     rows = np.empty(members.size, np.int64)
     exposure_rows(state.block, group_of[used["entity"][members]], used["instrument"][members], rows)
-    if (rows == NONE).any():
-        capacity = settings.config.gateway.capacity
-        raise ConfigError(f"gateway.capacity: {capacity}: has no room for all exposures, want a larger capacity")
+    require_row(int(rows.min(initial=0)), settings, "exposures")
     for column in SUMS:
         np.add.at(exposures[column], rows, used[column][members])
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from gateway.config.files import ConfigError
-from gateway.core.layout import CAPACITIES, record_dtype, state_dtype
+from gateway.config.settings import Settings
+from gateway.core.layout import CAPACITIES, NONE, record_dtype, state_dtype
 from gateway.machine import memory_name
 
 
@@ -35,6 +36,14 @@ class State:
         assert fields is not None
         start = fields[name][1]
         return self.block.view("u1")[start : start + 8].view("i8").data
+
+
+def require_row(row: int, settings: Settings, table: str) -> int:
+    """A row of a table as it is; raises ConfigError where it is NONE, since the table is full."""
+    if row == NONE:
+        capacity = settings.config.gateway.capacity
+        raise ConfigError(f"gateway.capacity: {capacity}: has no room for all {table}, want a larger capacity")
+    return row
 
 
 def new_block(capacity: str) -> np.ndarray:
