@@ -36,9 +36,9 @@ class OrderPath:
     look_ns: int
     """How often to look at those when no message comes; 0: without a rest, and at the sockets too."""
     took: Callable[[Event, list[int]], None]
-    """To be called for a message that the engine has applied, as an event with its time by CLOCK_MONOTONIC, and with
-    the places of the outputs that are left to be sent: where there are any, and where the session's row says that
-    something has happened.
+    """To be called for an event that the engine has applied: with the places of the outputs that are left to be sent.
+    For a message where there are any or the session's row says that something has happened, with its time by
+    CLOCK_MONOTONIC; for a step of a sweep (SWEEP) where there are any.
     """
     send_waiting: Callable[[], None]
     """Sends what waits."""

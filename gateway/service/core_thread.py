@@ -46,7 +46,8 @@ from gateway.service.trading_day import TradingDay
 from gateway.state.pulse import PulseWriter
 
 TICK_NS = 100_000_000
-LOOK_NS = 10_000_000  # a core with nothing to do looks at the switches so often
+LOOK_NS = 10_000_000  # a core with nothing to do looks at the switches so often, a compiled loop more often
+LOOPS_LOOK_NS = 2_000_000
 CLOCK_STEP_NS = 50_000_000  # a wall clock that moved by more is told to the core
 BATCH = 100  # events between two syncs when sync comes before send
 CLOCK_TOLD_NS = 1_000_000_000
@@ -110,6 +111,7 @@ class Service:
         self._up: set[int] = set()
         self._is_native = gateway.engine == "native"
         self._look_ns = TICK_NS if self._is_native else LOOK_NS  # the native engine looks itself
+        self._sweeps = not self._is_native or self._journal.syncs_before_send  # else the engine does
         self._ems = {row for row, section in enumerate(settings.config.sessions) if section.role == "acceptor"}
         self._failed = False
         self._handed_noted = 0
@@ -161,7 +163,7 @@ class Service:
     def _loop(self) -> None:
         next_tick = time.monotonic_ns() + TICK_NS
         while not self._stopping.is_set():
-            sweeping = self._sweep_word[0] != NONE
+            sweeping = self._sweeps and self._sweep_word[0] != NONE
             wait_ns = 0 if sweeping else min(max(next_tick - time.monotonic_ns(), 0), self._look_ns)
             event = self._engine.get(wait_ns / 1e9)
             count = 0
@@ -182,6 +184,7 @@ class Service:
     def _tick(self) -> None:
         self._set_clock()
         self._look_about(self._observed.check())
+        self._observed.switches.tell()
         self._watch_journal()
         if self._journal.handed > self._handed_noted:
             # An event of its own: the next one may be hours away, and by then what was sent is looked for in vain.
@@ -243,7 +246,6 @@ class Service:
         for event in events:
             self._apply_now(event, self._now_ns())
         self._pulse.tell_switches(self._observed.switches.epoch)
-        self._observed.switches.tell()
 
     def _handle(self, event: Event) -> None:
         """Journal and apply an event, after whatever has changed about it; its time is taken before the look."""
@@ -277,8 +279,11 @@ class Service:
             log.critical("fault: every order is blocked", fault=fault)
 
     def _took(self, event: Event, left: list[int]) -> None:
-        """The engine has applied a message itself; what is left of what it gave is sent now."""
+        """The engine has applied an event itself; what is left of what it gave is sent now."""
         self._outbox.add(self._driver.outputs(left))
+        if event.kind != ev.MESSAGE:
+            self._send_waiting()
+            return
         if event.session in self._ems and self._journal.syncs_before_send and not ADMIN.match(event.data):
             self._outbox.note_request(event.time_ns)
         self._send_waiting()
@@ -322,7 +327,7 @@ class Service:
             self._pulse.words,
             self._base_ns,
             self._observed.watch,
-            0 if self.settings.config.gateway.busy_poll else LOOK_NS,
+            0 if self.settings.config.gateway.busy_poll else LOOPS_LOOK_NS,
             self._took,
             self._send_waiting,
         )
@@ -398,6 +403,7 @@ class Service:
         log.info("gateway is stopping", failed=self._failed)
         # Venues first, while every EMS can still be told what they say; then the EMS, for what those still say.
         self._control.close()
+        self._observed.switches.tell()
         self._companions.ask_to_end()
         try:
             for role in ("initiator", "acceptor"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class KillSwitches:
         self._rearming = Confirmation(control.rearm_people, control.rearm_within)
         self._observer: Observer | None = None
         self._set: dict[Key, Switch] = {}  # every switch that the core knows of, or would if it knew the name
-        self._to_tell: list[tuple[Switch, int | None]] = []
+        self._to_tell: list[tuple[Switch, tuple[int, Callable[[], list[dict[str, str]]]] | None]] = []
         self._word_at_fault = b""
         self.epoch = 0
         self.fault = ""
@@ -181,7 +181,8 @@ class KillSwitches:
             self._set[key] = switch
             row = self._state.entities.get(key)
             text = f"{_of(key)} by {switch.user or 'unknown'}{': ' if switch.reason else ''}{switch.reason}"
-            self._to_tell.append((switch, row))
+            # What is open now: venues may have answered by the time that it is told.
+            self._to_tell.append((switch, None if row is None else open_orders_of(self._state, row, TOLD_ORDERS)))
             events.append(self._event(a.NONE if row is None else row, 1, self._monotonic_ns(switch), text))
         for key in self._set.keys() - now.keys():
             # Nobody but this process releases one.
@@ -198,21 +199,19 @@ class KillSwitches:
             raise SwitchFault(str(error)) from None
 
     def tell(self) -> None:
-        """Log the switches that are new, once their events have been applied: cancels do not wait for it, and what was
-        open still is, until venues answer.
-        """
-        for switch, row in self._to_tell:
+        """Log the switches that are new; to be called when their cancels are on their way, which do not wait for it."""
+        for switch, was_open in self._to_tell:
             # Who killed what, when, why, and what was open: an examiner needs no more than this line.
-            count, found = (0, []) if row is None else open_orders_of(self._state, row, TOLD_ORDERS)
+            count, orders = was_open or (0, list)
             log.critical(
                 "kill switch set",
                 scope=_of(switch.key),
                 user=switch.user,
                 why=switch.reason,
                 set_at=datetime.fromtimestamp(switch.wall_ns / 1e9, UTC).isoformat(),
-                known=row is not None,
+                known=was_open is not None,
                 open_orders=count,
-                orders=found,
+                orders=orders(),
             )
         self._to_tell.clear()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -261,9 +261,9 @@ def find_order(state: State, name: str) -> int:
     return int(found[0]) if found.size else a.NONE
 
 
-def open_orders_of(state: State, entity: int, most: int) -> tuple[int, list[dict[str, str]]]:
-    """How many orders of an entity's row may still trade, and of the first `most` of them OrderID, EMS session and
-    ClOrdID in force, symbol, side and leaves.
+def open_orders_of(state: State, entity: int, most: int) -> tuple[int, Callable[[], list[dict[str, str]]]]:
+    """How many orders of an entity's row may still trade now, and what tells of the first `most` of them as they are
+    now, whenever it is called: OrderID, EMS session and ClOrdID in force, symbol, side and leaves.
     """
     s, names = state.record, Names(state)
     orders = s["orders"][: s.order_count]
@@ -275,7 +275,7 @@ def open_orders_of(state: State, entity: int, most: int) -> tuple[int, list[dict
     requests = s["requests"][chosen["accepted"]]
     columns = [chosen[name].tolist() for name in ("run", "number", "session", "instrument", "side", "reserved_e8")]
     of_requests = [requests[name].tolist() for name in ("run", "child", "cl_ord_id_size")]
-    found = [
+    return rows.size, lambda: [
         {
             "order_id": f"O{run}-{number}",
             "child_cl_ord_id": f"C{child_run}-{child}",
@@ -289,4 +289,3 @@ def open_orders_of(state: State, entity: int, most: int) -> tuple[int, list[dict
             *columns, *of_requests, requests["cl_ord_id"], strict=True
         )
     ]
-    return rows.size, found

@@ -194,6 +194,8 @@ class NativeEngine:
         why = serve(*blocks, self._slots, self._loop, path.pulse)
         if why == n.MESSAGE:
             self._on_message(int(loop.row), int(loop.start), int(loop.length), loop.left[: loop.left_count].tolist())
+        elif why == n.SWEPT:
+            path.took(Event(ev.SWEEP, 0), loop.left[: loop.left_count].tolist())
         elif why == n.LOST:
             self._close(self._by_row[int(loop.row)])
         if loop.of_python:

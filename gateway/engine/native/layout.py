@@ -20,8 +20,8 @@ EVENT_WORDS, EVENT_FD = (3, 1) if platform.machine() == "x86_64" else (4, 2)
 
 # Why the loop returns to Python. QUIET: its time is up, or Python has something to do. CHANGED: a watched word has.
 # FULL: the segment has no room for another event. MESSAGE: one has been handled that Python must know of. LOST: a
-# connection is gone, by the peer.
-QUIET, CHANGED, FULL, MESSAGE, LOST = range(5)
+# connection is gone, by the peer. SWEPT: a step of a sweep gave something that is Python's to send.
+QUIET, CHANGED, FULL, MESSAGE, LOST, SWEPT = range(6)
 
 LINK = np.dtype(
     [
@@ -63,6 +63,7 @@ LOOP = np.dtype(
         ("base_ns", "i8"),  # the gateway's clock less CLOCK_MONOTONIC
         ("most", "i8"),  # events of one call
         ("sends", "i8"),  # 0: nothing may be sent before a sync, which is Python's
+        ("swept_ns", "i8"),  # CLOCK_MONOTONIC of the last step of a sweep
         ("turn", "i8"),  # row of the session that is served next
         ("row", "i8"),  # of the session that made the loop return
         ("start", "i8"),  # of its message, in `inbox`

@@ -37,6 +37,8 @@ from gateway.state.pulse import BUCKETS, HEARTBEAT, LATENCY, LATENCY_BOUNDS_NS
 
 BOUNDS_NS = np.array(LATENCY_BOUNDS_NS, np.int64)
 READABLE, WRITABLE = 0x001, 0x004  # EPOLLIN, EPOLLOUT; an error or hang-up shows when the socket is read
+CROWDED_BYTES = n.OUT_BYTES // 4  # while so much waits for a peer, sweeps go no faster than a step in PAUSE_NS
+PAUSE_NS = 1_000_000
 FLUSH_EVERY = 32  # messages of one session that are handled before what they gave is sent, and others have their turn
 ASTERISK, EQUALS = 42, 61
 MS_NS = 1_000_000
@@ -255,6 +257,49 @@ def _take_some(s, cursor, segment, event, buf, out, links, row, loop, pulse):
 
 
 @kernel
+def _is_sweeping(s, loop):
+    """Whether sweeps are under way that the loop carries out: nothing has to be synced before it is sent."""
+    return s.sweep_row != NONE and loop.sends == 1
+
+
+@kernel
+def _is_crowded(links):
+    """Whether so much waits for a peer that more cancels at once could have it cut off."""
+    crowded = False
+    for row in range(links.size):
+        crowded = crowded or (links[row].fd != NONE and links[row].used - links[row].out_start > CROWDED_BYTES)
+    return crowded
+
+
+@kernel
+def _sweep_some(s, cursor, segment, event, buf, out, links, loop, pulse):
+    """Take the next step of a sweep and send what that gives: why to return to Python, QUIET to go on."""
+    now_ns = monotonic_ns(loop.clock)
+    if has_changed(loop):
+        return n.CHANGED
+    if cursor.used + MAX_EVENT_BYTES > cursor.limit:
+        return n.FULL
+    if _is_crowded(links) and now_ns - loop.swept_ns < PAUSE_NS:
+        return n.QUIET
+    loop.swept_ns = now_ns
+    event.kind = ev.SWEEP
+    event.time_ns = now_ns + loop.base_ns
+    event.session = 0
+    event.msg_seq_num = 0
+    event.poss_dup = 0
+    event.length = 0
+    event.value[:] = 0
+    step_event(s, cursor, segment, event, buf, out)
+    _put_outputs(s, links, loop, out)
+    _flush_all(links, loop)
+    pulse[HEARTBEAT] = monotonic_ns(loop.clock)
+    if loop.left_count > 0:
+        return n.SWEPT
+    cursor.handed = cursor.committed
+    return n.QUIET
+
+
+@kernel
 def _look(links, loop):
     """Look at the sockets of the last wait: the row of a session that has lost its connection, or NONE. What has been
     read of a session is handled before more is: the others have their turn between.
@@ -322,10 +367,13 @@ def serve(block, cursor_block, segment_block, event_block, buf_block, out_block,
     waited = False
     while True:
         ready = _any_ready(links)
+        sweeping = _is_sweeping(s, loop)
         if waited and not ready and monotonic_ns(loop.clock) >= loop.deadline_ns:
             return n.QUIET
         waited = True
-        if not _wait(loop, 0 if ready else loop.look_ns):
+        at_once = ready or (sweeping and not _is_crowded(links))
+        longest_ns = min(loop.look_ns, PAUSE_NS) if sweeping else loop.look_ns
+        if not _wait(loop, 0 if at_once else longest_ns):
             loop.of_python = 1
             return n.QUIET
         if has_changed(loop):
@@ -342,6 +390,10 @@ def serve(block, cursor_block, segment_block, event_block, buf_block, out_block,
                 why = _take_some(s, cursor, segment, event, buf, out, links, row, loop, pulse)
                 if why != n.QUIET or loop.most <= 0:
                     return why
+        if sweeping and s.sweep_row != NONE:  # between two steps everything that came has its turn
+            why = _sweep_some(s, cursor, segment, event, buf, out, links, loop, pulse)
+            if why != n.QUIET:
+                return why
         if loop.of_python == 1:
             return n.QUIET
 
