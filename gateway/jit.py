@@ -10,12 +10,12 @@ same kernels as plain Python; `NUMBA_BOUNDSCHECK=1` checks every index.
 
 from __future__ import annotations
 
-import ast
 import fcntl
 import functools
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from numba.core.compiler import Compiler  # noqa: E402
 from numba.core.registry import cpu_target  # noqa: E402
 
 PACKAGE = Path(__file__).parent
+IMPORT = re.compile(rf"^\s*from ({PACKAGE.name}[\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
 LEAF = "leaf"
 UNRESOLVED = ".numba.unresolved$"  # how numba names a function that is called before it is compiled
 OPTIONS = ("NUMBA_OPT", "NUMBA_BOUNDSCHECK", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
@@ -48,9 +49,9 @@ def _source(path: Path) -> tuple[bytes, frozenset[Path]]:
     """Source of a module, and the files of the modules of ours that it imports."""
     source = path.read_bytes()
     names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGE.name):
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    # Not by `ast`, which takes 0.3 s of a start.
+    for module, imported in IMPORT.findall(source.decode()):
+        names |= {module, *(f"{module}.{name}" for name in re.findall(r"\w+", imported))}
     paths = (PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names)
     return source, frozenset(path for path in paths if path.exists())
 
