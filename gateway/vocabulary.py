@@ -22,6 +22,10 @@ IDENTITY_SCOPES = (DESK, ACCOUNT, STRATEGY, TRADER, FLOW)  # taken from the mess
 GROUP_SCOPES = (CLASS, SECTOR, ASSET_CLASS)  # of strategies and of instruments: the settings say who is in which
 SENDER_SCOPES = (*IDENTITY_SCOPES, CLASS)  # whose messages are counted once it is known whom one is from
 
+# Postures of an entity, each stricter than the one before it; a kill, stricter than all, is a switch in a file.
+POSTURE_NAMES = ("normal", "no_new_longs", "reduce_only", "halted")
+NORMAL, NO_NEW_LONGS, REDUCE_ONLY, HALTED = range(len(POSTURE_NAMES))
+
 # Limits: their keys in limits.yaml, and what each is measured in. The number of one is its place.
 LIMIT_KINDS = {
     "max_order_qty": "quantity",

@@ -77,8 +77,10 @@ class Alert(NamedTuple):
     CANCEL_ASKED,
     MASS_CANCEL_REFUSED,
     ADJUSTED,
+    POSTURE_SET,
+    EXIT_SET,
     STATUS_REFUSED,
-) = range(1, 57)
+) = range(1, 59)
 
 RECONCILE = "reconcile positions with the venue, and adjust them by `tidegate positions adjust`"
 ALERTS = {
@@ -236,6 +238,8 @@ ALERTS = {
         "the venue refuses OrderStatusRequest(H) for now: it is asked again, by fewer at a time (`status_requests`)",
     ),
     ADJUSTED: Alert("adjusted", WARNING, "position adjusted by a person"),
+    POSTURE_SET: Alert("posture_set", WARNING, "posture set by a person"),
+    EXIT_SET: Alert("exit_set", WARNING, "exit through a halt opened or closed by a person"),
 }
 
 

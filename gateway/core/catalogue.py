@@ -92,6 +92,7 @@ RATE_SCOPES = (a.FIRM, a.DESK, a.ACCOUNT, a.STRATEGY, a.TRADER, a.FLOW, a.SESSIO
     TRANSLATION,
     MAX_ORDER_AGE,
     MAX_QUOTE_SPREAD,
+    POSTURE,
     *_,
 ) = range(a.MAX_CHECKS)
 
@@ -313,6 +314,16 @@ CHECKS = (
         "RTS 6 Art. 15(1)(a)",
         t.ORDER_EXCEEDS_LIMIT,
     ),
+    _plain(
+        POSTURE,
+        "POSTURE",
+        t.ORDER_EXCEEDS_LIMIT,
+        QUANTITY,
+        "what the postures of all that the order is in let pass: no_new_longs and reduce_only what reduces, halted "
+        "nothing but a replace that lowers and an exit that a person has opened",
+        "15c3-5(c)(1); RTS 6 Art. 15(4)",
+        judged=True,
+    ),
 )
 
 # Limits that a process may push: those of which lower is tighter.
@@ -358,6 +369,7 @@ DETAILS = (
     "OrdType(40)=5 (market on close) takes TimeInForce(59)=0 only",
     "OrdType(40)=B (limit on close) takes TimeInForce(59)=0 only",
     "a pegged order needs exactly one of L, M, O, P, R, W in ExecInst(18)",
+    *a.POSTURE_NAMES,
 )
 (
     DETAIL_FAULT,
@@ -397,6 +409,8 @@ DETAILS = (
     DETAIL_MARKET_ON_CLOSE,
     DETAIL_LIMIT_ON_CLOSE,
     DETAIL_ONE_PEG,
+    DETAIL_POSTURE,  # and the number of the posture
+    *_,
 ) = range(len(DETAILS))
 
 

@@ -15,12 +15,13 @@ from gateway.core.layout import ACCOUNT, DESK, FLOW, MAX_MESSAGE_BYTES, OUT_BYTE
 # CONNECTED: a connection to a venue stands; LOG_OUT: a session is to be logged out; both of the native engine's.
 # SWEEP: send the next cancels of what is to be canceled; PARAMETER: a publisher pushed a limit; RELEASE: a person gives
 # a pushed limit back; SOURCE: a publisher went silent or came back; ADJUST: a person adds to a position; OPERATE: a
-# person disconnects, disables or enables a session of the native engine, or sets its numbers.
+# person disconnects, disables or enables a session of the native engine, or sets its numbers; POSTURE: a person sets
+# the posture of an entity; EXIT: a person lets orders that reduce through a halt.
 MESSAGE, LOGON, LOGOUT, UNDELIVERED, TICK, QUOTE, CLOCK, UNREAD = 1, 2, 3, 4, 5, 6, 7, 8
 START, STOP, SYNCED, JOURNAL, RESOLVE, DAY = 9, 10, 11, 12, 13, 14
 HOURS, KILL, CANCEL, SWEEP, PARAMETER, RELEASE, SOURCE, ADJUST = 15, 16, 17, 18, 19, 20, 21, 22
-CONNECTED, LOG_OUT, OPERATE = 23, 24, 25
-LAST_KIND = OPERATE
+CONNECTED, LOG_OUT, OPERATE, POSTURE, EXIT = 23, 24, 25, 26, 27
+LAST_KIND = EXIT
 # Values of an OPERATE event: what, and with SET_NUMBERS the MsgSeqNum(34) that comes next and that goes next, 0: as it
 # is, and when the session's schedule has begun (seconds since 1970), 0: it is not by its schedule. Its bytes name who
 # and why.
@@ -49,6 +50,11 @@ SOURCE_ROW, SOURCE_UP = 0, 1
 # trader and flow, NONE where none is named; its bytes name who and why.
 ADJUST_INSTRUMENT, ADJUST_BY, ADJUST_ENTITIES = 0, 1, 2
 ADJUSTED_SCOPES = (ACCOUNT, DESK, STRATEGY, TRADER, FLOW)
+# Values of a POSTURE event: row of the entity and its posture from here on. Of an EXIT event: rows of entity and
+# instrument, the quantity that may pass (0: none any more), and until when, of the gateway's clock. Their bytes name
+# who and why.
+POSTURE_ENTITY, POSTURE_NEW = 0, 1
+EXIT_ENTITY, EXIT_INSTRUMENT, EXIT_QUANTITY, EXIT_UNTIL = 0, 1, 2, 3
 # Values of a START event, and how the last run ended: stopped, its process died, or the machine went down with it.
 START_RUN, START_ENDED, START_BASE, START_WALL_OFFSET, START_BOOT, START_CLEARS_FAULT = 0, 1, 2, 3, 4, 5
 STOPPED, CRASHED, REBOOTED = 0, 1, 2

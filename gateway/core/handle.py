@@ -30,6 +30,7 @@ from gateway.core.handlers.from_ems import (
 from gateway.core.handlers.from_venue import execution_report
 from gateway.core.handlers.market_data import market_data_incremental, market_data_snapshot, on_quote
 from gateway.core.handlers.mass_requests import order_mass_cancel_request, order_mass_status_request
+from gateway.core.handlers.postures import close_exits, mark_all_raising, on_exit, on_posture
 from gateway.core.handlers.pushed import move_parameters, on_parameter, on_release, on_source
 from gateway.core.handlers.refusals import (
     ask_about_all,
@@ -322,6 +323,11 @@ def _on_tick(s, out, buf):
             review_orders(s, out, k, MOST_OUTPUTS)
     if s.parameter_count > 0 and move_parameters(s, out):
         s.work.idle = 0
+    if s.exit_count > 0 and close_exits(s):
+        s.work.idle = 0
+    if s.reduce_due == 1 and s.sweep_row == NONE:
+        mark_all_raising(s)
+        s.work.idle = 0
     if sweep_is_due(s):
         sweep_once_more(s)
         s.work.idle = 0
@@ -411,6 +417,10 @@ def handle_event(s, event, buf, out):
         on_source(s, out, buf, event)
     elif kind == ev.ADJUST:
         on_adjust(s, out, buf, event)
+    elif kind == ev.POSTURE:
+        on_posture(s, out, buf, event)
+    elif kind == ev.EXIT:
+        on_exit(s, out, buf, event)
     elif kind == ev.CONNECTED:
         protocol.connected(s.lines[event.session], event.session, out, s.now_ns)
     elif kind == ev.OPERATE:

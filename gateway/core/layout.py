@@ -22,7 +22,7 @@ import numpy as np
 from gateway.fix.layout import DICTIONARY_TABLE, INDEX, MAX_TAG
 from gateway.fix.session.layout import LINE
 from gateway.vocabulary import *  # noqa: F403
-from gateway.vocabulary import MAX_LIMITS, MAX_SCOPES
+from gateway.vocabulary import MAX_LIMITS, MAX_SCOPES, POSTURE_NAMES
 
 FIRM_ROW = 0
 
@@ -47,8 +47,9 @@ RATE_SLICES = 17  # 16 slices make up a window, and the one being filled
 # QUERIED: the venue said in passing that it has ended, and is asked; other orders go there meanwhile.
 SURE, UNCONFIRMED, UNANSWERED, IN_DOUBT, QUERIED = 0, 1, 2, 3, 4
 
-# Why the gateway itself cancels an order: its switch is set, its EMS is gone, a person said so.
-BY_KILL, BY_DROP, BY_PERSON, BY_MASS = 1, 2, 3, 4  # the last by its EMS, with all its others
+# Why the gateway itself cancels an order: its switch is set, its EMS is gone, a person said so, its EMS did with all its
+# others, something that it is in is halted, or may only reduce and it could do more.
+BY_KILL, BY_DROP, BY_PERSON, BY_MASS, BY_HALT, BY_REDUCE = 1, 2, 3, 4, 5, 6
 QUICK_CANCELS = 5  # of one order, a second apart; those after them come ever later
 
 # What became of the order message of an event.
@@ -90,6 +91,8 @@ ENTITY = np.dtype(
         ("limit_set", "i8", MAX_LIMITS),  # by a person: the envelope of what is pushed
         ("limit_epoch", "i8", MAX_LIMITS),  # of the pushed value in force, 0: none
         ("group", "i8"),  # of a strategy: the entity of its class; NONE: it is in none
+        ("posture", "i8"),  # NORMAL to HALTED
+        ("posture_ns", "i8"),  # when it was set last
     ]
 )
 
@@ -312,6 +315,16 @@ SOURCE_TABLE = np.dtype(  # publishers of parameters
 )
 SOURCES = 16
 
+EXIT = np.dtype(  # what a person lets through a halt
+    [
+        ("entity", "i8"),  # whose orders
+        ("instrument", "i8"),
+        ("left_e8", "i8"),  # of the quantity that may pass
+        ("until_ns", "i8"),
+    ]
+)
+EXITS = 64  # open at one time
+
 PARAMETER_TABLE = np.dtype(  # a pushed limit
     [
         ("source", "i8"),
@@ -370,6 +383,7 @@ CANDIDATE = np.dtype(  # the order under judgement
         ("peg", "i8"),  # hash of the instruction and offset of a pegged order
         ("age_ns", "i8"),  # since it was sent, by the oldest time that it tells, or until the newest
         ("added_e8", "i8"),  # open quantity that accepting it would add
+        ("exit", "i8"),  # the exit by which it passes postures, NONE: none
         ("reference_e8", "i8"),  # 0: none usable
         ("reference_age_ns", "i8"),  # NONE: never told
         ("collar_factor", "i8"),
@@ -493,6 +507,9 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("duplicate_messages", "i8"),
             ("check_fired", "i8", 64),  # by check
             ("killed_count", "i8"),  # entities that are killed
+            ("postured", "i8", len(POSTURE_NAMES)),  # entities by posture; NORMAL is not counted
+            ("reduce_due", "i8"),  # 1: a position has changed from outside: what reduced may not reduce any more
+            ("exit_count", "i8"),
             ("sweep_row", "i8"),  # the next order to look at for what is to be canceled; NONE: no sweep is under way
             ("sweep_again", "i8"),  # 1: another follows the one that is under way
             ("sweep_due_ns", "i8"),  # when the next one is to begin
@@ -520,6 +537,8 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("security_head", *heads(capacity.instruments)),
             ("pairs", *table(PAIR, capacity.pairs)),
             ("sources", *table(SOURCE_TABLE, SOURCES)),
+            ("exits", *table(EXIT, EXITS)),
+            ("ending", "i8", (capacity.instruments, 2)),  # scratch: what is being canceled, buys and sells
             ("parameters", *table(PARAMETER_TABLE, capacity.parameters)),
             ("exposures", *table(EXPOSURE, capacity.exposures)),
             ("exposure_head", *heads(capacity.exposures)),

@@ -68,6 +68,8 @@ def _take_back(s, request):
     """Make the state what it was in front of this accepted request, as far as checks read it."""
     r = s.requests[request]
     o = s.orders[r.order]
+    if s.work.candidate.exit != NONE:
+        s.exits[s.work.candidate.exit].left_e8 += s.work.candidate.added_e8
     if r.kind == t.NEW_ORDER_SINGLE:
         o.status = t.STATUS_REJECTED
         s.fingerprint_head[o.fingerprint & (s.fingerprint_head.size - 1)] = o.fingerprint_older
@@ -77,9 +79,11 @@ def _take_back(s, request):
 
 
 @kernel
-def _put_back(s, request):
+def _put_back(s, request, passed_by):
     r = s.requests[request]
     o = s.orders[r.order]
+    if passed_by != NONE:
+        s.exits[passed_by].left_e8 -= s.work.candidate.added_e8
     if r.kind == t.NEW_ORDER_SINGLE:
         o.status = t.STATUS_PENDING_NEW
         s.fingerprint_head[o.fingerprint & (s.fingerprint_head.size - 1)] = r.order
@@ -201,6 +205,7 @@ def judge_again(block, others, pair_keys, pair_rows, pairs, verdict_block):
     v.used_now[:] = np.nan
     if x.mask & ~(JUDGED | REUSE) == 0:
         accepted = s.work.decision == a.ACCEPTED
+        passed_by = x.exit
         if accepted:
             _take_back(s, s.work.request)
             uncount_message(others[s.sessions[x.venue].entity])
@@ -215,7 +220,7 @@ def judge_again(block, others, pair_keys, pair_rows, pairs, verdict_block):
         _exchange_limits(s, x, others)
         _exchange_pairs(s, x, pairs)
         if accepted:
-            _put_back(s, s.work.request)
+            _put_back(s, s.work.request, passed_by)
             count_message(others[s.sessions[x.venue].entity], s.now_ns)
     v.mask = x.mask
     v.notional_e4 = x.notional_e4

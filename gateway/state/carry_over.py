@@ -16,7 +16,16 @@ from numpy.lib.recfunctions import assign_fields_by_name
 from gateway.config.files import ConfigError, Position
 from gateway.config.settings import Settings
 from gateway.core.handlers.pushed import restore_parameters
-from gateway.core.layout import ACCOUNT, CAPACITIES, GROUP_SCOPES, NONE, SCOPE_NAMES, state_dtype
+from gateway.core.layout import (
+    ACCOUNT,
+    CAPACITIES,
+    GROUP_SCOPES,
+    NONE,
+    NORMAL,
+    POSTURE_NAMES,
+    SCOPE_NAMES,
+    state_dtype,
+)
 from gateway.core.setup import exposure_rows, link_rows
 from gateway.fix.layout import E8
 from gateway.state.build import build_state
@@ -32,7 +41,10 @@ OF_STATE = (
     *("sweep_row", "sweep_again", "sweep_due_ns", "sweeps_on", "market_closed"),
     *("parameter_epoch", "parameter_model"),
 )
-OF_ENTITY = ("open_orders", "slice", "sliced", "in_window", "messages", "refused", "killed", "killed_ns")
+OF_ENTITY = (
+    *("open_orders", "slice", "sliced", "in_window", "messages", "refused", "killed", "killed_ns"),
+    *("posture", "posture_ns"),
+)
 OF_INSTRUMENT = (
     *("bid_e8", "ask_e8", "last_e8", "quote_ns", "last_ns", "bid_qty_e8", "ask_qty_e8", "last_qty_e8"),
     *("unconfirmed_e8", "quotes_left_aside"),
@@ -139,6 +151,9 @@ def carry(old: State, settings: Settings) -> State:
     _carry_requests(old, new, rows, lost, settings)
     _carry_executions(old, new, rows, lost, settings)
     new.record.killed_count = int(new.record["entities"]["killed"][: new.record.entity_count].sum())
+    _count_postures(new)
+    if "exits" in (old.block.dtype.names or ()):
+        _carry_exits(old, new, rows)
     if "parameters" in (old.block.dtype.names or ()):
         _carry_parameters(old, new, rows, settings)
     regroup(new, settings)
@@ -251,6 +266,23 @@ def _carry_exposures(old: State, new: State, rows: Rows, settings: Settings) -> 
     mapped = np.full(before.size + 1, NONE, np.int64)
     mapped[kept] = found
     return mapped
+
+
+def _count_postures(new: State) -> None:
+    postures = new.record["entities"]["posture"][: new.record.entity_count]
+    new.record.postured[:] = np.bincount(postures, minlength=len(POSTURE_NAMES))
+    new.record.postured[NORMAL] = 0
+
+
+def _carry_exits(old: State, new: State, rows: Rows) -> None:
+    """Exits stay open, but for what the settings no longer have."""
+    before = old.record["exits"][: old.record.exit_count]
+    entities, instruments = rows.entities[before["entity"]], rows.instruments[before["instrument"]]
+    kept = np.flatnonzero((entities != NONE) & (instruments != NONE))
+    after = new.record["exits"][: kept.size]
+    assign_fields_by_name(after, before[kept], zero_unassigned=False)
+    after["entity"], after["instrument"] = entities[kept], instruments[kept]
+    new.record.exit_count = kept.size
 
 
 def _carry_parameters(old: State, new: State, rows: Rows, settings: Settings) -> None:

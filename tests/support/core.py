@@ -268,6 +268,21 @@ class Core:
         value = (self.state.entities[scope, name], int(on), self.time_ns)
         return self.apply(Event(ev.KILL, self.time_ns, data=who.encode(), value=value))
 
+    def posture(self, posture: int, scope: int, name: str = "", who: str = "alice: because"):
+        """A person sets a posture; the sweep that it begins is not under way yet."""
+        return self.apply(Event(ev.POSTURE, self.time_ns, data=who.encode(), value=(self.entity(scope, name), posture)))
+
+    def open_exit(self, quantity: str, scope: int, name: str = "", symbol: str = "AAPL", seconds: float = 300):
+        """A person lets orders through a halt."""
+        until_ns = self.time_ns + round(seconds * 10**9)
+        rows = self.entity(scope, name), self.state.instruments[symbol]
+        value = (*rows, round(Decimal(quantity) * E8), until_ns)
+        return self.apply(Event(ev.EXIT, self.time_ns, data=b"alice: because", value=value))
+
+    def entity(self, scope: int, name: str = "") -> int:
+        """Row of an entity."""
+        return self.state.entities[scope, name]
+
     def sweep(self):
         """Apply SWEEP events while a sweep is under way, as the service does."""
         sent = []

@@ -23,6 +23,7 @@ def clear_candidate(x, session, kind):
     x.price_e8 = 0
     x.stop_e8 = 0
     x.added_e8 = 0
+    x.exit = NONE
     x.reference_e8 = 0
     x.reference_age_ns = NONE
     x.collar_factor = 1

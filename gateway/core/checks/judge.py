@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.core.checks.limits import gather_limits
 from gateway.core.checks.position import check_max_open_orders, check_positions
+from gateway.core.checks.posture import check_posture
 from gateway.core.checks.price import (
     check_max_quote_spread,
     check_price_collar,
@@ -36,3 +37,4 @@ def judge(s, x):
     check_max_messages(s, x)
     check_duplicate_order(s, x)
     check_max_order_age(s, x)
+    check_posture(s, x)

@@ -6,6 +6,7 @@ from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.checks.breaches import breach, exceeds, fail, found_at_tightest, measured_at_tightest
 from gateway.core.checks.limits import require
+from gateway.core.checks.reduces import has_limit, reduces
 from gateway.core.layout import NONE, UNLIMITED, UNSET
 from gateway.fix import tags as t
 from gateway.jit import kernel
@@ -20,36 +21,6 @@ WIDE = 2  # a quote whose ask is more than so many times its bid says nothing of
 def share_of(price_e8, bps):
     """price x bps / 10,000, rounded down, without leaving int64."""
     return price_e8 // BPS * bps + price_e8 % BPS * bps // BPS
-
-
-@kernel
-def _has_limit(x):
-    """Whether an order, or a request, trades at a limit or better, at any time and from now on: no stop order."""
-    return x.ord_type == t.LIMIT or (x.ord_type == t.PEGGED and x.price_e8 > 0)
-
-
-@kernel
-def _pays_more(s, x):
-    """Whether a replace could trade at a worse price than the order that it changes."""
-    r = s.requests[s.orders[x.order].accepted]
-    if not _has_limit(x) or not _has_limit(r):
-        return True
-    return x.price_e8 > r.price_e8 if x.side == t.BUY else x.price_e8 < r.price_e8
-
-
-@kernel
-def _reduces(s, x):
-    """Whether the candidate can only bring its account's position in the instrument closer to flat: an order by its
-    quantity; a replace also where it asks for no more, at a price that is no worse.
-    """
-    if x.order != NONE and x.added_e8 == 0 and not _pays_more(s, x):
-        return True
-    if x.exposures[a.ACCOUNT] == NONE:
-        return False
-    e = s.exposures[x.exposures[a.ACCOUNT]]
-    if x.side == t.BUY:
-        return -e.position_e8 - e.open_buy_e8 - x.added_e8 >= 0
-    return e.position_e8 - e.open_sell_e8 - x.added_e8 >= 0
 
 
 @kernel
@@ -125,7 +96,7 @@ def check_reference_price(s, x):
     if live > 0 and known_ns != NONE and (most == UNSET or age <= most):
         return
     last_good = _last_good(i, quoted)
-    if _has_limit(x) and _reduces(s, x) and last_good > 0:
+    if has_limit(x) and reduces(s, x, x.exposures[a.ACCOUNT]) and last_good > 0:
         x.collar_factor = EXIT_COLLAR_FACTOR
         x.reference_e8 = last_good
         return

@@ -62,6 +62,7 @@ def add_to_position(s, entity, instrument, quantity):
     if exposure != NONE:
         x = s.exposures[exposure]
         x.position_e8 = plus(s, x.position_e8, quantity)
+        s.reduce_due = 1
 
 
 @kernel

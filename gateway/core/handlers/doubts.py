@@ -54,6 +54,7 @@ def on_start(s, event):
     s.boot = event.value[ev.START_BOOT]
     s.ended = 0
     s.journal_blocked = 0
+    s.reduce_due = 1
     if event.value[ev.START_CLEARS_FAULT] == 1:
         s.fault = 0
     if s.started_wall_ns == 0 or ended == ev.REBOOTED:

@@ -242,5 +242,6 @@ def end_day(s, out, buf, event):
     if event.value[0] == ev.POSITIONS_RESET:
         for row in range(s.exposure_count):
             s.exposures[row].position_e8 = 0
+        s.reduce_due = 1
     if left > 0:
         alert(s, out, al.STILL_OPEN, buf, event.start, 0)

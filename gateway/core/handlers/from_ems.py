@@ -160,6 +160,7 @@ def new_order_single(s, out, buf, event, message):
         order_reject(s, out, work, buf, x.session, _reason_of(x), live)
         return
     row = _place(s, x, buf, id_start, id_size)
+    _take_from_exit(s, x)
     work.decision = a.ACCEPTED
     work.request = s.orders[row].first
     child_order(s, out, buf, row, s.orders[row].first, t.NEW_ORDER_SINGLE, NONE)
@@ -204,6 +205,13 @@ def _remember_refused(s, x, seen, buf, id_start, id_size):
         _note_refused(s, seen)
     elif not flood:
         _remember(s, x.session, x.kind, x.order, buf, id_start, id_size, t.CANCEL_BROKER_OPTION)
+
+
+@kernel
+def _take_from_exit(s, x):
+    """What passes a halt by an exit takes of its quantity, and gives nothing back."""
+    if x.exit != NONE:
+        s.exits[x.exit].left_e8 -= x.added_e8
 
 
 @kernel
@@ -448,6 +456,7 @@ def order_cancel_replace_request(s, out, buf, event, message):
     request = add_pending(s, o, event.session, kind, buf, index.start[f], index.length[f])
     fill_request(s.requests[request], x, row)
     s.requests[request].qty_e8 = wanted
+    _take_from_exit(s, x)
     s.work.decision = a.ACCEPTED
     s.work.request = request
     settle(s, o)

@@ -61,6 +61,7 @@ CANCELED_BY, CANCELED_BY_SIZE = c.name_table(
     [
         *("", "canceled by the gateway: kill switch", "canceled by the gateway: the EMS is gone"),
         *("canceled by the gateway: a person canceled it", "canceled by OrderMassCancelRequest(q)"),
+        *("canceled by the gateway: halted", "canceled by the gateway: reduce_only, it could raise the position"),
     ]
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.core import catalogue as c
 from gateway.core import layout as a
 from gateway.core.handlers.from_ems import DUPLICATE_ID
-from gateway.core.handlers.sweep import begin_sweep, mass_cancels
+from gateway.core.handlers.sweep import begin_sweep, mass_cancels, stays_asked
 from gateway.core.layout import NONE
 from gateway.core.messages.text import add_bytes, say
 from gateway.core.messages.to_ems import business_reject, mass_cancel_report, mass_status_of_none
@@ -52,7 +52,7 @@ def _mark_canceled(s, session, instrument, side, request):
             count += 1
             o.cancel_tries = min(o.cancel_tries, 1) if o.canceled_by != 0 else 0
             o.mass_cancel = request + 1
-            if o.canceled_by < a.BY_PERSON:
+            if not stays_asked(o):
                 o.canceled_by = a.BY_MASS
     return count
 

@@ -1,4 +1,5 @@
-"""Cancels that the gateway sends of its own accord: what a kill switch, the loss of an EMS or a person wants canceled.
+"""Cancels that the gateway sends of its own accord: what a kill switch, a posture, the loss of an EMS or a person wants
+canceled.
 
 Kernels only. A sweep walks the orders from `sweep_row` on, some at each SWEEP event, and begins anew while something is
 left: a cancel that has no effect is sent again, with a ClOrdID of its own, after a second, and after QUICK_CANCELS of
@@ -20,7 +21,7 @@ from gateway.core import layout as a
 from gateway.core.checks.windows import messages_left
 from gateway.core.handlers.refusals import refuse_request
 from gateway.core.handlers.turns import FIRST_NS, begin_turns, in_turn, next_turns, takes_cancel, wait_for_turn
-from gateway.core.layout import NONE, QUICK_CANCELS
+from gateway.core.layout import HALTED, NONE, QUICK_CANCELS
 from gateway.core.messages.alerts import alert
 from gateway.core.messages.text import say
 from gateway.core.messages.to_ems import new_report, report, status_type
@@ -45,14 +46,33 @@ VENUE_DOWN = c.phrase("the venue is not logged on")
 
 
 @kernel
+def stays_asked(o):
+    """Whether an order is to be canceled until it has ended, whatever becomes of switches, postures and sessions."""
+    return o.canceled_by >= a.BY_PERSON and o.canceled_by != a.BY_HALT
+
+
+@kernel
+def _is_halted(s, o):
+    """Whether something that the order is in has been halted since it was placed. What was placed later is an exit."""
+    for k in range(a.SCOPES):
+        if o.entities[k] != NONE:
+            e = s.entities[o.entities[k]]
+            if e.posture == HALTED and o.placed_ns <= e.posture_ns:
+                return True
+    return False
+
+
+@kernel
 def why_canceled(s, o):
-    """Why the gateway wants an open order canceled now: BY_KILL, BY_PERSON, BY_MASS, BY_DROP, or 0."""
+    """Why the gateway wants an open order canceled now: BY_*, or 0."""
     if s.killed_count > 0:
         for k in range(a.SCOPES):
             if o.entities[k] != NONE and s.entities[o.entities[k]].killed == 1:
                 return a.BY_KILL
-    if o.canceled_by >= a.BY_PERSON:
+    if stays_asked(o):
         return o.canceled_by
+    if s.postured[HALTED] > 0 and _is_halted(s, o):
+        return a.BY_HALT
     dropped_ns = s.sessions[o.session].dropped_ns
     if dropped_ns != NONE:
         if s.now_ns < dropped_ns:
@@ -138,7 +158,7 @@ def _send_cancel(s, out, buf, row, why):
     orig = _orig_of(s, o)
     _forget_oldest(s, o)
     request = _add_own_request(s, o, row)
-    if o.canceled_by < a.BY_PERSON:
+    if not stays_asked(o):
         o.canceled_by = why
     s.requests[request].answer = o.mass_cancel
     o.cancel_tries += 1
@@ -282,7 +302,8 @@ def _end_pass(s):
 @kernel
 def sweep_is_due(s):
     """Whether a tick is to begin a sweep."""
-    wanted = s.unsent_cancels > 0 or (s.open_order_count > 0 and (s.sweeps_on > 0 or s.killed_count > 0))
+    steered = s.sweeps_on > 0 or s.killed_count > 0 or s.postured[HALTED] > 0
+    wanted = s.unsent_cancels > 0 or (s.open_order_count > 0 and steered)
     return wanted and s.sweep_row == NONE and s.now_ns >= s.sweep_due_ns
 
 
@@ -351,7 +372,7 @@ def _cancel_all_at(s, out, venue, instrument):
     for row in range(s.order_count):
         o = s.orders[row]
         if o.counted_open == 1 and o.venue == venue and (instrument == NONE or o.instrument == instrument):
-            if o.canceled_by < a.BY_PERSON:
+            if not stays_asked(o):
                 o.canceled_by = why_canceled(s, o)
             o.cancel_tries = 1
             o.cancel_ns = s.now_ns
@@ -359,27 +380,27 @@ def _cancel_all_at(s, out, venue, instrument):
 
 
 @kernel
-def _cancel_at_once(s, out, killed):
-    """Mass cancels of what has just been killed."""
+def mass_cancels_of(s, out, stopped):
+    """Mass cancels of what has just been killed or halted."""
     instrument = NONE
-    if s.entities[killed].scope == a.INSTRUMENT:
+    if s.entities[stopped].scope == a.INSTRUMENT:
         for k in range(s.instrument_count):
-            if s.instruments[k].entity == killed:
+            if s.instruments[k].entity == stopped:
                 instrument = k
-    mass_cancels(s, out, instrument, killed)
+    mass_cancels(s, out, instrument, stopped)
 
 
 @kernel
-def mass_cancels(s, out, instrument, killed):
+def mass_cancels(s, out, instrument, stopped):
     """Mass cancels at the venues that have them and where they hit nothing else: of all orders, or of those in an
-    instrument. `killed`: the entity that was, NONE: none was.
+    instrument. `stopped`: the entity that was killed or halted, NONE: none was.
     """
-    firm = killed != NONE and s.entities[killed].scope == a.FIRM
+    firm = stopped != NONE and s.entities[stopped].scope == a.FIRM
     for venue in range(s.session_count):
         own = s.sessions[venue]
         # A venue may have orders that are not known here until it has told what was missed.
-        known = own.recovering == 0 or firm or own.entity == killed
-        spare = requests_left(s) - (0 if killed != NONE else s.requests.size // 2)  # an EMS may send any number
+        known = own.recovering == 0 or firm or own.entity == stopped
+        spare = requests_left(s) - (0 if stopped != NONE else s.requests.size // 2)  # an EMS may send any number
         if own.takes_mass_cancel == 1 and own.up == 1 and known and spare > s.open_order_count:
             if not _cancel_all_at(s, out, venue, NONE) and instrument != NONE:
                 _cancel_all_at(s, out, venue, instrument)
@@ -407,7 +428,7 @@ def on_kill(s, out, buf, event):
     e.killed_ns = event.value[ev.KILL_SET]
     if s.open_order_count > 0:
         try_anew(s, NONE)
-        _cancel_at_once(s, out, row)
+        mass_cancels_of(s, out, row)
         begin_sweep(s)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.core import catalogue as c
-from gateway.core.layout import NONE, TEXT_BYTES, UNSET
+from gateway.core.layout import HALTED, NONE, TEXT_BYTES, UNSET
+from gateway.fix import tags as t
 from gateway.fix.layout import E4, E8
 from gateway.fix.write import write_decimal, write_digits
 from gateway.jit import kernel
@@ -14,6 +15,9 @@ NO_LIMIT = c.phrase("no limit, set ")
 PARAMETERS = c.phrase(", parameters #")
 MS, BPS = c.phrase("ms"), c.phrase(" bps")
 NOT_A_MULTIPLE = c.phrase(" not a multiple of ")
+POSITION, COMMA_SPACE = c.phrase(": position "), c.phrase(", ")
+OPEN_TO_BUY = c.phrase(" open to buy: cancel or replace those")
+OPEN_TO_SELL = c.phrase(" open to sell: cancel or replace those")
 
 
 @kernel
@@ -141,6 +145,25 @@ def _add_breach(s, work, breach, buf):
         _add_place(s, work, breach, SPACE)
         _add_epoch(s, work, breach)
         add_char(work, CLOSE)
+    if breach.check == c.POSTURE:
+        _add_in_the_way(work, breach)
+
+
+@kernel
+def _add_in_the_way(work, breach):
+    """Append why an order does not reduce: the position where it would have to, and what is open on its side, if
+    without that it could.
+    """
+    if breach.detail == c.DETAIL_POSTURE + HALTED:
+        return
+    add_bytes(work, POSITION, 0, POSITION.size)
+    _add_number(work, c.QUANTITY, breach.value)
+    buys = work.candidate.side == t.BUY
+    if breach.limit > 0 and (breach.value < 0 if buys else breach.value > 0):
+        add_bytes(work, COMMA_SPACE, 0, COMMA_SPACE.size)
+        _add_number(work, c.QUANTITY, breach.limit)
+        hint = OPEN_TO_BUY if buys else OPEN_TO_SELL
+        add_bytes(work, hint, 0, hint.size)
 
 
 @kernel

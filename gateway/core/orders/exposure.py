@@ -150,6 +150,7 @@ def settle(s, o):
     traded = o.cum_e8 - o.unbooked_e8 - booked
     if traded != 0:
         add_position(s, o, traded if o.side == t.BUY else -traded)
+        s.reduce_due |= traded < 0
     leaves = worst_leaves(s, o)
     reserved = leaves + o.unbooked_e8
     if reserved != o.reserved_e8:
