@@ -24,6 +24,8 @@ from gateway.replay.walk import Change, Step, Walk
 from gateway.state.names import FAULTS, ORDER_TYPES, SIDES, Names, fields_of
 from gateway.view.figures import fixed, limit_text
 
+BY_NAME = {ev.ADJUST: "adjust", ev.POSTURE: "posture", ev.EXIT: "exit"}  # events whose bytes say all
+
 Row = tuple[Any, ...]
 
 AMOUNT = pa.decimal128(19, 8)  # a quantity or price, 10^-8 of it in an int64
@@ -269,8 +271,8 @@ def _control(walk: Walk, step: Step) -> tuple[str, str | None, str | None, str] 
         return _kill(walk, step)
     if event.kind == ev.CANCEL:
         return "cancel", None, _order_id(walk, value[0]), shown(event.data)
-    if event.kind == ev.ADJUST:
-        return "adjust", None, None, shown(event.data)
+    if event.kind in BY_NAME:
+        return BY_NAME[event.kind], None, None, shown(event.data)
     if event.kind in (ev.PARAMETER, ev.RELEASE, ev.SOURCE):
         return _parameter(walk, step)
     return None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -53,6 +53,30 @@ GroupConfigOption = Annotated[
     Path, typer.Option("--config", "-c", envvar="TIDEGATE_CONFIG", help="main config file (YAML)")
 ]
 """Of a command that has others under it, for which it must not look: `config_there` does."""
+
+ScopeOption = Annotated[str, typer.Option("--scope", help="firm, or a scope and a name as in strategy=MOMO")]
+
+
+def scope_of(text: str) -> tuple[str, str]:
+    """Name of the scope, and of the entity, of `firm` or `strategy=MOMO`."""
+    from gateway.kill.format import SCOPE_NAMES, parse_scope
+
+    try:
+        number, name = parse_scope(text)
+    except ValueError as error:
+        refuse(f"--scope: {error}")
+    return SCOPE_NAMES[number], name
+
+
+def give(config: Path, request: dict[str, Any]) -> None:
+    """Give a running gateway a person's command, which must have a reason, and print the answer."""
+    from gateway.config.settings import load_settings
+    from gateway.ops.control import ControlError, give_command
+
+    if not str(request["reason"]).strip():
+        refuse("--reason: want one, it goes to the journal")
+    with one_line_errors(ControlError):
+        typer.echo(give_command(load_settings(config).config.gateway.state_dir, request))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from gateway import __version__
-from gateway.cli import audit, kill, limits, params, replay, resolve, run, security, session, status
+from gateway.cli import audit, exits, kill, limits, params, posture, replay, resolve, run, security, session, status
 
 COMMANDS = "tidegate.commands"
 
@@ -35,7 +35,7 @@ class _WithEntryPoints(TyperGroup):
 app = typer.Typer(
     cls=_WithEntryPoints, no_args_is_help=True, add_completion=False, help="Inline FIX pre-trade risk gateway."
 )
-for group in (run, status, kill, resolve, limits, params, session, replay, audit, security):
+for group in (run, status, kill, posture, exits, resolve, limits, params, session, replay, audit, security):
     app.add_typer(group.app)
 
 

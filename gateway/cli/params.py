@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, one_line_errors, refuse, tables
+from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, ScopeOption, one_line_errors, refuse, scope_of, tables
 from gateway.cli.status import tell_unproven, unproven_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ REFRESH_S = 0.5
 app = typer.Typer(name="params", no_args_is_help=True, help="Push limits, look at what is pushed, release one.")
 
 SourceOption = Annotated[str, typer.Option("--source", help="id of one of `parameters.sources`")]
-ScopeOption = Annotated[str, typer.Option("--scope", help="firm, or a scope and a name as in strategy=MOMO")]
 LimitOption = Annotated[str, typer.Option("--limit", help="the limit's key, as in limits.yaml")]
 SymbolOption = Annotated[str, typer.Option("--symbol", help="the limit of the entity in this instrument")]
 
@@ -49,7 +48,7 @@ def push(
     from gateway.config.settings import load_settings
     from gateway.params.publisher import ParameterPublisher, PublisherError, limit_units
 
-    scope_name, name = _scope(scope)
+    scope_name, name = scope_of(scope)
     with one_line_errors(PublisherError, ValueError):
         settings = load_settings(config)
         sections = {section.id: section for section in settings.config.parameters.sources}
@@ -115,7 +114,7 @@ def release(
     from gateway.config.settings import load_settings
     from gateway.ops.control import ControlError, give_command
 
-    scope_name, name = _scope(scope)
+    scope_name, name = scope_of(scope)
     if not reason.strip():
         refuse("--reason: want one, it goes to the journal")
     with one_line_errors(ControlError):
@@ -141,17 +140,6 @@ def _given_back(gateway: GatewaySection, request: dict[str, str]) -> str:
     instrument = state.instruments[request["symbol"]] if request["symbol"] else NONE
     in_force = in_force_text(state, entity, instrument, LIMITS[request["limit"]][0])
     return f"{request['limit']} is released; in force: {in_force}"
-
-
-def _scope(text: str) -> tuple[str, str]:
-    """Name of the scope, and of the entity, of `firm` or `strategy=MOMO`."""
-    from gateway.kill.format import SCOPE_NAMES, parse_scope
-
-    try:
-        number, name = parse_scope(text)
-    except ValueError as error:
-        refuse(f"--scope: {error}")
-    return SCOPE_NAMES[number], name
 
 
 def _check_place(settings: Settings, scope: str, name: str, symbol: str, limit: str) -> None:

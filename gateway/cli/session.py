@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, one_line_errors, refuse, tables
+from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, give, one_line_errors, tables
 from gateway.cli.status import tell_unproven, unproven_of
 
 app = typer.Typer(
@@ -45,15 +45,7 @@ def list_sessions(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 
 def _operate(config: ConfigOption, session: str, what: str, reason: str, **numbers: int) -> None:
-    from gateway.config.settings import load_settings
-    from gateway.ops.control import ControlError, give_command
-
-    with one_line_errors(ControlError):
-        gateway = load_settings(config).config.gateway
-        if not reason.strip():
-            refuse("--reason: want one, it goes to the journal")
-        request = {"command": "session", "session": session, "what": what, "reason": reason, **numbers}
-        typer.echo(give_command(gateway.state_dir, request))
+    give(config, {"command": "session", "session": session, "what": what, "reason": reason, **numbers})
 
 
 @app.command()

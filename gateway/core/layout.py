@@ -47,8 +47,8 @@ RATE_SLICES = 17  # 16 slices make up a window, and the one being filled
 # QUERIED: the venue said in passing that it has ended, and is asked; other orders go there meanwhile.
 SURE, UNCONFIRMED, UNANSWERED, IN_DOUBT, QUERIED = 0, 1, 2, 3, 4
 
-# Why the gateway itself cancels an order: its switch is set, its EMS is gone, a person said so, its EMS did with all its
-# others, something that it is in is halted, or may only reduce and it could do more.
+# Why the gateway itself cancels an order: its switch is set, its EMS is gone, a person said so, its EMS did of it and
+# all its others, something that it is in is halted, or may only reduce and it could do more.
 BY_KILL, BY_DROP, BY_PERSON, BY_MASS, BY_HALT, BY_REDUCE = 1, 2, 3, 4, 5, 6
 QUICK_CANCELS = 5  # of one order, a second apart; those after them come ever later
 

@@ -1,10 +1,10 @@
-"""Commands of people as events for the core: cancel an order, resolve a doubt, release a pushed limit."""
+"""Commands of people as events for the core: cancel an order, resolve a doubt, release a pushed limit, and so on."""
 
 from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import structlog
@@ -18,6 +18,7 @@ from gateway.core.layout import NONE
 from gateway.fix.layout import E8
 from gateway.fix.session.layout import OFF
 from gateway.ops.confirm import Confirmation
+from gateway.ops.posture_commands import exit_event, posture_event
 from gateway.state.memory import State
 from gateway.state.names import Names
 from gateway.view.figures import fixed
@@ -42,13 +43,23 @@ FACTS = (
     "symbol",
     "by",
     "limit",
+    "posture",
+    "quantity",
 )
 
 log = structlog.get_logger()
 
 
+class Confirmations(NamedTuple):
+    """Of what may take two people."""
+
+    adjusting: Confirmation
+    easing: Confirmation
+    """Of a posture."""
+
+
 def command_events(
-    state: State, request: dict[str, Any], user: str, adjusting: Confirmation
+    state: State, request: dict[str, Any], user: str, confirmations: Confirmations
 ) -> tuple[str, list[Event]]:
     """The answer to a person's command and its events, logged with who gave it: none where another person must confirm
     it. Raises ConfigError with what is wrong about it.
@@ -67,8 +78,14 @@ def command_events(
     elif name == "adjust":
         event = adjust_event(state, request, user)
         text, done = _adjusted_text(state, request, event), "position adjusted"
-        if wanted := adjusting.ask(event.value, user, time.monotonic_ns()):
+        if wanted := confirmations.adjusting.ask(event.value, user, time.monotonic_ns()):
             text, done, event = f"nothing is adjusted yet: {wanted}, by the same command", "adjustment asked for", None
+    elif name == "posture":
+        text, event = posture_event(state, request, user, confirmations.easing)
+        done = "posture set by a person" if event is not None else "posture asked for"
+    elif name == "exit":
+        text, event = exit_event(state, request, user, time.monotonic_ns() + int(state.record.time_base_ns))
+        done = "exit set by a person"
     elif name == "session":
         event = session_event(state, request, user)
         text, done = f"session {request['session']}: {DONE[request['what']]}", "session changed by a person"

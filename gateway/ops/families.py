@@ -126,6 +126,14 @@ class Families:
         yield self._word("market_closed", "1 outside the hours of the trading day.", "market_closed")
         yield self._gauge("switch_set", "1 when the kill switch is set.", ("scope", "name"), self._switches())
 
+        texts_of = "Posture that is not normal: 1 no_new_longs, 2 reduce_only, 3 halted."
+        yield self._gauge("posture", texts_of, ("scope", "name"), self._postures())
+
+    def _postures(self) -> Rows:
+        postures = self._table("entities", int(self._s.entity_count))["posture"]
+        for row in self._largest("posture", postures):
+            yield self._place(row), float(postures[row])
+
     def _switches(self) -> Rows:
         killed = self._table("entities", int(self._s.entity_count))["killed"]
         yield self._place(0), float(killed[0])

@@ -53,6 +53,8 @@ EVENT_NAMES = {
     ev.SOURCE: "publisher",
     ev.ADJUST: "position adjusted",
     ev.OPERATE: "session changed by a person",
+    ev.POSTURE: "posture set",
+    ev.EXIT: "exit through a halt",
 }
 UNIT_PLACES = {c.QUANTITY: 8, c.PRICE: 8, c.MONEY: 4, c.MILLISECONDS: 6}  # a duration is kept in ns
 UNIT_NAMES = {c.MILLISECONDS: " ms", c.BASIS_POINTS: " bps"}

@@ -23,7 +23,7 @@ from gateway.journal.replayer import Replayer
 from gateway.journal.snapshot import save
 from gateway.journal.writer import JournalingDriver
 from gateway.machine import ALLOWED, pin
-from gateway.ops.commands import command_events
+from gateway.ops.commands import Confirmations, command_events
 from gateway.ops.confirm import Confirmation
 from gateway.ops.control import Command, ControlSocket
 from gateway.ops.decisions import ADMIN
@@ -105,7 +105,10 @@ class Service:
         self._sweep_word = self.state.word("sweep_row")
         self._control = ControlSocket(self.folder, self._inbox.put, settings.config.control.group)
         control = settings.config.control
-        self._adjusting = Confirmation(control.adjust_people, control.rearm_within)
+        self._confirmations = Confirmations(
+            Confirmation(control.adjust_people, control.rearm_within),
+            Confirmation(control.rearm_people, control.rearm_within),
+        )
         self._stopping = threading.Event()
         self._fault = 0
         self._up: set[int] = set()
@@ -232,7 +235,7 @@ class Service:
         """Answer and events of a person's command; raises ConfigError with what is wrong about it."""
         if request["command"] == "rearm":
             return self._observed.switches.rearm(request, user)
-        return command_events(self.state, request, user, self._adjusting)
+        return command_events(self.state, request, user, self._confirmations)
 
     def _apply(self, event: Event) -> None:
         """Journal and apply an event; what it gives is sent at once, or waits for the sync that must come before."""

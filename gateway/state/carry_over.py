@@ -39,7 +39,7 @@ OF_STATE = (
     *("open_order_count", "request_count", "request_free", "request_free_count", "events", "accepted_orders"),
     *("refused_orders", "unknown_executions", "duplicate_messages", "check_fired"),
     *("sweep_row", "sweep_again", "sweep_due_ns", "sweeps_on", "market_closed"),
-    *("parameter_epoch", "parameter_model"),
+    *("parameter_epoch", "parameter_model", "reduce_due"),
 )
 OF_ENTITY = (
     *("open_orders", "slice", "sliced", "in_window", "messages", "refused", "killed", "killed_ns"),
@@ -270,8 +270,8 @@ def _carry_exposures(old: State, new: State, rows: Rows, settings: Settings) -> 
 
 def _count_postures(new: State) -> None:
     postures = new.record["entities"]["posture"][: new.record.entity_count]
-    new.record.postured[:] = np.bincount(postures, minlength=len(POSTURE_NAMES))
-    new.record.postured[NORMAL] = 0
+    for posture in range(NORMAL + 1, len(POSTURE_NAMES)):
+        new.record.postured[posture] = np.count_nonzero(postures == posture)
 
 
 def _carry_exits(old: State, new: State, rows: Rows) -> None:

@@ -40,6 +40,8 @@ TIMES_IN_FORCE = {
 CANCELED_BY = {
     **{0: "", a.BY_KILL: "kill switch", a.BY_DROP: "loss of its EMS", a.BY_PERSON: "a person"},
     a.BY_MASS: "mass cancel of {session}",
+    a.BY_HALT: "halt",
+    a.BY_REDUCE: "reduce_only",
 }
 """Why the gateway itself cancels an order."""
 ORDER_COLUMNS, REQUEST_COLUMNS = list(a.ORDER.fields or ()), list(a.REQUEST.fields or ())

@@ -15,6 +15,7 @@ from gateway.view.figures import ABOVE_BOUNDS_NS, plain
 from gateway.view.health import unknown_orders
 from gateway.view.orders import OrderView
 from gateway.view.positions import PositionView
+from gateway.view.postures import posture_tables
 from gateway.view.status import PushedLimit, SessionView, Source, Status
 from gateway.view.table import table
 
@@ -114,6 +115,7 @@ def status_parts(status: Status, now: datetime) -> Iterator[RenderableType]:
         for switch in status.switches:
             made.add_row(switch.where + ("" if switch.known else " (not known)"), time_text(switch.since))
         yield made
+    yield from posture_tables(status.postures, status.exits)
     if status.sources:
         made = table("source", "state", "since (UTC)", "pushes", right=("pushes",), title="\nsources")
         for source in status.sources:

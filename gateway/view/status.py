@@ -25,6 +25,7 @@ from gateway.state.memory import State
 from gateway.state.names import FAULTS, Names
 from gateway.view.figures import LIMIT_UNITS, Clock, Latency, latency, limit_value, plain
 from gateway.view.health import Problem, fault_text, not_resent, silence
+from gateway.view.postures import ExitView, PostureView, exits_of, postures_of
 from gateway.view.pushed import not_taken, pushed_rows, source_names
 
 VERSIONS = {a.VERSION_42: "FIX.4.2", a.VERSION_44: "FIX.4.4", a.VERSION_50: "FIX.5.0SP2"}
@@ -136,6 +137,8 @@ class Status:
     sessions: list[SessionView]
     switches: list[Switch]
     switch_fault: str  # why the file of the switches cannot be read; empty: it can
+    postures: list[PostureView]
+    exits: list[ExitView]
     sources: list[Source]
     pushed_limits: list[PushedLimit]
     not_taken: list[NotTakenLimit]
@@ -183,6 +186,8 @@ def status(state: State, pulse: np.record | None, config: Config, since_ns: int,
         "sessions": _sessions(state, clock, pulse),
         "switches": switches,
         "switch_fault": switch_fault,
+        "postures": postures_of(state, clock),
+        "exits": exits_of(state, clock),
         "sources": _sources(state, clock, config),
         "pushed_limits": _pushed_limits(state, clock),
         "not_taken": _not_taken(state, config, monotonic_ns),

@@ -270,11 +270,12 @@ def _switches(frame: Frame, rows: int) -> Panel:
     made = _table("name", "", "since", right=("since",), cut=("name",))
     marks = {True: "killed", False: "not known"}
     lines = [(x.where, Text(marks[x.known], "bold red"), x.since) for x in frame.status.switches]
+    lines += [(x.where, Text(x.posture, "bold yellow"), x.since) for x in frame.status.postures]
     sources = sorted(frame.status.sources, key=lambda source: source.up)
     for where, state, since in [*lines, *((x.name, show.source_state(x), x.since) for x in sources)][:rows]:
         age = "" if since is None else show.span(max((frame.now - since).total_seconds(), 0))
         made.add_row(_cut(where), state, age)
-    return _panel("switches and sources", made, rows)
+    return _panel("switches, postures, sources", made, rows)
 
 
 def _used(percent: Decimal | None) -> Text:

@@ -11,13 +11,13 @@ from structlog.testing import capture_logs
 from gateway.config.files import ConfigError
 from gateway.core import events as ev
 from gateway.core import layout as a
-from gateway.ops.commands import command_events
+from gateway.ops.commands import Confirmations, command_events
 from gateway.ops.confirm import Confirmation
 from tests.support.core import Core
 
 MINUTE_NS = 60 * 10**9
 ADJUST: dict[str, Any] = {"command": "adjust", "account": "ACC1", "symbol": "AAPL", "by": "-100", "reason": "bust"}
-ALONE = Confirmation(1, MINUTE_NS)
+ALONE = Confirmations(Confirmation(1, MINUTE_NS), Confirmation(1, MINUTE_NS))
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_an_adjustment_that_makes_no_sense_is_refused(core: Core, change: dict[s
 
 
 def test_where_two_people_are_wanted_the_second_one_must_ask_for_the_same(core: Core) -> None:
-    two = Confirmation(2, MINUTE_NS)
+    two = Confirmations(Confirmation(2, MINUTE_NS), ALONE.easing)
     with capture_logs() as log:
         text, events = command_events(core.state, ADJUST, "ann", two)
     assert events == [] and text.startswith("nothing is adjusted yet: another person than ann must confirm within 1 m")
@@ -74,3 +74,89 @@ def test_where_two_people_are_wanted_the_second_one_must_ask_for_the_same(core: 
     text, [event] = command_events(core.state, ADJUST | {"reason": "seen too"}, "bob", two)
     assert b"by bob: seen too" in event.data
     assert command_events(core.state, ADJUST, "bob", two)[1] == [], "once"
+
+
+POSTURE: dict[str, Any] = {"command": "posture", "scope": "strategy", "name": "MOMO", "reason": "odd fills"}
+EXIT: dict[str, Any] = {
+    **{"command": "exit", "scope": "strategy", "name": "MOMO", "symbol": "AAPL", "quantity": "300"},
+    **{"for_ns": 5 * MINUTE_NS, "reason": "flatten"},
+}
+
+
+def test_a_posture_names_who_and_why(core: Core) -> None:
+    text, [event] = command_events(core.state, POSTURE | {"posture": "halted"}, "ann", ALONE)
+    assert text == "strategy MOMO: normal -> halted"
+    assert event.data == b"strategy MOMO normal -> halted by ann: odd fills"
+    assert (event.kind, event.value) == (ev.POSTURE, (core.entity(a.STRATEGY, "MOMO"), a.HALTED))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"posture": "calm"}, "want one of normal, no_new_longs, reduce_only, halted, got 'calm'"),
+        ({"posture": "killed"}, "killed: `tidegate kill`"),
+        ({"posture": "normal"}, "strategy MOMO: is normal already"),
+        ({"posture": "halted", "reason": " "}, "a reason is required"),
+        ({"posture": "halted", "name": "NOBODY"}, "there is no strategy 'NOBODY'"),
+        ({"posture": "halted", "scope": "planet"}, "scope: want one of firm, desk"),
+    ],
+)
+def test_what_is_wrong_with_a_posture_is_said(core: Core, change: dict[str, Any], what: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        command_events(core.state, POSTURE | change, "ann", ALONE)
+    assert what in str(error.value)
+
+
+def test_a_posture_may_take_two_people_to_be_eased(core: Core) -> None:
+    two = Confirmations(ALONE.adjusting, Confirmation(2, MINUTE_NS))
+    for posture in ("reduce_only", "halted"):
+        _, [event] = command_events(core.state, POSTURE | {"posture": posture}, "ann", two)
+        core.apply(event)
+    text, events = command_events(core.state, POSTURE | {"posture": "reduce_only"}, "ann", two)
+    assert text.startswith("strategy MOMO stays halted: another person than ann") and events == []
+    text, [event] = command_events(core.state, POSTURE | {"posture": "reduce_only"}, "bob", two)
+    core.apply(event)
+    assert core.record.entities[core.entity(a.STRATEGY, "MOMO")].posture == a.REDUCE_ONLY
+
+
+def test_an_exit_says_what_passes_and_how_long(core: Core) -> None:
+    text, [event] = command_events(core.state, EXIT, "ann", ALONE)
+    assert text == "exit open: 300 AAPL of strategy MOMO for 300 s, orders that reduce it"
+    assert event.kind == ev.EXIT and event.data == b"300 AAPL of strategy MOMO by ann: flatten"
+    entity, instrument, quantity_e8, until_ns = event.value
+    assert (entity, instrument) == (core.entity(a.STRATEGY, "MOMO"), core.state.instruments["AAPL"])
+    assert quantity_e8 == 300 * 10**8 and until_ns > 5 * MINUTE_NS
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"symbol": "NOPE"}, "there is no instrument 'NOPE'"),
+        ({"quantity": "many"}, "quantity: want a quantity of at most 8 decimal places, got 'many'"),
+        ({"quantity": "-1"}, "want a quantity that is not negative"),
+        ({"for_ns": 25 * 60 * MINUTE_NS}, "a time of at most 24h"),
+        ({"for_ns": 0}, "a time of at most 24h"),
+        ({"quantity": "0"}, "strategy MOMO has none open in AAPL"),
+        ({"reason": ""}, "a reason is required"),
+    ],
+)
+def test_what_is_wrong_with_an_exit_is_said(core: Core, change: dict[str, Any], what: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        command_events(core.state, EXIT | change, "ann", ALONE)
+    assert what in str(error.value)
+
+
+def test_an_exit_is_closed_by_none(core: Core) -> None:
+    core.open_exit("300", a.STRATEGY, "MOMO")
+    text, [event] = command_events(core.state, EXIT | {"quantity": "0", "for_ns": 0}, "ann", ALONE)
+    assert text == "exit: none in AAPL of strategy MOMO any more"
+    core.apply(event)
+    assert core.record.exit_count == 0
+
+
+def test_only_so_many_exits_are_open_at_a_time(core: Core) -> None:
+    s = core.record
+    s.exit_count = a.EXITS
+    s.exits["instrument"] = core.state.instruments["MSFT"]
+    with pytest.raises(ConfigError, match="64 are open already"):
+        command_events(core.state, EXIT, "ann", ALONE)

@@ -48,7 +48,7 @@ SETTINGS = {
     "": {"entity_count", "instrument_count", "session_count", "exposure_count", "pair_count", "execution_count"}
     | {"identity_tag", "understood", "carry_order", "carry_cancel", "carry_report", "dictionary", "pairs", "work"}
     | {"sessions", "entities", "instruments", "exposures", "orders", "requests", "executions", "sources", "parameters"}
-    | {"unsent_cancels", "keep_days", "lines"}
+    | {"unsent_cancels", "keep_days", "lines", "postured", "exits", "exit_count"}
     | {"killed_count", "loosen_percent", "floor_percent", "source_count", "parameter_count"},
     "entities": {"scope", "name_size", "name", "limit", "limit_set", "limit_epoch", "group"},
     "instruments": {"entity", "symbol_size", "symbol", "security_size", "security", "venue", "currency_size"}
@@ -79,10 +79,11 @@ SETTINGS = {
     "executions": set(),
     "sources": {"name_size", "name"},
     "parameters": {"floor", "ceiling", "target"},
+    "exits": set(),
 }
 LINKS = {
     "": {"entity_head", "symbol_head", "security_head", "exposure_head", "fingerprint_head", "request_head"}
-    | {"execution_head", "venue_order_id_head", "execution_oldest"},
+    | {"execution_head", "venue_order_id_head", "execution_oldest", "ending"},
     "entities": {"next"},
     "instruments": {"symbol_next", "security_next"},
     "sessions": set(),
@@ -92,12 +93,14 @@ LINKS = {
     "executions": {"next", "older_fill"},
     "sources": set(),
     "parameters": set(),
+    "exits": set(),
 }
 MAPPED = {
     "orders": {"session", "venue", "instrument", "entities", "exposures"},
     "requests": {"session"},
     "executions": {"venue", "corrects", "leg", "account"},
     "parameters": {"source", "entity", "instrument"},
+    "exits": {"entity", "instrument"},
 }
 CARRIED: dict[str, set[str]] = {
     "": set(carrying.OF_STATE),
@@ -130,12 +133,14 @@ CARRIED: dict[str, set[str]] = {
     | {"px_e8", "told_cum_e8", "no_fill", "terms", "unclear_e8"},
     "sources": set(carrying.OF_SOURCE),
     "parameters": {"limit", "pushed", "effective", "moved_ns", "epoch", "model", "told_ns", "expires_ns", "state"},
+    "exits": {"left_e8", "until_ns"},
 }
 COUNTS = {"entities": "entity_count", "instruments": "instrument_count", "sessions": "session_count"} | {
     **{"exposures": "exposure_count", "orders": "order_count", "requests": "request_count"},
     **{"executions": "execution_count", "sources": "source_count", "parameters": "parameter_count"},
+    **{"exits": "exit_count"},
 }
-KEPT_AS_THEY_ARE = {"next", "first", "accepted", "pending", "older", "order", "killed", "limit"}
+KEPT_AS_THEY_ARE = {"next", "first", "accepted", "pending", "older", "order", "killed", "posture", "limit"}
 
 
 def used(state: State, table: str) -> np.ndarray:
@@ -204,6 +209,8 @@ def core(tmp_path: Path) -> Core:
     """
     core = Core(tmp_path, {**BASE, "parameters": PARAMETERS}, {**LIMITS, **PAIRED}, positions=POSITIONS)
     core.push(a.MAX_ORDER_QTY, 700 * E8, source=1, epoch=5, model=9)
+    core.posture(a.NO_NEW_LONGS, a.STRATEGY, "ARB")
+    core.open_exit("30", a.ACCOUNT, "ACC2", "MSFT")
     core.push(a.MAX_LONG, 3_000 * E8, (a.ACCOUNT, "ACC1"), "MSFT", epoch=6, seconds=3600)
     core.quote("MSFT", 199.99, 200.01, 200)
     filled = child(core.new("FILLED", t7001="MOMO", t50="TOM"))

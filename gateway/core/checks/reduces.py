@@ -1,4 +1,4 @@
-"""Whether an order can only bring a position closer to flat, with all that is open counted at its worst. Kernels only."""
+"""Whether an order can only bring a position closer to flat, what is open counted at its worst. Kernels only."""
 
 from __future__ import annotations
 
