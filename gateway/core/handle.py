@@ -325,7 +325,7 @@ def _on_tick(s, out, buf):
         s.work.idle = 0
     if s.exit_count > 0 and close_exits(s):
         s.work.idle = 0
-    if s.reduce_due == 1 and s.sweep_row == NONE:
+    if s.reduce_due == 1 and s.postured[a.REDUCE_ONLY] > 0 and s.sweep_row == NONE:
         mark_all_raising(s)
         s.work.idle = 0
     if sweep_is_due(s):

@@ -68,6 +68,45 @@ class Histories(FromVenue):
         self.swept()
         self.agree([], [])
 
+    @rule(
+        what=st.sampled_from(
+            (
+                *(("firm", ""), ("account", "ACC1"), ("account", "ACC2"), ("strategy", "MOMO"), ("class", "MAKER")),
+                *(("desk", "D1"), ("instrument", "AAPL"), ("session", "EMS1"), ("venue", "XNAS"), ("sector", "TECH")),
+            )
+        ),
+        posture=st.sampled_from(("no_new_longs", "reduce_only", "reduce_only", "halted")),
+        out=st.none() | st.tuples(st.sampled_from(("ACC1", "ACC2")), st.sampled_from((D(50), D(300)))),
+        rounds=st.integers(0, 3),
+        stays=st.sampled_from((False, True)),
+    )
+    def posture(self, what, posture, out, rounds, stays):
+        """A person says what still passes, and perhaps opens an exit; mostly all is normal again soon."""
+        self.set_posture(what, posture)
+        if out is not None:
+            until_ns = self.core.time_ns + 10**9
+            self.model.open_exit("account", out[0], "AAPL", out[1], until_ns)
+            self.core.open_exit(number(out[1]), a.ACCOUNT, out[0], "AAPL", 1)
+        for _ in range(rounds):
+            self.later(1_000)
+        if not stays:
+            self.set_posture(what, "normal")
+
+    def set_posture(self, what: tuple[str, str], posture: str) -> None:
+        scope, name = what
+        self.model.now_ns = self.core.time_ns
+        wanted = self.model.posture(scope, name, posture)
+        actual = self.core.posture(a.POSTURE_NAMES.index(posture), a.SCOPE_NAMES.index(scope), name)
+        assert [message[:2] for message in actual] == [message[:2] for message in wanted]
+        self.swept()
+        self.agree([], [])
+
+    @precondition(lambda self: self.model.postures)
+    @rule(pick=st.integers(0, 9))
+    def be_normal(self, pick):
+        steered = sorted(self.model.postures)
+        self.set_posture(steered[pick % len(steered)], "normal")
+
     @precondition(lambda self: self.model.killed)
     @rule(pick=st.integers(0, 9))
     def release(self, pick):

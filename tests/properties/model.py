@@ -62,6 +62,8 @@ class Model(Sweeps):
             return [(session, "8", wanted)]
         request = Request(session, NEW, cl_ord_id, j.qty, state="accepted")
         order = Order(session, j.entities["venue"], j.side, j.instrument, j.entities, [request], request, j.qty)
+        order.placed_ns = self.now_ns
+        self.take_from_exit(j)
         self.take_terms_of(request, j)
         self.enter(order)
         self.add(order, request)
@@ -154,7 +156,8 @@ class Model(Sweeps):
             self.add(order, request)
             return self.refuse(session, fields, "2", "2", order, fired)
         if not order.is_open() or order.mass_canceled:  # it has filled, or is to work on
-            order.mass_canceled, order.mass_cancel, order.tries = False, "", 0
+            order.mass_canceled, order.reducing, order.mass_cancel, order.tries = False, False, "", 0
+        self.take_from_exit(j)
         request.state, request.qty = "pending", j.qty + order.restated
         self.take_terms_of(request, j)
         self.add(order, request)

@@ -327,6 +327,7 @@ class Checks:
         )
         with localcontext(EXACT):
             self.check_all(j, opens=order is None or not order.is_open())
+            self.check_posture(j, order)
         return j.fired, j
 
     def check_all(self, j: Judgement, opens: bool) -> None:

@@ -30,6 +30,7 @@ REASONS = {
     **{"KNOWN_INSTRUMENT": "1", "VENUE_DOWN": "2", "CL_ORD_ID_REUSE": "6", "STALE_ORDER": "8", "MAX_ORDER_QTY": "3"},
     **{"REFERENCE_PRICE": "3", "PRICE_COLLAR": "3", "MAX_ORDER_NOTIONAL": "3", "MAX_LONG": "3", "MAX_SHORT": "3"},
     **{"MAX_OPEN_ORDERS": "3", "MAX_MESSAGES": "3", "DUPLICATE_ORDER": "6", "TRADING_DAY": "2", "MAX_ORDER_AGE": "8"},
+    **{"POSTURE": "3"},
 }
 MANDATORY = {"max_order_qty": "account", "max_order_notional": "account", "max_long": "account", "max_short": "account"}
 
@@ -175,6 +176,8 @@ class Order:
     # 0 sure, 1 until its venue has sent again what we missed, 2 until it answers, 3 until somebody tells, or QUERIED
     doubt: int = 0
     unanswered: int = 0  # questions about it to the venue
+    placed_ns: int = 0
+    reducing: bool = False  # to be canceled: it could raise a position that may only be reduced
     mass_canceled: bool = False  # by its EMS, with others
     mass_cancel: str = ""  # the ClOrdID of that mass cancel, while it waits for its answer
     listed: bool = False  # to be told to its EMS, which has asked for all
@@ -273,3 +276,4 @@ class Judgement:
     replaces: Request | None  # the request in force of the order that a replace is of
     age_ns: int  # since it was sent
     fired: set[str] = field(default_factory=set)
+    exit: tuple[str, str, str] | None = None  # by which it passes postures

@@ -6,14 +6,15 @@ from decimal import Decimal
 
 from tests.properties.model_checks import FIRST_NS
 from tests.properties.model_orders import CLOSING, NEW, QUERIED, REPLACE, D, Fields, Order, Request, Wanted
-from tests.properties.model_tables import ALERT, Tables
+from tests.properties.model_postures import Postures
+from tests.properties.model_tables import ALERT
 
 STOPPED, CRASHED, REBOOTED = range(3)
 PATIENCE_NS = 60 * 10**9
 ASK_AGAIN_NS = 10 * 10**9
 
 
-class Recovery(Tables):
+class Recovery(Postures):
     """What is not known of the orders in the tables."""
 
     def __init__(self, config: dict, limits: dict, instruments: list[dict], now_ns: int) -> None:
@@ -138,8 +139,10 @@ class Recovery(Tables):
         return bool(self.sessions[venue].get("order_status", True))
 
     def ticks(self) -> list[Wanted]:
-        """Subscriptions and questions of as many ticks as it takes."""
+        """Subscriptions and questions of as many ticks as it takes; what may only reduce is looked at anew."""
         wanted: list[Wanted] = []
+        if self.mark_raising():
+            self.begin_turns()
         for venue in filter(self.up.get, self.venues()):
             if self.sessions[venue].get("market_data") and venue not in self.subscribed:
                 self.subscribed.add(venue)

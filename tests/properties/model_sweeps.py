@@ -33,6 +33,22 @@ class Sweeps(Reports):
                 order.tries = 0
         return [ALERT]
 
+    def posture(self, scope: str, name: str, posture: str) -> list[Wanted]:
+        """A person sets a posture; what it cancels is up to `sweep`."""
+        was, _ = self.postures.pop((scope, name), ("normal", 0))
+        if posture != "normal":
+            self.postures[scope, name] = posture, self.now_ns
+        if was == "reduce_only":
+            for order in self.orders:
+                order.reducing = order.reducing and order.tries > 0
+        if self.mark_raising():
+            self.begin_turns()
+        if posture == "halted" and self.is_any_open():
+            self.begin_turns()
+            for order in self.orders:
+                order.tries = 0
+        return [ALERT]
+
     # Which cancels go first where a venue takes few.
 
     def begin_turns(self) -> None:
@@ -54,8 +70,11 @@ class Sweeps(Reports):
         self.next_turns[order.venue] = min(self.next_turns.get(order.venue, turn_ns), turn_ns)
 
     def is_to_be_canceled(self, order: Order) -> bool:
-        """Killed; or canceled by its EMS with others, for which the venue is asked a few times."""
-        return self.is_killed(order.entities) or (order.mass_canceled and order.tries < QUICK_CANCELS)
+        """Killed, halted, or not reducing; or canceled by its EMS with others, for which the venue is asked a few
+        times.
+        """
+        steered = self.is_killed(order.entities) or self.is_halted(order) or order.reducing
+        return steered or (order.mass_canceled and order.tries < QUICK_CANCELS)
 
     def sweep(self) -> list[Wanted]:
         """All passes over the orders: another follows where some had to let others go first, which have gone."""
@@ -146,7 +165,7 @@ class Sweeps(Reports):
         self.use(session, fields[11])
         orders = self.open_of(session, fields, instrument if fields[530] == "1" else None)
         for order in orders:
-            order.mass_canceled, order.mass_cancel = True, fields[11]
+            order.mass_canceled, order.mass_cancel = not order.reducing, fields[11]
             order.tries = min(order.tries, 1)
         if orders:
             self.begin_turns()

@@ -208,6 +208,14 @@ def _remember_refused(s, x, seen, buf, id_start, id_size):
 
 
 @kernel
+def _settle_judged(s, o):
+    """What has just been judged raises no position that may only be reduced."""
+    due = s.reduce_due
+    settle(s, o)
+    s.reduce_due = due
+
+
+@kernel
 def _take_from_exit(s, x):
     """What passes a halt by an exit takes of its quantity, and gives nothing back."""
     if x.exit != NONE:
@@ -271,7 +279,7 @@ def _place(s, x, buf, id_start, id_size):
     bucket = x.fingerprint & (s.fingerprint_head.size - 1)
     o.fingerprint_older = s.fingerprint_head[bucket]
     s.fingerprint_head[bucket] = row
-    settle(s, o)
+    _settle_judged(s, o)
     return row
 
 
@@ -459,7 +467,7 @@ def order_cancel_replace_request(s, out, buf, event, message):
     _take_from_exit(s, x)
     s.work.decision = a.ACCEPTED
     s.work.request = request
-    settle(s, o)
+    _settle_judged(s, o)
     child_order(s, out, buf, row, request, kind, target)
 
 

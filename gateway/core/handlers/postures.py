@@ -7,7 +7,7 @@ from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.checks.posture import find_exit
 from gateway.core.checks.reduces import exposure_at, open_on, to_close
-from gateway.core.handlers.sweep import begin_sweep, mass_cancels_of, stays_asked, try_anew
+from gateway.core.handlers.sweep import begin_sweep, mass_cancels_of, try_anew
 from gateway.core.layout import FIRM_ROW, HALTED, NONE, NORMAL, REDUCE_ONLY
 from gateway.core.messages.alerts import alert
 from gateway.fix import tags as t
@@ -32,9 +32,16 @@ def _is_too_much(s, o, scope):
 
 
 @kernel
+def _is_ending(o):
+    """Whether an order is canceled until it has ended. What its EMS wants canceled is asked for a few times only."""
+    return o.canceled_by == a.BY_PERSON or o.canceled_by == a.BY_REDUCE
+
+
+@kernel
 def _mark_raising(s, entity):
     """Have the working orders of an entity canceled that could raise a position, of each side only as many as are more
-    than what is held. The table is walked backwards, so that by and large those placed last go first.
+    than what is held: whether there are new ones. The table is walked backwards, so that by and large those placed last
+    go first.
 
     At a session or venue, where several accounts are, all of a side go that is more than its account holds.
     """
@@ -43,29 +50,32 @@ def _mark_raising(s, entity):
     s.ending[: s.instrument_count] = 0
     for row in range(s.order_count):
         o = s.orders[row]
-        if o.number != NONE and o.counted_open == 1 and o.entities[scope] == entity and sums and stays_asked(o):
+        if o.number != NONE and o.counted_open == 1 and o.entities[scope] == entity and sums and _is_ending(o):
             s.ending[o.instrument, _side_of(o)] += o.reserved_e8
+    marked = False
     for row in range(s.order_count - 1, -1, -1):
         o = s.orders[row]
-        if o.number == NONE or o.counted_open == 0 or o.entities[scope] != entity or stays_asked(o):
+        if o.number == NONE or o.counted_open == 0 or o.entities[scope] != entity or _is_ending(o):
             continue
         if _is_too_much(s, o, scope):
             o.canceled_by = a.BY_REDUCE
             o.cancel_tries = 0
+            marked = True
             if sums:
                 s.ending[o.instrument, _side_of(o)] += o.reserved_e8
+    return marked
 
 
 @kernel
 def mark_all_raising(s):
     """Have what could raise a position canceled, of all entities that may only reduce."""
     s.reduce_due = 0
-    if s.postured[REDUCE_ONLY] == 0 or s.open_order_count == 0:
-        return
+    marked = False
     for row in range(s.entity_count):
         if s.entities[row].posture == REDUCE_ONLY:
-            _mark_raising(s, row)
-    begin_sweep(s)
+            marked = _mark_raising(s, row) or marked
+    if marked:
+        begin_sweep(s)
 
 
 @kernel
@@ -86,16 +96,14 @@ def set_posture(s, out, entity, posture):
     s.postured[posture] += 1 if posture != NORMAL else 0
     e.posture = posture
     e.posture_ns = s.now_ns
-    if s.open_order_count == 0:
-        return
-    if posture == HALTED:
+    if was == REDUCE_ONLY:
+        _unmark(s)
+    if s.postured[REDUCE_ONLY] > 0:
+        mark_all_raising(s)
+    if posture == HALTED and s.open_order_count > 0:
         try_anew(s, NONE)
         mass_cancels_of(s, out, entity)
         begin_sweep(s)
-        return
-    if was == REDUCE_ONLY:
-        _unmark(s)
-    mark_all_raising(s)
 
 
 @kernel

@@ -69,10 +69,10 @@ def why_canceled(s, o):
         for k in range(a.SCOPES):
             if o.entities[k] != NONE and s.entities[o.entities[k]].killed == 1:
                 return a.BY_KILL
-    if stays_asked(o):
-        return o.canceled_by
     if s.postured[HALTED] > 0 and _is_halted(s, o):
         return a.BY_HALT
+    if stays_asked(o):
+        return o.canceled_by
     dropped_ns = s.sessions[o.session].dropped_ns
     if dropped_ns != NONE:
         if s.now_ns < dropped_ns:

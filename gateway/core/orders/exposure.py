@@ -150,9 +150,10 @@ def settle(s, o):
     traded = o.cum_e8 - o.unbooked_e8 - booked
     if traded != 0:
         add_position(s, o, traded if o.side == t.BUY else -traded)
-        s.reduce_due |= traded < 0
     leaves = worst_leaves(s, o)
     reserved = leaves + o.unbooked_e8
+    if traded < 0 or reserved > o.reserved_e8:
+        s.reduce_due = 1
     if reserved != o.reserved_e8:
         _add_open(s, o, reserved - o.reserved_e8)
         o.reserved_e8 = reserved
