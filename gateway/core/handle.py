@@ -257,7 +257,7 @@ def _on_session_message(s, out, buf, event):
     """A message of one of the native engine's sessions: it goes through the session first."""
     own = s.lines[event.session]
     own.happened = 0
-    heard_ns = own.heard_ns
+    heard_ns, held_from, held_to = own.heard_ns, own.held_from, own.held_to
     index = s.work.index
     dictionary = s.dictionary[own.version]
     size = min(event.length, MAX_MESSAGE_BYTES)
@@ -276,7 +276,8 @@ def _on_session_message(s, out, buf, event):
         _on_message(s, out, buf, event)
         return
     out.verdict = NONE
-    if (verdict == line.SEEN or verdict == line.HELD) and out.count == 0 and own.heard_ns == heard_ns:
+    same = own.heard_ns == heard_ns and own.held_from == held_from and own.held_to == held_to
+    if (verdict == line.SEEN or verdict == line.HELD) and out.count == 0 and same:
         s.work.idle = 1
 
 

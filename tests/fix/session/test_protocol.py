@@ -31,6 +31,9 @@ class Sent(NamedTuple):
     fields: Fields
 
 
+SCRATCH = {"happened", "held"}  # columns of a session that say what has just been
+
+
 class House(Core):
     """A core whose sessions are its own, none of them connected."""
 
@@ -56,9 +59,15 @@ class House(Core):
         return self.record.lines[self.sessions[name]]
 
     def event(self, kind: int, name: str, data: bytes = b"") -> list[Sent]:
-        """Apply an event of a session; returns what is sent to that session."""
+        """Apply an event of a session; returns what is sent to that session. One that is idle, and so leaves no record
+        in the journal, must leave nothing in the session either.
+        """
         row = self.sessions[name]
+        lines = self.record.lines.copy()
         outputs = self.driver.handle(Event(kind, self.time_ns, row, data=data))
+        if self.record.work.idle == 1:
+            for column in set(lines.dtype.names) - SCRATCH:
+                assert (lines[column] == self.record.lines[column]).all(), column
         return [
             Sent(o.message_type, o.msg_seq_num, fields_of(o.body) if o.message_type else {58: o.body.decode()})
             for o in outputs
