@@ -92,8 +92,8 @@ class _Tally:
         if not self._progress.console.is_terminal and now_s - self._told_s >= TELL_EVERY_S:
             self._told_s = now_s
             done = len(self.names)
-            left = {"seconds_left": round((now_s - self._began_s) * (self._total - done) / done)} if done else {}
-            log.info("compiling kernels", compiled=done, kernels=self._total, **left)
+            left = {"seconds_left": round((now_s - self._began_s) * max(self._total - done, 0) / done)} if done else {}
+            log.info("compiling kernels", compiled=done, kernels=max(self._total, done), **left)
 
     def add(self, name: str) -> None:
         """A kernel has been compiled."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, one_line_errors, refuse
+from gateway.cli.console import DEFAULT_CONFIG, UNUSABLE, ConfigOption, one_line_errors, refuse
 
 if TYPE_CHECKING:
     from gateway.config.settings import Settings
@@ -42,6 +42,7 @@ def run(
     from gateway.config.files import ConfigError
     from gateway.config.limits import missing_limits
     from gateway.config.settings import load_settings
+    from gateway.engine.engine import StartError
     from gateway.fix.dictionary import DictionaryError
     from gateway.ops.log import configure_log
     from gateway.service.core_thread import Service
@@ -63,6 +64,10 @@ def run(
     status = 0
     try:
         service.run()
+    except StartError as error:
+        log.critical("the gateway ends", why=str(error))
+        typer.echo(f"{settings.path}: {error}", err=True)
+        status = UNUSABLE
     except Exception:
         log.critical("the gateway ends: unexpected error", exc_info=True)
         status = 1

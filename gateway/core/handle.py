@@ -149,6 +149,8 @@ def _from_ems(s, out, buf, event):
         reason, tag = _cancel_fault(index)
     else:
         reason, tag = validate(dictionary, index, buf, row)
+        if message_type == t.ORDER_MASS_CANCEL_REQUEST and tag == t.TransactTime:
+            reason = VALID  # it changes nothing, and a cancel should pass
     if reason != VALID:
         session_reject(s, out, buf, event.session, event.msg_seq_num, reason, tag)
     elif message_type == t.NEW_ORDER_SINGLE:

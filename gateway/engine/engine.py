@@ -44,6 +44,10 @@ class OrderPath:
     """Sends what waits."""
 
 
+class StartError(RuntimeError):
+    """What the config asks of an engine cannot be had on this machine now; one line with the session's name."""
+
+
 # Of connections that have not logged on: how long one may take to its first byte, then to a whole Logon; how many may
 # wait; how often a line tells of those that are refused.
 LOGON_WAIT_S, ANSWER_WAIT_S = 10.0, 1.5
@@ -81,8 +85,7 @@ class Engine(Protocol):
         """Make the sessions. `last_in`: MsgSeqNum(34) of the last message of each that the journal has; None: not
         known, go on from what the engine has counted. Returns the number of the last message of each session.
 
-        Raises RuntimeError, with the session's name, when a setting cannot
-        be used.
+        Raises StartError when a setting cannot be used.
         """
 
     def settle_unsent(self, outputs: list[Output], rebooted: bool) -> list[Output | Event]:
@@ -93,7 +96,10 @@ class Engine(Protocol):
         """
 
     def start(self) -> None:
-        """Listen and connect; raises RuntimeError when a port cannot be used. Later failures go to the inbox."""
+        """Listen and connect; raises StartError when a port cannot be used. Later failures go to the inbox."""
+
+    def rests(self, row: int) -> str:
+        """Why a session is not to be up now, DISABLED or CLOSED of `gateway.state.pulse`; empty: it is."""
 
     def get(self, timeout_s: float) -> Event | Command | None:
         """The next event or command, None after `timeout_s` without one or when woken; raises an error of a session."""

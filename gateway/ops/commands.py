@@ -238,6 +238,6 @@ def session_event(state: State, request: dict[str, Any], user: str) -> Event:
         if line.state != OFF:
             raise ConfigError(f"session {name}: has a connection, disable it first")
         if not any(numbers) or not all(0 <= number <= MOST_NUMBER for number in numbers):
-            raise ConfigError(f"session {name}: want MsgSeqNums from 1 to {MOST_NUMBER}")
+            raise ConfigError(f"session {name}: want --in, --out or both, MsgSeqNums from 1 to {MOST_NUMBER}")
     text = f"{name} {request['what']} by {user}: {reason}".encode("utf-8", "replace")[: a.TEXT_BYTES]
     return Event(ev.OPERATE, 0, row, data=text, value=(what, *numbers))

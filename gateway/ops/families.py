@@ -26,7 +26,7 @@ from gateway.core.layout import NONE, QUICK_CANCELS, UNLIMITED, UNSET
 from gateway.fix.layout import E8
 from gateway.state.memory import State
 from gateway.state.names import Names
-from gateway.state.pulse import LATENCY_BOUNDS_NS
+from gateway.state.pulse import CLOSED, LATENCY_BOUNDS_NS
 
 SERIES = 1_000
 MESSAGES = ("new_order", "cancel", "replace", "status", "other")  # as layout.COUNTED_TYPES
@@ -184,11 +184,18 @@ class Families:
         family.add_metric((), list(zip(bounds, counts, strict=True)), float(self._pulse["latency_sum_ns"]) / 1e9)
         return family
 
+    def _is_closed(self, row: int) -> bool:
+        return bytes(self._pulse["why"][row]).decode("ascii", "replace") == CLOSED
+
     def _of_sessions(self) -> Iterator[Metric]:
         sessions = [(name, self._s.sessions[row]) for row, name in enumerate(self._names.sessions)]
         yield self._gauge(
             *("session_up", "1 when the session is logged on.", ("session", "role")),
             [((name, ROLES[int(own.role)]), float(own.up)) for name, own in sessions if int(own.role) in ROLES],
+        )
+        yield self._gauge(
+            *("session_closed", "1 while the session is down by its schedule.", ("session",)),
+            [((name,), float(self._is_closed(row))) for row, name in enumerate(self._names.sessions)],
         )
         lines = [(name, self._s.lines[row]) for row, name in enumerate(self._names.sessions)]
         lines = [(name, own) for name, own in lines if own.native == 1]

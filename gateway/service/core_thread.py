@@ -197,7 +197,7 @@ class Service:
         if self._day.has_ended() and self._may_end_day():
             self._end_day()
         self._watch_hours()
-        self._down.look(self._up, self._engine.connections)
+        self._down.look(self._up, self._engine.connections, self._engine.rests)
         self._send_waiting()
         self._engine.tick()
         self._companions.watch(self._wall_offset_ns)

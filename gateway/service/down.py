@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -35,20 +35,22 @@ class DownWatch:
         self._told.pop(row, None)
         self._pulse.tell_session(row, 0, 0)
 
-    def look(self, up: set[int], connections: Mapping[int, Connection]) -> None:
-        """Tell of what is down now; call it every so often with the rows that are up."""
+    def look(self, up: set[int], connections: Mapping[int, Connection], rests: Callable[[int], str]) -> None:
+        """Tell of what is down now; call it every so often with the rows that are up. `rests`: why one is not to be."""
         for row in range(len(self._sections)):
             if row in up:
                 continue
             since_ns = self._down_ns.setdefault(row, time.time_ns())
             self._told.setdefault(row, 0)
-            if row in connections:
+            if why := rests(row):
+                self._pulse.tell_session(row, since_ns, 0, why)
+            elif row in connections:
                 self._pulse.tell_session(row, since_ns, connections[row].attempts, connections[row].why)
                 if connections[row].is_wanted:
                     self._tell_venue(row, since_ns, connections[row])
             else:
                 self._pulse.tell_session(row, since_ns, 0)
-        self._tell_ems(up)
+        self._tell_ems({*up, *(row for row in range(len(self._sections)) if rests(row))})
 
     def _tell_venue(self, row: int, since_ns: int, connection: Connection) -> None:
         told = self._told[row]

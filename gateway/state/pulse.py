@@ -43,6 +43,9 @@ PULSE = np.dtype(
 )
 
 
+DISABLED, CLOSED = "disabled by a person", "closed by its schedule"  # why a session is down that is not to be up
+
+
 class PulseWriter:
     """The pulse of this process; the core's thread alone writes it."""
 

@@ -23,6 +23,7 @@ from gateway.kill.file import read_switches
 from gateway.kill.format import SwitchFault, scope_text
 from gateway.state.memory import State
 from gateway.state.names import FAULTS, Names
+from gateway.state.pulse import CLOSED
 from gateway.view.figures import LIMIT_UNITS, Clock, Latency, latency, limit_value, plain
 from gateway.view.health import Problem, fault_text, not_resent, silence
 from gateway.view.postures import ExitView, PostureView, exits_of, postures_of
@@ -264,7 +265,7 @@ def _problems(parts: dict[str, Any]) -> list[Problem]:
 
 def _session_problems(session: SessionView) -> list[Problem]:
     found = []
-    if not session.up:
+    if not session.up and session.why != CLOSED:
         found.append(Problem(_down_text(session)))
     if session.not_sure:
         found.append(Problem(f"{session.name}: {session.not_sure} orders are in doubt", blocks=False))

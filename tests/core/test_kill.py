@@ -312,7 +312,7 @@ def test_killed_again_is_canceled_again(of: Of) -> None:
     core.kill(a.FIRM, on=False)
     [cancel] = cancels(core.killed(a.FIRM))
     assert cancel[41] == child
-    is_told_by_us(canceled(core, cancel, "X1"))
+    assert is_told_by_us(canceled(core, cancel, "X1"))[527] == "X1"
 
 
 # A person

@@ -59,6 +59,13 @@ def cancels_of(reply: Reply) -> list[str]:
 # Cancel
 
 
+def test_a_mass_cancel_needs_no_time_of_its_own(core: Core) -> None:
+    """TransactTime(60) is required in FIX 4.4, and changes nothing."""
+    child = core.working("A")
+    reply = core.message("EMS1", "q", [(11, "Q"), (530, "7")]) + core.sweep()
+    assert (report_of(reply)[531], cancels_of(reply)) == ("7", [child])
+
+
 def test_all_orders_of_the_session_are_canceled_and_no_other(core: Core) -> None:
     mine = [core.working("A"), core.working("B", symbol="MSFT", px="95"), core.working("C", t100="XNYS", px="94")]
     core.working("X", session="EMS2", px="93")

@@ -40,10 +40,10 @@ class Postures(Tables):
     def check_posture(self, j: Judgement, order: Order | None) -> None:
         """POSTURE, unless an exit lets it pass."""
         for (scope, name, symbol), (left, until_ns) in self.exits.items():
-            if symbol == j.instrument.symbol and j.entities.get(scope) == name and self.now_ns < until_ns:
-                if 0 < j.added <= left and self.postures and self.reduces(j, scope):
-                    j.exit = scope, name, symbol
-                    return
+            is_for_it = symbol == j.instrument.symbol and j.entities.get(scope) == name and self.now_ns < until_ns
+            if is_for_it and 0 < j.added <= left and self.postures and self.reduces(j, scope):
+                j.exit = scope, name, symbol
+                return
         for scope, name in j.entities.items():
             posture, _ = self.postures.get((scope, name), ("normal", 0))
             if posture == "normal" or (posture == "no_new_longs" and j.side != BUY):

@@ -14,6 +14,7 @@ from gateway.core.layout import record_dtype
 from gateway.engine.quickfix.line import CLOSED, CONNECTING, OPEN, Line
 from gateway.service import down
 from gateway.service.down import DownWatch
+from gateway.state import pulse as p
 from gateway.state.pulse import PULSE, PulseWriter
 from tests.support.core import BASE, INSTRUMENTS, LIMITS, write_config
 
@@ -39,7 +40,7 @@ def test_a_session_that_was_up_between_two_looks_is_down_since_then(
         for second in seconds:
             now_ns = start_ns + round(second * SECOND_NS)
             with capture_logs() as lines:
-                watch.look(set(range(len(sections))) - {venue}, {venue: Line(1.0)})
+                watch.look(set(range(len(sections))) - {venue}, {venue: Line(1.0)}, lambda row: "")
             found += [second for line in lines if line["event"] == "session is still down"]
         return found
 
@@ -49,6 +50,15 @@ def test_a_session_that_was_up_between_two_looks_is_down_since_then(
     assert pulse.down_since_ns[venue] == 0
     assert told_at(12.1, 17, 17.2, 22, 22.2) == [17.2, 22.2]
     assert pulse.down_since_ns[venue] == start_ns + round(12.1 * SECOND_NS)
+
+
+def test_a_session_that_is_not_to_be_up_is_no_trouble(tmp_path: Path) -> None:
+    sections = load_settings(write_config(tmp_path, BASE, LIMITS, INSTRUMENTS)).config.sessions
+    watch = DownWatch(sections, PulseWriter(tmp_path / "pulse"))
+    pulse = np.memmap(tmp_path / "pulse", record_dtype(PULSE), "r", shape=1)[0]
+    with capture_logs() as lines:
+        watch.look(set(), {}, lambda row: (p.CLOSED, p.DISABLED)[row])
+    assert list(pulse.why[: len(sections)]) == [p.CLOSED.encode(), p.DISABLED.encode()] and lines == []
 
 
 def test_why_a_venue_is_down_may_be_our_own_logout() -> None:

@@ -156,6 +156,14 @@ def _reject_reason(x, index, buf, version):
 
 
 @kernel
+def _put_venue_exec_id(s, out, index, buf, version):
+    """SecondaryExecID(527): the ExecID(17) of the venue's report in hand; FIX 4.2 has no field for it."""
+    f = find(index, t.ExecID)
+    if version != VERSION_42 and f >= 0:
+        put_bytes(s, out, t.SecondaryExecID, buf, index.start[f], index.length[f])
+
+
+@kernel
 def _put_relayed(s, out, x, buf, version):
     """What a report takes over from the venue's besides its text: reason, guarantee, ExecID(17), the carry list."""
     index = s.work.index
@@ -173,10 +181,7 @@ def _put_relayed(s, out, x, buf, version):
             copy_field(s, out, index, buf, t.LastPx)
         if decimal_of(index, buf, t.LastQty) > 0:
             copy_field(s, out, index, buf, t.LastQty)
-    if version != VERSION_42:
-        f = find(index, t.ExecID)
-        if f >= 0:
-            put_bytes(s, out, t.SecondaryExecID, buf, index.start[f], index.length[f])
+    _put_venue_exec_id(s, out, index, buf, version)
     copy_carried(s, out, index, buf, s.carry_report, version, t.EXECUTION_REPORT)
 
 
@@ -232,6 +237,7 @@ def report(s, out, buf, x):
         _put_relayed(s, out, x, buf, version)
     elif x.exec_type == t.EXEC_CANCELED:
         put_int(out, t.ExecRestatementReason, t.RESTATED_BY_BROKER)
+        _put_venue_exec_id(s, out, index, buf, version)
     elif x.exec_type == t.EXEC_ORDER_STATUS:
         copy_field(s, out, index, buf, t.OrdStatusReqID)
     if x.listed == 1:

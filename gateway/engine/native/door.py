@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import time
@@ -15,7 +16,7 @@ import structlog
 
 from gateway.config.sections import SessionSection
 from gateway.engine.credentials import Verifier
-from gateway.engine.engine import ANSWER_WAIT_S, LOGON_WAIT_S, MOST_WAITING, TOLD_EVERY_S
+from gateway.engine.engine import ANSWER_WAIT_S, LOGON_WAIT_S, MOST_WAITING, TOLD_EVERY_S, StartError
 from gateway.engine.native.layout import MAX_FDS, READ_BYTES
 from gateway.engine.native.tls import TlsConnection, TlsContext, TlsError
 from gateway.engine.native.wire import find_frame
@@ -153,14 +154,14 @@ class Door:
         self._told_s = 0.0
 
     def listen(self) -> None:
-        """Listen at each address; raises RuntimeError when a port cannot be used."""
+        """Listen at each address; raises StartError when a port cannot be used."""
         for listen in dict.fromkeys(section.listen for section in self._sections if section.listen is not None):
             host, _, port = listen.rpartition(":")
             try:
                 listener = socket.create_server((host, int(port)), backlog=BACKLOG)
             except OSError as error:
                 names = [section.id for section in self._sections if section.listen == listen]
-                raise RuntimeError(f"session {names[0]}: listen: {listen}: {error.strerror or error}") from error
+                raise StartError(f"session {names[0]}: listen: {listen}: {os.strerror(error.errno or 0)}") from error
             listener.setblocking(False)
             self._listeners.append(listener)
             self._selector.register(listener, selectors.EVENT_READ, listen)
@@ -287,7 +288,9 @@ class Door:
                 if why:
                     self._refuse(row, stranger.address, why)
                 return None if why else row
-        why = "no session of these CompIDs and BeginString"
+        begin_string, sender, target = (each.decode("latin-1") for each in named)
+        came = f"BeginString(8) {begin_string}, SenderCompID(49) {sender}, TargetCompID(56) {target}"
+        why = f"no session of these CompIDs and BeginString: {came}"
         log.warning("logon refused", address=stranger.address, listen=stranger.listen, why=why)
         return None
 

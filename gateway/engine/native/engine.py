@@ -23,7 +23,7 @@ from gateway.core import events as ev
 from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE, record_dtype
 from gateway.engine.credentials import Verifier, read_password
-from gateway.engine.engine import OrderPath, cl_ord_id_of, undelivered
+from gateway.engine.engine import OrderPath, StartError, cl_ord_id_of, undelivered
 from gateway.engine.inbox import Inbox
 from gateway.engine.native import layout as n
 from gateway.engine.native.again import send_again
@@ -40,7 +40,7 @@ from gateway.engine.tls import check_tls
 from gateway.fix.session import layout as line
 from gateway.fix.tags import message_type as type_number
 from gateway.ops.control import Command
-from gateway.state.pulse import MOST_SESSIONS, QUEUES
+from gateway.state.pulse import CLOSED, DISABLED, MOST_SESSIONS, QUEUES
 
 ORDERS = frozenset("DFG")
 BATCH = 1_000  # messages that the loop handles before the service has its turn
@@ -118,20 +118,20 @@ class NativeEngine:
         return numbers
 
     def _left_by_quickfix(self, row: int) -> Store | None:
-        """QuickFIX's store of a session for which it has spoken so far; raises RuntimeError when it cannot be read."""
+        """QuickFIX's store of a session for which it has spoken so far; raises StartError when it cannot be read."""
         section = self._sections[row]
         names = section.begin_string, section.sender_comp_id, section.target_comp_id
         try:
             return read_store(self._folder / "fix" / "store", *names, last=1) if self._lines[row].fresh else None
         except StoreError as error:
-            raise RuntimeError(f"session {section.id}: {error}") from None
+            raise StartError(f"session {section.id}: {error}") from None
 
     def settle_unsent(self, outputs: list[Output], rebooted: bool) -> list[Output | Event]:
         """Alerts only: of messages the numbers tell at the next logon whether the peer has them."""
         return [output for output in outputs if output.session == NONE]
 
     def start(self) -> None:
-        """Listen, and connect from the next `tick` on; raises RuntimeError when a port cannot be used."""
+        """Listen, and connect from the next `tick` on; raises StartError when a port cannot be used."""
         self._take_over()
         self._door.listen()
         self.tick()
@@ -270,6 +270,12 @@ class NativeEngine:
             self._on_connected(connection)
         for admitted in self._door.checked():
             self._admit(admitted)
+
+    def rests(self, row: int) -> str:
+        """Why a session is not to be up now; empty: it is."""
+        if self._lines[row].disabled:
+            return DISABLED
+        return CLOSED if self._is_closed(row) else ""
 
     def _why_not(self, row: int) -> str:
         """Why a session may not log on now; empty when it may."""

@@ -32,7 +32,7 @@ from gateway.config.sections import SessionSection
 from gateway.core import events as ev
 from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE
-from gateway.engine.engine import OrderPath, cl_ord_id_of, undelivered
+from gateway.engine.engine import OrderPath, StartError, cl_ord_id_of, undelivered
 from gateway.engine.inbox import Inbox
 from gateway.engine.quickfix.callbacks import NEVER_LATE, SOH, Application
 from gateway.engine.quickfix.line import Line
@@ -132,7 +132,7 @@ class QuickFixEngine:
         self._ended: dict[str, Exception] = {}  # why QuickFIX's loop for a listening port has ended
 
     def prepare(self, last_in: list[int | None], path: OrderPath | None = None) -> list[int]:
-        """Make the sessions; raises RuntimeError with QuickFIX's reason when a setting cannot be used.
+        """Make the sessions; raises StartError with QuickFIX's reason when a setting cannot be used.
 
         `last_in` is the number of the last message of each session that was journaled: what came after it is asked for
         again, whatever QuickFIX says (it counts a message as seen as soon as its callback returns). None: not known,
@@ -157,7 +157,7 @@ class QuickFixEngine:
             try:
                 mover = self._make(group)
             except (fix.ConfigError, fix.RuntimeError) as error:
-                raise RuntimeError(f"session {group[0].id}: {error}") from error
+                raise StartError(f"session {group[0].id}: {error}") from error
             self._movers[self._sessions.index(group[0])] = mover
         for row, section in enumerate(self._sessions):
             if section.role == "acceptor" and not section.reset_on_logon:
@@ -165,8 +165,12 @@ class QuickFixEngine:
                 self._application.waiting[row] = Waiting.of_store(messages or {})
         return [self._expect(row, last) for row, last in enumerate(last_in)]
 
+    def rests(self, row: int) -> str:
+        """QuickFIX's sessions are always to be up."""
+        return ""
+
     def start(self) -> None:
-        """Listen and connect. Raises RuntimeError with QuickFIX's reason when a port cannot be used; what fails later
+        """Listen and connect. Raises StartError with QuickFIX's reason when a port cannot be used; what fails later
         is put into the inbox.
         """
         threading.stack_size(STACK_BYTES)
@@ -178,7 +182,7 @@ class QuickFixEngine:
         for section in self._sessions:
             while section.listen is not None and not is_listening(section.listen):
                 if section.id in self._ended or time.monotonic() > deadline:
-                    raise RuntimeError(f"session {section.id}: {self._ended.get(section.id, 'does not listen')}")
+                    raise StartError(f"session {section.id}: {self._ended.get(section.id, 'does not listen')}")
                 time.sleep(0.001)
 
     def _serve_ems(self, row: int) -> None:

@@ -32,6 +32,8 @@ MOST_ECHOED = 1_024  # bytes of a value of the peer's that are said back
 # Who a message was for is who its Reject is from, by tag: (of the message, of the Reject).
 REVERSED = np.array([[128, 115], [129, 116], [115, 128], [116, 129], [145, 144], [144, 145]], np.int64)
 TOO_LOW, RECEIVED = phrase("MsgSeqNum too low, expecting "), phrase(" but received ")
+CAME_FROM = phrase("the answer is of another session: SenderCompID(49) ")
+CAME_FOR = phrase(", TargetCompID(56) ")
 FENCE = phrase("TIDEGATE-")
 TEST = phrase("TEST")
 
@@ -181,6 +183,21 @@ def cut_in_its_words(out, row, index, buf, what, why):
     size = min(index.length[f], MOST_ECHOED)
     copy_bytes(out.bytes, out.used, buf, index.start[f], size)
     out.used += size
+    finish(out)
+
+
+@kernel
+def cut_for_comp_ids(out, row, index, buf):
+    """The same for a first message that is from or for somebody else, with the CompIDs that it names."""
+    open_message(out, row, CUT_TYPE)
+    for what, tag in ((CAME_FROM, t.SenderCompID), (CAME_FOR, t.TargetCompID)):
+        copy_bytes(out.bytes, out.used, what, 0, what.size)
+        out.used += what.size
+        f = find(index, tag)
+        size = min(index.length[f], MOST_ECHOED) if f >= 0 else 0
+        if size > 0:
+            copy_bytes(out.bytes, out.used, buf, index.start[f], size)
+            out.used += size
     finish(out)
 
 

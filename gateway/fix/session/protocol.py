@@ -17,6 +17,7 @@ from gateway.fix.session.messages import (
     FENCE,
     answer_test,
     cut,
+    cut_for_comp_ids,
     cut_in_its_words,
     heartbeat,
     logon,
@@ -40,7 +41,7 @@ NO_LOGOUT = phrase("no answer to our Logout")
 BOTH_LOGGED_OUT = phrase("logged out")
 ITS_LOGOUT, ITS_REJECT = phrase("Logout: "), phrase("Reject of the Logon: ")
 WRONG_BEGIN_STRING = phrase("Incorrect BeginString")
-WRONG_COMP_ID = phrase("CompID problem")
+WRONG_HEADER = phrase("the header is not as FIX wants it")
 WRONG_TIME = phrase("SendingTime accuracy problem")
 WRONG_HEARTBEAT = phrase("HeartBtInt(108) must be a whole number of seconds from 1 to 3600")
 WRONG_VERSION = phrase("DefaultApplVerID(1137) must be 9, FIX 5.0 SP2")
@@ -305,8 +306,11 @@ def _first_message(line, row, dictionary, index, buf, out, message_type, receive
     reason, _ = _header_fault(line, dictionary, index, buf)
     if message_type != t.LOGON:
         _cut(line, row, out, NOT_A_LOGON, now_ns)
+    elif reason == t.REJECT_COMP_ID:
+        cut_for_comp_ids(out, row, index, buf)
+        _go(line, a.CUT, now_ns)
     elif reason != VALID:
-        _cut(line, row, out, WRONG_COMP_ID, now_ns)
+        _cut(line, row, out, WRONG_HEADER, now_ns)
     elif _is_late(line, index, buf, wall_ns):
         _cut(line, row, out, WRONG_TIME, now_ns)
     elif received < 0:

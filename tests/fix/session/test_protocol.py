@@ -149,7 +149,15 @@ def test_a_heartbeat_within_bounds_is_taken(house: House, seconds: str) -> None:
     assert only(house.logs_on(heartbeat=seconds), "A")[108] == seconds
 
 
-@pytest.mark.parametrize(("header", "why"), [({"t49": "X"}, "CompID"), ({"t56": "X"}, "CompID"), ({"t34": "x"}, "34")])
+FAULTY = (
+    ({"t49": "X"}, "the answer is of another session: SenderCompID(49) X, TargetCompID(56) GW"),
+    ({"t56": "Y"}, "the answer is of another session: SenderCompID(49) EMS1, TargetCompID(56) Y"),
+    ({"t34": "x"}, "34"),
+    ({"t52": "x"}, "the header is not as FIX wants it"),
+)
+
+
+@pytest.mark.parametrize(("header", "why"), FAULTY)
 def test_a_logon_with_a_faulty_header_is_cut(house: House, header: dict[str, str], why: str) -> None:
     [sent] = house.says(EMS, "A", [(98, "0"), (108, "30")], **header)
     assert sent.type == CUT and why in sent.fields[58]
