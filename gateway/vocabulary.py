@@ -22,6 +22,13 @@ IDENTITY_SCOPES = (DESK, ACCOUNT, STRATEGY, TRADER, FLOW)  # taken from the mess
 GROUP_SCOPES = (CLASS, SECTOR, ASSET_CLASS)  # of strategies and of instruments: the settings say who is in which
 SENDER_SCOPES = (*IDENTITY_SCOPES, CLASS)  # whose messages are counted once it is known whom one is from
 
+# What a limit does when an order goes beyond one of its values, each no tighter than the one before it in `RISING`:
+# refuse, which a limit that is a plain number does; log; log and alert; refuse and halt the entity where it stands.
+SEVERITY_NAMES = ("reject", "watch", "warn", "stop")
+SEVERITIES = len(SEVERITY_NAMES)
+REJECT, WATCH, WARN, STOP = range(SEVERITIES)
+RISING = (WATCH, WARN, REJECT, STOP)
+
 # Postures of an entity, each stricter than the one before it; a kill, stricter than all, is a switch in a file.
 POSTURE_NAMES = ("normal", "no_new_longs", "reduce_only", "halted")
 NORMAL, NO_NEW_LONGS, REDUCE_ONLY, HALTED = range(len(POSTURE_NAMES))

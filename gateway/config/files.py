@@ -67,6 +67,8 @@ class Position:
 
 LimitTable = dict[tuple[int, str, str], dict[int, int]]
 """Limits by (scope, name, symbol of a pair or ""); name "default" stands for every entity of the scope."""
+GradeTable = dict[tuple[int, str, str], dict[tuple[int, int], int]]
+"""The values at which limits watch, warn and stop, by the same and by (limit, severity)."""
 
 
 def read_text(path: Path) -> str:
@@ -202,12 +204,44 @@ def _limit_value(limit: Limit, value: object) -> int:
     return number
 
 
-def parse_limits(path: Path, read: Read) -> LimitTable:
-    """Limits of a YAML file; raises ConfigError."""
+def _severities(limit: Limit, values: object) -> dict[int, int]:
+    """The values of a limit by severity; raises ValueError, with the severity in front where it is about one."""
+    if not isinstance(values, dict):
+        return {a.REJECT: _limit_value(limit, values)}
+    if limit.index == a.MESSAGE_WINDOW:
+        raise ValueError("want one duration")
+    known = ", ".join(a.SEVERITY_NAMES[severity] for severity in a.RISING)
+    found: dict[int, int] = {}
+    for name in values:
+        if name not in a.SEVERITY_NAMES:
+            raise ValueError(f"{name}: is not a known severity, want {known}")
+    before = ""
+    for severity in a.RISING:
+        name = a.SEVERITY_NAMES[severity]
+        if name not in values:
+            continue
+        try:
+            found[severity] = _limit_value(limit, values[name])
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        last = found.get(a.SEVERITY_NAMES.index(before)) if before else None
+        if last is not None and (found[severity] > last if limit.tighter == "higher" else found[severity] < last):
+            raise ValueError(f"{name}: want a value that is no tighter than that of {before}")
+        before = name
+    if not found:
+        raise ValueError(f"want a value, or at least one of {known}")
+    if a.STOP in found:
+        found.setdefault(a.REJECT, found[a.STOP])
+    return found
+
+
+def parse_limits(path: Path, read: Read) -> tuple[LimitTable, GradeTable]:
+    """Limits of a YAML file, and the values at which they do more than refuse; raises ConfigError."""
     data = parse_yaml(path, read)
     by_key = {limit.key: limit for limit in LIMITS}
     pair_scopes = {f"{a.SCOPE_NAMES[k]}*instrument": k for k in PER_INSTRUMENT_SCOPES if k != a.INSTRUMENT}
     table: LimitTable = {}
+    grades: GradeTable = {}
     faults = []
     for scope_key, members in _mapping(path, "(top level)", data).items():
         if scope_key not in a.SCOPE_NAMES and scope_key not in pair_scopes:
@@ -236,12 +270,16 @@ def parse_limits(path: Path, read: Read) -> LimitTable:
                     faults.append(f"{path}: {where}.{key}: cannot stand at scope {scope_key}")
                 else:
                     try:
-                        row[limit.index] = _limit_value(limit, value)
+                        found = _severities(limit, value)
+                        if a.REJECT in found:
+                            row[limit.index] = found.pop(a.REJECT)
+                        more = grades.setdefault((scope, entity, symbol), {})
+                        more |= {(limit.index, severity): each for severity, each in found.items()}
                     except ValueError as error:
                         faults.append(f"{path}: {where}.{key}: {error}, got {value!r}")
     if faults:
         raise ConfigError("\n".join(faults))
-    return table
+    return table, {key: more for key, more in grades.items() if more}
 
 
 def _mapping(path: Path, where: str, value: Any) -> dict[Any, Any]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from gateway.config.files import (
     ConfigError,
+    GradeTable,
     Instrument,
     LimitTable,
     Position,
@@ -39,6 +40,7 @@ class Settings:
     config: Config
     instruments: list[Instrument]
     limits: LimitTable
+    grades: GradeTable
     positions: list[Position]
     path: Path
     sources: dict[str, str]
@@ -102,9 +104,9 @@ def _parse(path: Path, read: Read) -> Settings:
     folder = path.parent
     config = _with_paths(config, folder)
     instruments = parse_instruments(folder / config.instruments, read_once)
-    limits = parse_limits(folder / config.limits, read_once)
+    limits, grades = parse_limits(folder / config.limits, read_once)
     positions = parse_positions(folder / config.positions, read_once) if config.positions else []
-    settings = Settings(config, instruments, limits, positions, path, sources)
+    settings = Settings(config, instruments, limits, grades, positions, path, sources)
     _cross_check(path, folder, settings)
     return settings
 

@@ -79,8 +79,11 @@ class Alert(NamedTuple):
     ADJUSTED,
     POSTURE_SET,
     EXIT_SET,
+    LIMIT_WATCHED,
+    LIMIT_WARNED,
+    LIMIT_STOPPED,
     STATUS_REFUSED,
-) = range(1, 59)
+) = range(1, 62)
 
 RECONCILE = "reconcile positions with the venue, and adjust them by `tidegate positions adjust`"
 ALERTS = {
@@ -239,6 +242,9 @@ ALERTS = {
     ),
     ADJUSTED: Alert("adjusted", WARNING, "position adjusted by a person"),
     POSTURE_SET: Alert("posture_set", WARNING, "posture set by a person"),
+    LIMIT_WATCHED: Alert("limit_watched", INFO, "order beyond the value at which a limit watches"),
+    LIMIT_WARNED: Alert("limit_warned", WARNING, "order beyond the value at which a limit warns"),
+    LIMIT_STOPPED: Alert("limit_stopped", CRITICAL, "order beyond the value at which a limit stops"),
     EXIT_SET: Alert("exit_set", WARNING, "exit through a halt opened or closed by a person"),
 }
 

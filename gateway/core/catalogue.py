@@ -326,6 +326,12 @@ CHECKS = (
     ),
 )
 
+
+def check_of_limit() -> np.ndarray:
+    """The check that compares each limit, NONE (-1) for one that only says how another counts."""
+    return np.array([next((check.id for check in CHECKS if check.limit == limit.key), -1) for limit in LIMITS])
+
+
 # Limits that a process may push: those of which lower is tighter.
 PUSHABLE = np.array([limit.tighter == "lower" for limit in LIMITS])
 

@@ -22,7 +22,7 @@ import numpy as np
 from gateway.fix.layout import DICTIONARY_TABLE, INDEX, MAX_TAG
 from gateway.fix.session.layout import LINE
 from gateway.vocabulary import *  # noqa: F403
-from gateway.vocabulary import MAX_LIMITS, MAX_SCOPES, POSTURE_NAMES
+from gateway.vocabulary import MAX_LIMITS, MAX_SCOPES, POSTURE_NAMES, SEVERITIES
 
 FIRM_ROW = 0
 
@@ -93,6 +93,7 @@ ENTITY = np.dtype(
         ("group", "i8"),  # of a strategy: the entity of its class; NONE: it is in none
         ("posture", "i8"),  # NORMAL to HALTED
         ("posture_ns", "i8"),  # when it was set last
+        ("grades", "i8"),  # the first of its limits that do more than refuse; NONE: none does
     ]
 )
 
@@ -301,7 +302,24 @@ EXPOSURE = np.dtype(
     ]
 )
 
-PAIR = np.dtype([("limit", "i8", MAX_LIMITS), ("limit_set", "i8", MAX_LIMITS), ("limit_epoch", "i8", MAX_LIMITS)])
+PAIR = np.dtype(
+    [
+        ("limit", "i8", MAX_LIMITS),
+        ("limit_set", "i8", MAX_LIMITS),
+        ("limit_epoch", "i8", MAX_LIMITS),
+        ("grades", "i8"),  # as of an entity
+    ]
+)
+
+GRADE = np.dtype(  # the values at which a limit of an entity, or of a pair, watches, warns and stops
+    [
+        ("limit", "i8"),
+        ("next", "i8"),  # of the same entity or pair, NONE: it is the last
+        ("value", "i8", SEVERITIES),  # by severity, UNSET: none; that of REJECT stands at the entity or pair
+        ("told_ns", "i8", SEVERITIES),  # when an alert last told of it
+        ("untold", "i8", SEVERITIES),  # orders since then
+    ]
+)
 
 SOURCE_TABLE = np.dtype(  # publishers of parameters
     [
@@ -366,6 +384,18 @@ MEASURED = np.dtype(  # what a check compared, where least room was left in prop
     ]
 )
 
+GRADED = np.dtype(  # a limit beyond one of whose other values an order is
+    [
+        ("check", "i8"),
+        ("grade", "i8"),  # row
+        ("severity", "i8"),
+        ("entity", "i8"),
+        ("paired", "i8"),
+        ("value", "i8"),  # in the check's unit
+        ("bound", "i8"),
+    ]
+)
+
 CANDIDATE = np.dtype(  # the order under judgement
     [
         ("session", "i8"),
@@ -399,6 +429,9 @@ CANDIDATE = np.dtype(  # the order under judgement
         ("mask", "i8"),  # bit of each check that fired
         ("breach_count", "i8"),
         ("breach", np.dtype((np.record, BREACH)), MAX_BREACHES),
+        ("duplicate_ns", "i8"),  # age of the newest equal order that counts, NONE: none is known
+        ("graded_count", "i8"),
+        ("graded", np.dtype((np.record, GRADED)), MAX_BREACHES),  # the highest severity of each limit
         ("compared", "i8"),  # bit of each check that has compared something
         ("measured", np.dtype((np.record, MEASURED)), MAX_CHECKS),  # by check
     ]
@@ -446,7 +479,7 @@ class Capacity:
     exposures: int
     pairs: int
     sessions: int
-    parameters: int
+    parameters: int  # and as many limits that do more than refuse
 
     def buckets(self, rows: int) -> int:
         """Size of the hash table for so many rows: the next power of two."""
@@ -510,6 +543,9 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("postured", "i8", len(POSTURE_NAMES)),  # entities by posture; NORMAL is not counted
             ("reduce_due", "i8"),  # 1: a position has changed from outside: what reduced may not reduce any more
             ("exit_count", "i8"),
+            ("grade_count", "i8"),
+            ("widest_duplicate_ns", "i8"),  # of the windows in which an equal order is watched or warned of
+            ("graded_orders", "i8", (MAX_CHECKS, SEVERITIES)),  # orders by check and severity
             ("sweep_row", "i8"),  # the next order to look at for what is to be canceled; NONE: no sweep is under way
             ("sweep_again", "i8"),  # 1: another follows the one that is under way
             ("sweep_due_ns", "i8"),  # when the next one is to begin
@@ -538,6 +574,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("pairs", *table(PAIR, capacity.pairs)),
             ("sources", *table(SOURCE_TABLE, SOURCES)),
             ("exits", *table(EXIT, EXITS)),
+            ("grades", *table(GRADE, capacity.parameters)),
             ("ending", "i8", (capacity.instruments, 2)),  # scratch: what is being canceled, buys and sells
             ("parameters", *table(PARAMETER_TABLE, capacity.parameters)),
             ("exposures", *table(EXPOSURE, capacity.exposures)),

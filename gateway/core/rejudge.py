@@ -177,6 +177,8 @@ def _begin_again(x):
     """Make the candidate what it was when `judge` got it."""
     x.mask &= REUSE
     x.compared = 0
+    x.graded_count = 0
+    x.duplicate_ns = NONE
     x.breach_count = 1 if x.mask != 0 else 0  # that of a ClOrdID used before is always the first
     x.reference_e8 = 0
     x.reference_age_ns = NONE

@@ -84,6 +84,10 @@ def _put_findings(words, at, x):
             at = _put_finding(words, at, check | m.paired << f.PAIRED_BIT, m.entity, m.value, m.bound)
         others >>= 1
         check += 1
+    for k in range(x.graded_count):
+        g = x.graded[k]
+        what = g.check | g.paired << f.PAIRED_BIT | g.severity << f.SEVERITY_BIT
+        at = _put_finding(words, at, what, g.entity, g.value, g.bound)
     return at
 
 

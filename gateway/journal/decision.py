@@ -23,9 +23,11 @@ _FIXED = tuple(name for name in f.DECISION_RECORD.names or () if name not in ("h
 DECISION = np.dtype([*((name, "i8") for name in _FIXED), ("entities", "i8", a.MAX_SCOPES)])
 """A decision, with the rows of its entities by scope, NONE where there is none."""
 
-FINDING = np.dtype([(name, "i8") for name in ("check", "detail", "entity", "paired", "value", "bound", "fired")])
+FINDING_COLUMNS = ("check", "detail", "entity", "paired", "value", "bound", "fired")
+FINDING = np.dtype([(name, "i8") for name in (*FINDING_COLUMNS, "severity")])
 """What a check found: numbers in its unit, or a row of `catalogue.DETAILS` where that is not NONE. `bound` UNSET: a
-mandatory limit is missing at the entity.
+mandatory limit is missing at the entity. `severity`: WATCH, WARN or STOP of a limit that does more than refuse; 0: of
+what refuses.
 """
 
 NO_FINDINGS = np.zeros(0, FINDING)
@@ -57,9 +59,14 @@ def breaches_of(findings: np.ndarray) -> np.ndarray:
     return findings[findings["fired"] == 1]
 
 
+def graded_of(findings: np.ndarray) -> np.ndarray:
+    """Those findings of limits that do more than refuse."""
+    return findings[findings["severity"] > 0]
+
+
 def limits_found(findings: np.ndarray) -> list[np.void]:
     """Of each limit that was compared with something the finding where least room was left, in the order of limits."""
-    numbers = findings[(findings["detail"] == NONE) & (findings["bound"] != UNSET)]
+    numbers = findings[(findings["detail"] == NONE) & (findings["bound"] != UNSET) & (findings["severity"] == 0)]
     first: dict[int, np.void] = {}
     for finding in numbers[c.CHECK_LIMIT[numbers["check"]] >= 0]:
         first.setdefault(int(c.CHECK_LIMIT[finding["check"]]), finding)
@@ -82,6 +89,7 @@ def _findings(words: np.ndarray) -> np.ndarray:
     findings["detail"] = (what >> f.DETAIL_BIT & 0xFFFF) - 1
     findings["paired"] = what >> f.PAIRED_BIT & 1
     findings["fired"] = what >> f.FIRED_BIT & 1
+    findings["severity"] = what >> f.SEVERITY_BIT & 3
     for column, name in enumerate(("entity", "value", "bound"), 1):
         findings[name] = words[:, column]
     return findings
@@ -123,4 +131,4 @@ def _tightest(record: np.record, check: int) -> tuple[int, ...] | None:
         value, reference = int(record["price_e8"]), int(record["reference_e8"])
         distance = reference * bound // BPS * int(record["collar_factor"])
         bound = reference + distance if record["side"] == t.BUY else reference - distance
-    return check, NONE, entity, paired, value, bound, 0
+    return check, NONE, entity, paired, value, bound, 0, 0

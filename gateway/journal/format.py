@@ -101,11 +101,12 @@ DECISION_RECORD = np.dtype(  # then the entities, an i8 each, and `finding_count
 )
 # What a check found: those that fired first, in the order of their texts, then of each other check the place where
 # least room was left, in proportion. Its first word holds the check in bits 0 to 7, 1 + the row of `catalogue.DETAILS`
-# in bits 8 to 23 (0: it has numbers), whether the limit stands at the entity with the instrument in bit 24, and whether
-# it fired in bit 25; then the row of the entity, the value, and the bound.
+# in bits 8 to 23 (0: it has numbers), whether the limit stands at the entity with the instrument in bit 24, whether it
+# fired in bit 25, and the severity of what did not refuse in bits 26 and 27; then the row of the entity, the value, and
+# the bound.
 FINDING_WORDS = 4
-DETAIL_BIT, PAIRED_BIT, FIRED_BIT = 8, 24, 25
-MAX_FINDINGS = a.MAX_BREACHES + a.MAX_CHECKS
+DETAIL_BIT, PAIRED_BIT, FIRED_BIT, SEVERITY_BIT = 8, 24, 25, 26
+MAX_FINDINGS = 2 * a.MAX_BREACHES + a.MAX_CHECKS
 COMMIT_RECORD = np.dtype(
     [
         ("head", HEAD),

@@ -164,6 +164,11 @@ class Families:
             [((name, check.name), float(own.fired[check.id])) for name, own in ems for check in CHECKS],
         )
         yield self._counter(
+            *("limit_orders_total", "Orders beyond the value at which a limit watches, warns or stops, by check."),
+            ("check", "severity"),
+            self._graded(),
+        )
+        yield self._counter(
             *("decisions_total", "Orders accepted; orders and replaces refused by one check or more."),
             ("verdict",),
             [(("accepted",), float(s.accepted_orders)), (("refused",), float(s.refused_orders))],
@@ -186,6 +191,12 @@ class Families:
 
     def _is_closed(self, row: int) -> bool:
         return bytes(self._pulse["why"][row]).decode("ascii", "replace") == CLOSED
+
+    def _graded(self) -> Rows:
+        for check in CHECKS:
+            for severity in (a.WATCH, a.WARN, a.STOP):
+                if count := self._s.graded_orders[check.id, severity]:
+                    yield (check.name, a.SEVERITY_NAMES[severity]), float(count)
 
     def _of_sessions(self) -> Iterator[Metric]:
         sessions = [(name, self._s.sessions[row]) for row, name in enumerate(self._names.sessions)]

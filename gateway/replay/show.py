@@ -17,7 +17,7 @@ from gateway.core import layout as a
 from gateway.core.driver import Event, Output
 from gateway.core.layout import NONE
 from gateway.fix.dictionary import load_dictionary
-from gateway.journal.decision import NOT_KEPT, breaches_of, limits_found
+from gateway.journal.decision import NOT_KEPT, breaches_of, graded_of, limits_found
 from gateway.replay.compare import Difference
 from gateway.replay.explain import Explanation, Found, OrderHistory, worst_after
 from gateway.replay.history import Moment, wall_text
@@ -212,6 +212,8 @@ def explanation(x: Explanation) -> Iterator[RenderableType]:
     yield _held_table(x)
     for b in breaches_of(x.findings):
         yield Text(_breach_text(x, b), "red")
+    for b in graded_of(x.findings):
+        yield Text(f"{a.SEVERITY_NAMES[int(b['severity'])]}: {_breach_text(x, b)}", "yellow")
     if x.text:
         yield f"text sent: {x.text}"
     for name in ("parameter_epoch", "model", "score_e8", "candidate_model", "candidate_score_e8", "candidate_verdict"):

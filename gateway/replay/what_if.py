@@ -115,6 +115,7 @@ class _Others:
         self.pair_rows = np.arange(s.pair_count, s.pair_count + len(keyed))
         for row, (_, own) in zip(self.pair_rows, keyed, strict=True):
             s.pairs[row].limit[:] = own
+            s.pairs[row].grades = a.NONE
         then = _pair_limits(self.state)
         unset = (a.UNSET,) * a.MAX_LIMITS
         for pair in {*then, *now}:

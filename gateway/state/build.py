@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
+from typing import TypeVar
 
 import numpy as np
 
@@ -61,6 +63,7 @@ OWN_IN_REPORTS = (
     *(t.TransactTime, t.StopPx, t.OrdRejReason, t.ExecType, t.LeavesQty, t.SecondaryOrderID, t.ExecRestatementReason),
     t.SecondaryExecID,
 )
+Key, Pair = TypeVar("Key"), tuple[int, int]
 LOGON_TIMEOUT_NS = 10 * 10**9
 MAX_LATENCY_NS = 120 * 10**9  # that an EMS may be off, by SendingTime(52)
 LISTS = (
@@ -91,6 +94,7 @@ def build_state(settings: Settings, run: int) -> State:
     _fill_instruments(state, settings)
     state = State(block)
     _fill_pairs(state, settings)
+    _fill_grades(state, settings)
     _fill_positions(state, settings)
     regroup(state, settings)
     _fill_sources(s, settings)
@@ -139,6 +143,7 @@ def _fill_entities(block: np.ndarray, settings: Settings) -> None:
         entity = block[0].entities[row]
         entity.limit_set[:] = a.UNSET
         entity.limit[:] = a.UNSET
+        entity.grades = NONE
 
 
 def _fill_limits(state: State, settings: Settings) -> None:
@@ -251,16 +256,51 @@ def _fill_instruments(state: State, settings: Settings) -> None:
         record.last_ns = NONE
 
 
-def _fill_pairs(state: State, settings: Settings) -> None:
-    """A pair's limits stand at the exposure of its entity in its instrument; `default` is every entity of a scope."""
-    s = state.record
-    merged: dict[tuple[int, int], dict[int, int]] = {}
-    ordered = sorted(settings.limits.items(), key=lambda item: item[0][1] != "default")
-    for (scope, name, symbol), limits in ordered:
+def _of_pairs(state: State, table: Mapping[tuple[int, str, str], Mapping[Key, int]]) -> dict[Pair, dict[Key, int]]:
+    """What a table has of each pair, by (row of the entity, row of the instrument): its own, else its scope's."""
+    merged: dict[Pair, dict[Key, int]] = {}
+    for (scope, name, symbol), values in sorted(table.items(), key=lambda item: item[0][1] != "default"):
         if symbol:
             for (entity_scope, entity_name), row in state.entities.items():
                 if entity_scope == scope and name in ("default", entity_name):
-                    merged.setdefault((row, state.instruments[symbol]), {}).update(limits)
+                    merged.setdefault((row, state.instruments[symbol]), {}).update(values)
+    return merged
+
+
+def _fill_grades(state: State, settings: Settings) -> None:
+    """The values at which limits watch, warn and stop: of each severity the entity's own, else its scope's default."""
+    s = state.record
+    for (scope, name), row in state.entities.items():
+        found: dict[tuple[int, int], int] = {}
+        for source in ("default", name):
+            found |= settings.grades.get((scope, source, ""), {})
+        s.entities[row].grades = _add_grades(s, settings, found)
+    known = s["exposures"][: s.exposure_count]
+    for (entity, instrument), found in _of_pairs(state, settings.grades).items():
+        pair = int(known["pair"][(known["entity"] == entity) & (known["instrument"] == instrument)][0])
+        s.pairs[pair].grades = _add_grades(s, settings, found)
+
+
+def _add_grades(s: np.record, settings: Settings, values: Mapping[tuple[int, int], int]) -> int:
+    """Enter the limits of an entity or pair that do more than refuse; the first row of their chain, or NONE."""
+    first = NONE
+    for limit in sorted({limit for limit, _ in values}):
+        if s.grade_count == s.grades.size:
+            require_row(NONE, settings, "limits that watch, warn or stop")
+        grade = s.grades[s.grade_count]
+        grade.limit, grade.next = limit, first
+        grade.value[:] = [values.get((limit, severity), a.UNSET) for severity in range(a.SEVERITIES)]
+        if limit == a.DUPLICATE_WINDOW:
+            s.widest_duplicate_ns = max(int(s.widest_duplicate_ns), *grade.value.tolist())
+        first = int(s.grade_count)
+        s.grade_count += 1
+    return first
+
+
+def _fill_pairs(state: State, settings: Settings) -> None:
+    """A pair's limits stand at the exposure of its entity in its instrument; `default` is every entity of a scope."""
+    s = state.record
+    merged = _of_pairs(state, settings.limits)
     if len(merged) > s.pairs.size:
         require_row(NONE, settings, "pairs of limits")
     for pair, ((entity, instrument), limits) in enumerate(merged.items()):
@@ -268,6 +308,7 @@ def _fill_pairs(state: State, settings: Settings) -> None:
         for limit, value in limits.items():
             s.pairs[pair].limit_set[limit] = value
         s.pairs[pair].limit[:] = s.pairs[pair].limit_set
+        s.pairs[pair].grades = NONE
         require_row(add_exposure(state.block, entity, instrument, 0, pair), settings, "exposures")
     s.pair_count = len(merged)
 

@@ -39,7 +39,7 @@ OF_STATE = (
     *("open_order_count", "request_count", "request_free", "request_free_count", "events", "accepted_orders"),
     *("refused_orders", "unknown_executions", "duplicate_messages", "check_fired"),
     *("sweep_row", "sweep_again", "sweep_due_ns", "sweeps_on", "market_closed"),
-    *("parameter_epoch", "parameter_model", "reduce_due"),
+    *("parameter_epoch", "parameter_model", "reduce_due", "graded_orders"),
 )
 OF_ENTITY = (
     *("open_orders", "slice", "sliced", "in_window", "messages", "refused", "killed", "killed_ns"),

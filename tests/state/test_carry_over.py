@@ -49,8 +49,9 @@ SETTINGS = {
     | {"identity_tag", "understood", "carry_order", "carry_cancel", "carry_report", "dictionary", "pairs", "work"}
     | {"sessions", "entities", "instruments", "exposures", "orders", "requests", "executions", "sources", "parameters"}
     | {"unsent_cancels", "keep_days", "lines", "postured", "exits", "exit_count"}
+    | {"grades", "grade_count", "widest_duplicate_ns"}
     | {"killed_count", "loosen_percent", "floor_percent", "source_count", "parameter_count"},
-    "entities": {"scope", "name_size", "name", "limit", "limit_set", "limit_epoch", "group"},
+    "entities": {"scope", "name_size", "name", "limit", "limit_set", "limit_epoch", "group", "grades"},
     "instruments": {"entity", "symbol_size", "symbol", "security_size", "security", "venue", "currency_size"}
     | {"currency", "lot_e8", "tick_e8", "value_e8", "previous_close_e8", "sector", "asset_class"},
     "sessions": {

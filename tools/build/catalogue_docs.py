@@ -34,6 +34,23 @@ Keys of limits.yaml. A limit stands at a scope (`account:`), for one entity (`AC
 an order **the tightest wins**. What is not set takes no part; what must be set and is not refuses the order and names
 the key. `unlimited` is written out. `tidegate limits check` lists who could not trade, and why.
 
+A plain number refuses. A limit that does more has a value for each **severity**, none tighter than the one before:
+
+    max_order_qty: {watch: 2000, warn: 4000, reject: 5000, stop: 50_000}
+
+| severity | an order beyond it |
+|---|---|
+| `watch` | goes out; the log has `limit_watched`, the decision record where and by how much |
+| `warn` | goes out; an alert, `limit_warned` |
+| `reject` | is refused |
+| `stop` | is refused, and the entity where the limit stands is halted |
+
+A halt is that of `tidegate posture set halted`: working orders are canceled, and nothing passes until a person releases
+it. Of each severity counts the entity's own value, else its scope's default; `stop` without `reject` refuses at the same
+value. All places where a limit stands watch, warn and stop by themselves, with their own values. Log and alerts have at
+most one line a second for a limit and place, which says how many orders there were since the last; the metric
+`limit_orders_total` counts all. `message_window` takes one value.
+
 | key | value | what it bounds | may stand at | must be set at | tighter is |
 |---|---|---|---|---|---|
 """

@@ -34,6 +34,8 @@ def clear_candidate(x, session, kind):
     x.mask = 0
     x.breach_count = 0
     x.compared = 0
+    x.graded_count = 0
+    x.duplicate_ns = NONE
     for limit in range(a.LIMITS):
         x.limit[limit] = UNSET
         x.limit_entity[limit] = NONE

@@ -6,6 +6,7 @@ when the worst case after the order is over the limit and higher than before.
 
 from __future__ import annotations
 
+from gateway.core.checks.grades import grade
 from gateway.core.checks.limits import gather_limits
 from gateway.core.checks.position import check_max_open_orders, check_positions
 from gateway.core.checks.posture import check_posture
@@ -38,3 +39,4 @@ def judge(s, x):
     check_duplicate_order(s, x)
     check_max_order_age(s, x)
     check_posture(s, x)
+    grade(s, x)

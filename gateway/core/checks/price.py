@@ -35,7 +35,7 @@ def live_reference(i):
 
 
 @kernel
-def _spread_bps(i):
+def spread_bps(i):
     """Width of an instrument's two-sided quote in bps of its middle, rounded up; NONE where there is no such quote."""
     if i.bid_e8 == 0 or i.ask_e8 == 0:
         return NONE
@@ -51,7 +51,7 @@ def _spread_bps(i):
 def _quote_counts(x, i):
     """Whether an instrument has a two-sided quote that says where its price is: none wider than `max_quote_spread`."""
     most = x.limit[a.MAX_QUOTE_SPREAD]
-    spread = _spread_bps(i)
+    spread = spread_bps(i)
     return spread != NONE and (most == UNSET or spread <= most)
 
 
@@ -115,12 +115,12 @@ def check_max_quote_spread(s, x):
     """
     i = s.instruments[x.instrument]
     no_reference = x.mask >> c.REFERENCE_PRICE & 1 == 1
-    if _quote_counts(x, i) or (no_reference and _spread_bps(i) != NONE):
-        found_at_tightest(x, c.MAX_QUOTE_SPREAD, a.MAX_QUOTE_SPREAD, _spread_bps(i))
+    if _quote_counts(x, i) or (no_reference and spread_bps(i) != NONE):
+        found_at_tightest(x, c.MAX_QUOTE_SPREAD, a.MAX_QUOTE_SPREAD, spread_bps(i))
 
 
 @kernel
-def _price_to_pay(x, i):
+def price_to_pay(x, i):
     """The price that is held against the collar: the order's limit; of a market or stop order the other side of the
     quote, 0 where there is none.
     """
@@ -137,6 +137,19 @@ def _limit_at(x, i, bound):
 
 
 @kernel
+def collar_at(x, bps):
+    """The price so many basis points beyond the reference price, on the candidate's aggressive side."""
+    distance = share_of(x.reference_e8, bps) * x.collar_factor
+    return x.reference_e8 + distance if x.side == t.BUY else x.reference_e8 - distance
+
+
+@kernel
+def beyond_collar(x, price, bound):
+    """Whether a price is worse than that of a collar."""
+    return price > bound if x.side == t.BUY else price < bound
+
+
+@kernel
 def check_price_collar(s, x):
     """PRICE_COLLAR: a price beyond the reference price on its aggressive side, the order's limit or what it would pay
     now; also finds the worst price.
@@ -150,12 +163,12 @@ def check_price_collar(s, x):
     x.capped_e8 = 0
     distance = 0
     if collar != UNSET and collar != UNLIMITED and x.reference_e8 > 0:
-        distance = share_of(x.reference_e8, collar) * x.collar_factor
-        bound = x.reference_e8 + distance if x.side == t.BUY else x.reference_e8 - distance
-        price = _price_to_pay(x, i)
+        bound = collar_at(x, collar)
+        distance = abs(bound - x.reference_e8)
+        price = price_to_pay(x, i)
         if price > 0:
             measured_at_tightest(x, c.PRICE_COLLAR, a.COLLAR_BPS, price, bound)
-        beyond = price > 0 and (price > bound if x.side == t.BUY else price < bound)
+        beyond = price > 0 and beyond_collar(x, price, bound)
         may_go_beyond = beyond or price == 0 or x.ord_type == t.PEGGED
         if x.price_e8 == 0 and s.sessions[x.venue].market_as_limit == 1 and may_go_beyond:
             x.capped_e8 = max(_limit_at(x, i, bound), 0)  # without a quote nobody knows what it would pay

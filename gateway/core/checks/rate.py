@@ -70,17 +70,20 @@ def check_duplicate_order(s, x):
 
     The walk is from the newest on, and ends with the window.
     """
-    window = x.limit[a.DUPLICATE_WINDOW]
-    if x.kind != t.NEW_ORDER_SINGLE or window == UNSET or window == 0:
+    window = max(x.limit[a.DUPLICATE_WINDOW], 0)  # UNSET is none
+    widest = max(window, s.widest_duplicate_ns)
+    if x.kind != t.NEW_ORDER_SINGLE or widest == 0:
         return
     row = int(s.fingerprint_head[x.fingerprint & (s.fingerprint_head.size - 1)])
     while row != NONE:
         o = s.orders[row]
         age = s.now_ns - o.placed_ns
-        if age >= window:
+        if age >= widest:
             return
         equal = o.fingerprint == x.fingerprint and _equal_order(x, o, s.requests[o.first])
         if equal and not _came_to_nothing(o):
-            exceeds(x, c.DUPLICATE_ORDER, a.DUPLICATE_WINDOW, age, window)
+            x.duplicate_ns = age
+            if age < window:
+                exceeds(x, c.DUPLICATE_ORDER, a.DUPLICATE_WINDOW, age, window)
             return
         row = o.fingerprint_older

@@ -12,6 +12,7 @@ from gateway.core.checks.rate import fingerprint_of
 from gateway.core.checks.route import require_up, route
 from gateway.core.checks.service import check_stale, read_age, require_not_killed, require_service, sent_again
 from gateway.core.checks.terms import check_translation, read_terms
+from gateway.core.handlers.graded import stop_graded, tell_graded
 from gateway.core.handlers.turns import FIRST_NS, takes_cancel
 from gateway.core.layout import NONE, SURE
 from gateway.core.messages.text import add_bytes, explain, say
@@ -158,12 +159,14 @@ def new_order_single(s, out, buf, event, message):
         _remember_refused(s, x, seen, buf, id_start, id_size)
         explain(s, work, buf)
         order_reject(s, out, work, buf, x.session, _reason_of(x), live)
+        stop_graded(s, out, x)
         return
     row = _place(s, x, buf, id_start, id_size)
     _take_from_exit(s, x)
     work.decision = a.ACCEPTED
     work.request = s.orders[row].first
     child_order(s, out, buf, row, s.orders[row].first, t.NEW_ORDER_SINGLE, NONE)
+    tell_graded(s, out, x)
 
 
 @kernel
@@ -456,6 +459,7 @@ def order_cancel_replace_request(s, out, buf, event, message):
         cancel_reject(
             s, out, buf, event.session, NONE, o.accepted, row, t.RESPONSE_TO_REPLACE, t.CANCEL_BROKER_OPTION, False
         )
+        stop_graded(s, out, x)
         return
     if o.counted_open == 0 or o.canceled_by == a.BY_MASS:
         o.canceled_by = 0  # what was to be canceled has filled, or its EMS wants it to work on
@@ -469,6 +473,7 @@ def order_cancel_replace_request(s, out, buf, event, message):
     s.work.request = request
     _settle_judged(s, o)
     child_order(s, out, buf, row, request, kind, target)
+    tell_graded(s, out, x)
 
 
 @kernel

@@ -49,6 +49,7 @@ def _pair_of(s, entity, instrument):
             pair.limit[k] = UNSET
             pair.limit_set[k] = UNSET
             pair.limit_epoch[k] = 0
+        pair.grades = NONE
         s.exposures[exposure].pair = row
     return s.exposures[exposure].pair
 

@@ -167,6 +167,24 @@ def _add_in_the_way(work, breach):
 
 
 @kernel
+def say_graded(s, work, graded):
+    """Make the text what of an order is beyond one of the values of a limit, and where that stands."""
+    work.text_size = 0
+    add_bytes(work, c.CHECK_NAME[graded.check], 0, c.CHECK_NAME_SIZE[graded.check])
+    unit = c.CHECK_UNIT[graded.check]
+    add_char(work, SPACE)
+    _add_number(work, unit, graded.value)
+    add_char(work, SPACE)
+    add_char(work, MORE if graded.value > graded.bound else LESS)
+    add_char(work, SPACE)
+    _add_number(work, unit, graded.bound)
+    add_char(work, SPACE)
+    add_char(work, OPEN)
+    _add_place(s, work, graded, SPACE)
+    add_char(work, CLOSE)
+
+
+@kernel
 def explain(s, work, buf):
     """Write every breach of the candidate into the text, in the order of the catalogue's checks, tightest first."""
     work.text_size = 0
