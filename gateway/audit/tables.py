@@ -351,8 +351,8 @@ def settings_values(settings: Settings) -> dict[str, str]:
     for (scope, name, symbol), grades in settings.grades.items():
         place = [a.SCOPE_NAMES[scope] + ("*instrument" if symbol else ""), name + (f"*{symbol}" if symbol else "")]
         for (index, severity), value in grades.items():
-            key = (*filter(None, place), c.LIMITS[index].key, a.SEVERITY_NAMES[severity])
-            found[".".join(("limits", *key))] = limit_text(index, value)
+            of = (c.LIMITS[index].key, a.SEVERITY_NAMES[severity])
+            found[".".join(("limits", *filter(None, place), *of))] = limit_text(index, value)
     return found
 
 

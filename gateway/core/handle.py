@@ -149,8 +149,6 @@ def _from_ems(s, out, buf, event):
         reason, tag = _cancel_fault(index)
     else:
         reason, tag = validate(dictionary, index, buf, row)
-        if message_type == t.ORDER_MASS_CANCEL_REQUEST and tag == t.TransactTime:
-            reason = VALID  # it changes nothing, and a cancel should pass
     if reason != VALID:
         session_reject(s, out, buf, event.session, event.msg_seq_num, reason, tag)
     elif message_type == t.NEW_ORDER_SINGLE:
@@ -328,7 +326,8 @@ def _on_tick(s, out, buf):
         s.work.idle = 0
     if s.exit_count > 0 and close_exits(s):
         s.work.idle = 0
-    if s.reduce_due == 1 and s.postured[a.REDUCE_ONLY] > 0 and s.sweep_row == NONE:
+    steered = s.postured[a.REDUCE_ONLY] + s.postured[a.HALTED] > 0
+    if s.reduce_due == 1 and steered and s.sweep_row == NONE:
         mark_all_raising(s)
         s.work.idle = 0
     if sweep_is_due(s):

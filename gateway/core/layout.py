@@ -209,6 +209,8 @@ ORDER = np.dtype(
         ("asks", "i8"),  # OrderStatusRequests(H) sent since something that the venue said was not clear
         ("asked_ns", "i8"),  # when the last of them went
         ("canceled_by", "i8"),  # why the gateway itself cancels it: layout.BY_*, 0: it does not
+        ("raising", "i8"),  # 1: it is to be canceled, since it could raise a position that may only be reduced
+        ("exit_ns", "i8"),  # when it last passed a halt by an exit; 0: never
         ("cancel_tries", "i8"),  # cancels that the gateway has sent of its own accord since then
         ("cancel_ns", "i8"),  # when the last of them went
         ("mass_cancel", "i8"),  # 1 + the request of an OrderMassCancelRequest(q) that waits for its answer; 0: none
@@ -541,6 +543,7 @@ def state_dtype(capacity: Capacity) -> np.dtype:
             ("check_fired", "i8", 64),  # by check
             ("killed_count", "i8"),  # entities that are killed
             ("postured", "i8", len(POSTURE_NAMES)),  # entities by posture; NORMAL is not counted
+            ("reduces_by_account", "i8"),  # sessions and venues of them that may only reduce: by others' orders too
             ("reduce_due", "i8"),  # 1: a position has changed from outside: what reduced may not reduce any more
             ("exit_count", "i8"),
             ("grade_count", "i8"),

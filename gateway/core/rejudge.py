@@ -208,6 +208,7 @@ def judge_again(block, others, pair_keys, pair_rows, pairs, verdict_block):
     if x.mask & ~(JUDGED | REUSE) == 0:
         accepted = s.work.decision == a.ACCEPTED
         passed_by = x.exit
+        reduce_due = s.reduce_due
         if accepted:
             _take_back(s, s.work.request)
             uncount_message(others[s.sessions[x.venue].entity])
@@ -223,6 +224,7 @@ def judge_again(block, others, pair_keys, pair_rows, pairs, verdict_block):
         _exchange_pairs(s, x, pairs)
         if accepted:
             _put_back(s, s.work.request, passed_by)
+            s.reduce_due = reduce_due
             count_message(others[s.sessions[x.venue].entity], s.now_ns)
     v.mask = x.mask
     v.notional_e4 = x.notional_e4

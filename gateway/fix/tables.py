@@ -22,6 +22,10 @@ FORMATS = {
 }
 
 
+# What FIX requires and we do without: a mass cancel should pass, and its TransactTime(60) changes nothing.
+NOT_NEEDED = {("q", 60)}
+
+
 def fill_dictionary_table(table: np.record, dictionary: Dictionary) -> None:
     """Write `dictionary` into a DICTIONARY_TABLE record; raises DictionaryError where it does not fit."""
     _fill_fields(table, dictionary)
@@ -39,6 +43,7 @@ def fill_dictionary_table(table: np.record, dictionary: Dictionary) -> None:
             for group in members.groups.values():
                 _fill_group(record, group, parent=-1, role=role)
         required = [tag for tag, needed in message.members.fields.items() if needed]
+        required = [tag for tag in required if (message.msgtype, tag) not in NOT_NEEDED]
         required += [group.count_tag for group in message.members.groups.values() if group.required]
         if len(required) > fix_layout.MAX_REQUIRED:
             raise DictionaryError(f"{message.name}: more than {fix_layout.MAX_REQUIRED} required fields")

@@ -50,7 +50,8 @@ def posture_event(state: State, request: dict[str, Any], user: str, easing: Conf
     if posture == a.NORMAL == was:
         raise ConfigError(f"posture: {where}: is normal already")
     change = f"{a.POSTURE_NAMES[was]} -> {a.POSTURE_NAMES[posture]}"
-    if posture < was and (wanted := easing.ask((entity, posture), user, time.monotonic_ns())):
+    asked = (entity, posture, was, int(state.record.entities[entity].posture_ns))
+    if posture < was and (wanted := easing.ask(asked, user, time.monotonic_ns())):
         return f"{where} stays {a.POSTURE_NAMES[was]}: {wanted}, by the same command", None
     text = f"{where} {change} by {user}: {reason}".encode("utf-8", "replace")[: a.TEXT_BYTES]
     return f"{where}: {change}", Event(ev.POSTURE, 0, data=text, value=(entity, posture))
@@ -79,8 +80,10 @@ def exit_event(state: State, request: dict[str, Any], user: str, now_ns: int) ->
         raise ConfigError(f"exit: {where} has none open in {symbol}")
     if quantity_e8 > 0 and not is_open and known.size == a.EXITS:
         raise ConfigError(f"exit: {a.EXITS} are open already, close one")
-    what = f"{request['quantity']} {symbol} of {where}" if quantity_e8 else f"none in {symbol} of {where} any more"
+    what = f"{request['quantity']} {symbol} of {where} for {for_ns / 1e9:g} s"
+    if quantity_e8 == 0:
+        what = f"none in {symbol} of {where} any more"
     text = f"{what} by {user}: {reason}".encode("utf-8", "replace")[: a.TEXT_BYTES]
     value = (entity, instrument, quantity_e8, now_ns + for_ns)
-    answer = f"exit open: {what} for {for_ns / 1e9:g} s, orders that reduce it" if quantity_e8 else f"exit: {what}"
+    answer = f"exit open: {what}, orders that reduce it" if quantity_e8 else f"exit: {what}"
     return answer, Event(ev.EXIT, 0, data=text, value=value)

@@ -220,6 +220,7 @@ class Service:
             text, events = self._command(item.request, item.user)
         except Exception as error:  # of whatever somebody sent; nothing has been applied yet
             log.warning("command refused", user=item.user, why=str(error))
+            self._send_waiting()
             item.reply(False, str(error))
             return
         # What goes wrong from here on ends the process, as with any other event. No look comes before these events: a
@@ -229,6 +230,8 @@ class Service:
         self._look_about([])
         if not self._journal.syncs_before_send:
             self._send_waiting()
+        if any(event.kind in (ev.POSTURE, ev.EXIT) for event in events):
+            self._journal.sync()  # a kill is in its file when it is answered; what else blocks must be as sure
         item.reply(True, text)
 
     def _command(self, request: dict[str, Any], user: str) -> tuple[str, list[Event]]:
@@ -418,6 +421,7 @@ class Service:
         finally:
             self._journal.close()
             self._companions.end()
+        self._observed.switches.tell()
         for name in ("state.bin", "pulse"):
             (self.folder / name).unlink(missing_ok=True)
         last_resort.cancel()

@@ -27,12 +27,14 @@ class DownWatch:
         self._pulse = pulse
         self._down_ns = {row: time.time_ns() for row in range(len(sections))}
         self._told = dict.fromkeys(self._down_ns, 0)
+        self._resting: frozenset[int] = frozenset()
         self._tell_ems_s = time.monotonic() + TELL_EVERY_S
 
     def note_up(self, row: int) -> None:
         """A session has logged on. If it is down again at the next look, then since its new loss."""
         self._down_ns.pop(row, None)
         self._told.pop(row, None)
+        self._resting -= {row}
         self._pulse.tell_session(row, 0, 0)
 
     def look(self, up: set[int], connections: Mapping[int, Connection], rests: Callable[[int], str]) -> None:
@@ -40,9 +42,13 @@ class DownWatch:
         for row in range(len(self._sections)):
             if row in up:
                 continue
+            why = rests(row)
+            if not why and row in self._resting:
+                self._down_ns.pop(row, None)  # from here on it should be up
+            self._resting = self._resting | {row} if why else self._resting - {row}
             since_ns = self._down_ns.setdefault(row, time.time_ns())
-            self._told.setdefault(row, 0)
-            if why := rests(row):
+            self._told[row] = 0 if why else self._told.get(row, 0)
+            if why:
                 self._pulse.tell_session(row, since_ns, 0, why)
             elif row in connections:
                 self._pulse.tell_session(row, since_ns, connections[row].attempts, connections[row].why)

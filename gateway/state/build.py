@@ -63,7 +63,8 @@ OWN_IN_REPORTS = (
     *(t.TransactTime, t.StopPx, t.OrdRejReason, t.ExecType, t.LeavesQty, t.SecondaryOrderID, t.ExecRestatementReason),
     t.SecondaryExecID,
 )
-Key, Pair = TypeVar("Key"), tuple[int, int]
+Key = TypeVar("Key")
+Pair = tuple[int, int]
 LOGON_TIMEOUT_NS = 10 * 10**9
 MAX_LATENCY_NS = 120 * 10**9  # that an EMS may be off, by SendingTime(52)
 LISTS = (

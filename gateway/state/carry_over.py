@@ -23,7 +23,10 @@ from gateway.core.layout import (
     NONE,
     NORMAL,
     POSTURE_NAMES,
+    REDUCE_ONLY,
     SCOPE_NAMES,
+    SESSION,
+    VENUE,
     state_dtype,
 )
 from gateway.core.setup import exposure_rows, link_rows
@@ -129,7 +132,7 @@ def carry(old: State, settings: Settings) -> State:
     new = build_state(replace(settings, positions=_new_positions(old, settings)), int(old.record.run))
     rows = _map_rows(old, new)
     lost = _lost_orders(old, rows)
-    faults = [*_open_orders_lost(old, rows, lost), *_positions_lost(old, rows)]
+    faults = [*_open_orders_lost(old, rows, lost), *_positions_lost(old, rows), *_postures_lost(old, rows)]
     if faults:
         raise ConfigError("\n".join(f"{settings.path}: {fault}" for fault in faults))
     for name in _shared(old.block, OF_STATE):
@@ -234,6 +237,16 @@ def _positions_lost(old: State, rows: Rows) -> Iterator[str]:
         yield f"{missing}: is missing, want it until the position of {holder} in {symbol}, now {shown}, is flat"
 
 
+def _postures_lost(old: State, rows: Rows) -> Iterator[str]:
+    """What is gone and comes back one day must not be normal then without anybody having said so."""
+    if "posture" not in (old.record["entities"].dtype.names or ()):
+        return
+    for row, holder in enumerate(_entity_names(old)):
+        posture = int(old.record.entities[row].posture)
+        if posture != NORMAL and rows.entities[row] == NONE:
+            yield f"{holder}: is missing, want it until its posture {POSTURE_NAMES[posture]} is released"
+
+
 def _shared(old: np.ndarray, columns: tuple[str, ...]) -> list[str]:
     """Those columns that the layout of the old state has."""
     return [column for column in columns if column in (old.dtype.names or ())]
@@ -272,6 +285,8 @@ def _count_postures(new: State) -> None:
     postures = new.record["entities"]["posture"][: new.record.entity_count]
     for posture in range(NORMAL + 1, len(POSTURE_NAMES)):
         new.record.postured[posture] = np.count_nonzero(postures == posture)
+    by_account = np.isin(new.record["entities"]["scope"][: postures.size], (SESSION, VENUE))
+    new.record.reduces_by_account = np.count_nonzero(by_account & (postures >= REDUCE_ONLY))
 
 
 def _carry_exits(old: State, new: State, rows: Rows) -> None:

@@ -153,6 +153,7 @@ def test_a_cancel_passes_every_posture(of: Make, posture: int) -> None:
         ({"qty": "60", "px": "99"}, True, True),
         ({"qty": "60", "px": "101"}, False, False),
         ({"qty": "100", "px": "99"}, False, True),
+        ({"qty": "60", "t59": "1"}, False, True),
         ({"qty": "101"}, False, False),
     ],
 )
@@ -213,6 +214,24 @@ def test_a_halt_asks_again_as_long_as_an_order_is_open(of: Make) -> None:
     assert len(cancels(core.later(2))) == 1
 
 
+def test_a_halt_sweeps_no_more_than_it_must(of: Make) -> None:
+    core = of()
+    core.working("A", **EVERYONE)
+    core.posture(a.HALTED, a.INSTRUMENT, "MSFT")
+    core.sweep()
+    for _ in range(5):
+        core.wait(1)
+        core.tick()
+        assert core.record.sweep_row == a.NONE
+
+
+def test_a_market_order_may_be_lowered_in_a_halt(of: Make) -> None:
+    core = of()
+    core.working("A", px=None, t40="1", **EVERYONE)
+    core.posture(a.HALTED, a.STRATEGY, "MOMO")
+    passed(core.replace("R", "A", qty="50", px=None, t40="1", **EVERYONE))
+
+
 def test_reduce_only_cancels_no_more_than_raises(of: Make) -> None:
     core = of()
     hold(core, 500)
@@ -241,6 +260,60 @@ def test_what_was_to_be_canceled_stays_when_the_posture_goes_first(of: Make) -> 
     core.posture(a.REDUCE_ONLY, a.STRATEGY, "MOMO")
     core.posture(a.NORMAL, a.STRATEGY, "MOMO")
     assert core.sweep() == [] and core.later(5) == []
+
+
+def test_reduce_only_looks_again_after_a_late_fill(of: Make) -> None:
+    """An order that had ended has filled after all: less is held to be closed."""
+    core = of()
+    hold(core, 500)
+    late = core.working("A", side="2", qty="300", px="101", **EVERYONE)
+    core.report(late, "X1", "4", "4", t54="2", t38="300")
+    core.working("B", side="2", qty="500", px="102", **EVERYONE)
+    core.posture(a.REDUCE_ONLY, a.STRATEGY, "MOMO")
+    assert core.sweep() == []
+    core.fill(late, "X2", "300", "300", "2", t54="2")
+    assert len(cancels(core.later(1))) == 1
+
+
+def test_reduce_only_of_a_session_goes_by_what_others_do_in_its_account(of: Make) -> None:
+    core = of()
+    hold(core, 500)
+    mine = core.working("A", side="2", qty="500", px="101", **EVERYONE)
+    core.posture(a.REDUCE_ONLY, a.SESSION, "EMS1")
+    assert core.sweep() == []
+    passed(order(core, "B", "2", 500, session="EMS2", px="102"))
+    assert {fields[41] for fields in cancels(core.later(1))} == {mine}
+
+
+def test_what_is_killed_counts_as_ending_and_no_more_when_that_is_released(of: Make) -> None:
+    core = of()
+    hold(core, 100)
+    killed = core.working("A", side="2", px="101", **{**EVERYONE, "t50": "TIM"})
+    core.kill(a.TRADER, "TIM")
+    core.sweep()
+    core.cancel_reject("C1-9", killed)
+    kept = core.working("B", side="2", px="102", **EVERYONE)
+    assert core.posture(a.REDUCE_ONLY, a.STRATEGY, "MOMO") and core.sweep() == []
+    core.kill(a.TRADER, "TIM", on=False)
+    found = {fields[41] for fields in cancels(core.later(1))}
+    assert found == {kept}
+
+
+def test_a_release_ends_the_cancels_of_reduce_only_and_what_comes_is_told(of: Make) -> None:
+    core = of()
+    child = core.working("B", **EVERYONE)
+    core.posture(a.REDUCE_ONLY, a.STRATEGY, "MOMO")
+    [cancel] = cancels(core.sweep())
+    core.kill(a.TRADER, "TIM")
+    core.posture(a.NORMAL, a.STRATEGY, "MOMO")
+    core.cancel_reject(cancel[11], child)
+    assert core.later(5) == []
+    core.posture(a.REDUCE_ONLY, a.STRATEGY, "MOMO")
+    [cancel] = cancels(core.sweep())
+    core.kill(a.TRADER, "TIM")
+    core.sweep()
+    core.posture(a.NORMAL, a.STRATEGY, "MOMO")
+    is_told_by_us(canceled(core, cancel, "E1"), "reduce_only")
 
 
 # Exits
@@ -290,6 +363,46 @@ def test_an_exit_order_lives_through_the_halt_that_stood_before_it(of: Make) -> 
     core.wait(1)
     again = core.posture(a.HALTED, a.FIRM) + core.sweep()
     assert {fields[41] for fields in cancels(again)} == {child}
+
+
+def test_an_exit_order_that_does_not_reduce_any_more_is_canceled(of: Make) -> None:
+    core = halted_with_exit(of)
+    core.wait(1)
+    core.working("A", side="2", qty="300", px="101", **EVERYONE)
+    assert core.later(2) == []
+    core.adjust("AAPL", "-300", {"account": "ACC1", "strategy": "MOMO"})
+    assert len(cancels(core.later(2))) == 1
+
+
+def test_an_exit_order_may_be_priced_anew(of: Make) -> None:
+    core = halted_with_exit(of)
+    core.wait(1)
+    core.working("A", side="2", qty="300", px="101", **EVERYONE)
+    passed(core.replace("R", "A", side="2", qty="300", px="99", **EVERYONE))
+    assert fired(core.replace("S", "R", side="2", qty="301", px="99", **EVERYONE)) == {"POSTURE"}
+
+
+def test_an_exit_is_not_used_up_by_what_passes_without(of: Make) -> None:
+    core = of()
+    hold(core, 500)
+    core.posture(a.HALTED, a.INSTRUMENT, "MSFT")
+    core.open_exit("300", a.STRATEGY, "MOMO")
+    passed(order(core, "A", "2", 200))
+    core.posture(a.HALTED, a.STRATEGY, "MOMO")
+    assert core.record.exits[0].left_e8 == 300 * 10**8
+
+
+def test_an_order_that_an_exit_opens_again_stays(of: Make) -> None:
+    """Filled before the halt; what a replace adds to it is an exit."""
+    core = of()
+    hold(core, 500)
+    child = core.working("A", side="2", **EVERYONE)
+    core.fill(child, "X1", "100", "100", "2", t54="2")
+    core.posture(a.HALTED, a.STRATEGY, "MOMO")
+    core.open_exit("300", a.STRATEGY, "MOMO")
+    core.wait(1)
+    passed(core.replace("R", "A", side="2", qty="300", px="100", **EVERYONE))
+    assert core.later(2) == [] and core.record.exits[0].left_e8 == 100 * 10**8
 
 
 def test_no_exit_leads_through_a_kill(of: Make) -> None:

@@ -328,6 +328,8 @@ def test_fields_of_a_decision(core: JournaledCore, verdict: int, breach_count: i
     candidate.mask = 0b0110
     candidate.compared = 1 << 62 | 0b0111  # 1 and 2 have fired: of 0 and 62 is told what was compared
     candidate.breach_count = breach_count
+    candidate.graded_count = 1
+    candidate.graded[0].check, candidate.graded[0].paired, candidate.graded[0].severity = 12, 1, a.WARN
     s.work.decision = verdict
     s.work.request = 3
     request = s.requests[3]
@@ -344,7 +346,7 @@ def test_fields_of_a_decision(core: JournaledCore, verdict: int, breach_count: i
         "child": 73 if accepted else 0,
         "collar_bps": candidate.limit[a.COLLAR_BPS],
         "entity_count": a.SCOPES,
-        "finding_count": breach_count + 2,
+        "finding_count": breach_count + 3,
         **dict.fromkeys(("parameter_epoch", "model", "score_e8"), 0),
         **dict.fromkeys(("candidate_model", "candidate_score_e8", "candidate_verdict"), 0),
     }
@@ -353,10 +355,12 @@ def test_fields_of_a_decision(core: JournaledCore, verdict: int, breach_count: i
     segment = Segment.of(Path("s"), segment_head(1, 41, 1, 0) + bare.content()[f.SEGMENT_HEAD.itemsize :])
     decision, findings = read_decision(segment, 0)
     assert decision["entities"].tolist() == candidate.entities[: a.SCOPES].tolist() + [NONE] * (a.MAX_SCOPES - a.SCOPES)
-    breaches = [(b.check, b.detail, b.entity, b.paired, b.value, b.limit, 1) for b in candidate.breach]
-    others = [(k, NONE, *candidate.measured[k].item(), 0) for k in (0, 62)]
+    breaches = [(b.check, b.detail, b.entity, b.paired, b.value, b.limit, 1, 0) for b in candidate.breach]
+    others = [(k, NONE, *candidate.measured[k].item(), 0, 0) for k in (0, 62)]
+    g = candidate.graded[0]
+    others.append((12, NONE, g.entity, 1, g.value, g.bound, 0, a.WARN))
     assert findings.tolist() == breaches[:breach_count] + others
-    assert len(rest) == a.SCOPES * 8 + (breach_count + 2) * FINDING.size
+    assert len(rest) == a.SCOPES * 8 + (breach_count + 3) * FINDING.size
 
 
 def test_fields_of_the_other_records(core: JournaledCore) -> None:

@@ -119,10 +119,20 @@ def test_a_posture_may_take_two_people_to_be_eased(core: Core) -> None:
     assert core.record.entities[core.entity(a.STRATEGY, "MOMO")].posture == a.REDUCE_ONLY
 
 
+def test_a_word_given_before_the_posture_changed_counts_no_more(core: Core) -> None:
+    two = Confirmations(ALONE.adjusting, Confirmation(2, MINUTE_NS))
+    for posture in ("reduce_only", "normal", "halted"):
+        _, events = command_events(core.state, POSTURE | {"posture": posture}, "ann", two)
+        for event in events:
+            core.apply(event)
+    _, events = command_events(core.state, POSTURE | {"posture": "normal"}, "bob", two)
+    assert events == [], "ann has asked for another release"
+
+
 def test_an_exit_says_what_passes_and_how_long(core: Core) -> None:
     text, [event] = command_events(core.state, EXIT, "ann", ALONE)
     assert text == "exit open: 300 AAPL of strategy MOMO for 300 s, orders that reduce it"
-    assert event.kind == ev.EXIT and event.data == b"300 AAPL of strategy MOMO by ann: flatten"
+    assert event.kind == ev.EXIT and event.data == b"300 AAPL of strategy MOMO for 300 s by ann: flatten"
     entity, instrument, quantity_e8, until_ns = event.value
     assert (entity, instrument) == (core.entity(a.STRATEGY, "MOMO"), core.state.instruments["AAPL"])
     assert quantity_e8 == 300 * 10**8 and until_ns > 5 * MINUTE_NS

@@ -62,8 +62,7 @@ class Model(Sweeps):
             return [(session, "8", wanted)]
         request = Request(session, NEW, cl_ord_id, j.qty, state="accepted")
         order = Order(session, j.entities["venue"], j.side, j.instrument, j.entities, [request], request, j.qty)
-        order.placed_ns = self.now_ns
-        self.take_from_exit(j)
+        self.take_from_exit(j, order)
         self.take_terms_of(request, j)
         self.enter(order)
         self.add(order, request)
@@ -94,7 +93,7 @@ class Model(Sweeps):
     @staticmethod
     def take_terms_of(request: Request, j: Judgement) -> None:
         request.time_in_force = j.time_in_force
-        request.ord_type, request.price = j.ord_type, j.price
+        request.ord_type, request.price, request.stop = j.ord_type, j.price, j.stop
 
     def terms(self, j: Judgement) -> dict[int, object]:
         """Type, time, quantity and prices of a child: as judged, in its venue's words, and only what its type uses."""
@@ -156,8 +155,9 @@ class Model(Sweeps):
             self.add(order, request)
             return self.refuse(session, fields, "2", "2", order, fired)
         if not order.is_open() or order.mass_canceled:  # it has filled, or is to work on
-            order.mass_canceled, order.reducing, order.mass_cancel, order.tries = False, False, "", 0
-        self.take_from_exit(j)
+            order.reducing = order.reducing and order.is_open()
+            order.mass_canceled, order.mass_cancel, order.tries = False, "", 0
+        self.take_from_exit(j, order)
         request.state, request.qty = "pending", j.qty + order.restated
         self.take_terms_of(request, j)
         self.add(order, request)

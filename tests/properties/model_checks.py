@@ -375,6 +375,9 @@ class Checks:
     def pays_more(j: Judgement) -> bool:
         """Whether a replace could trade at a worse price than the order in force."""
         before = j.replaces
+        same = before is not None and (j.ord_type, j.price, j.stop) == (before.ord_type, before.price, before.stop)
+        if same and j.ord_type != "P":
+            return False
         if before is None or not (has_limit(j.ord_type, j.price) and has_limit(before.ord_type, before.price)):
             return True
         return j.price > before.price if j.side == BUY else j.price < before.price

@@ -124,6 +124,7 @@ class Request:
     time_in_force: str = "0"
     ord_type: str = "2"
     price: Decimal = D(0)
+    stop: Decimal = D(0)
     ours: bool = False  # a cancel that the gateway sent of its own accord: its EMS knows nothing of it
     row: int = -1
     unsent: Request | None = None  # of a cancel that waits for room at its venue: what it cancels
@@ -176,7 +177,7 @@ class Order:
     # 0 sure, 1 until its venue has sent again what we missed, 2 until it answers, 3 until somebody tells, or QUERIED
     doubt: int = 0
     unanswered: int = 0  # questions about it to the venue
-    placed_ns: int = 0
+    exit_ns: int = 0  # when it last passed a halt by an exit
     reducing: bool = False  # to be canceled: it could raise a position that may only be reduced
     mass_canceled: bool = False  # by its EMS, with others
     mass_cancel: str = ""  # the ClOrdID of that mass cancel, while it waits for its answer

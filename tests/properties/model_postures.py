@@ -7,6 +7,7 @@ from decimal import Decimal
 from tests.properties.model_orders import BUY, POSITION_SCOPES, D, Judgement, Order
 from tests.properties.model_tables import ALERT, Tables, Wanted
 
+SCOPES = (*POSITION_SCOPES[:7], "session", "venue", "class", "sector", "asset_class")
 BY_INSTRUMENT, BY_ACCOUNT = ("sector", "asset_class"), ("session", "venue")
 
 
@@ -37,53 +38,68 @@ class Postures(Tables):
         held, opened = self.room(scope, j.entities, j.instrument.symbol, j.side)
         return held >= opened + j.added
 
+    def passes(self, j: Judgement, order: Order | None, scope: str, posture: str, set_ns: int) -> bool:
+        if posture != "halted":
+            return self.reduces(j, scope)
+        if order is None or j.added > 0:
+            return False
+        same_time = j.time_in_force == order.accepted.time_in_force
+        if same_time and not self.pays_more(j) and j.qty + order.restated < order.qty:
+            return True
+        return order.exit_ns > set_ns and self.reduces(j, scope)
+
     def check_posture(self, j: Judgement, order: Order | None) -> None:
         """POSTURE, unless an exit lets it pass."""
+        refused = False
+        for scope, name in j.entities.items():
+            posture, set_ns = self.postures.get((scope, name), ("normal", 0))
+            if posture != "normal" and not (posture == "no_new_longs" and j.side != BUY):
+                refused = refused or not self.passes(j, order, scope, posture, set_ns)
         for (scope, name, symbol), (left, until_ns) in self.exits.items():
             is_for_it = symbol == j.instrument.symbol and j.entities.get(scope) == name and self.now_ns < until_ns
-            if is_for_it and 0 < j.added <= left and self.postures and self.reduces(j, scope):
+            if refused and is_for_it and 0 < j.added <= left and self.reduces(j, scope):
                 j.exit = scope, name, symbol
-                return
-        for scope, name in j.entities.items():
-            posture, _ = self.postures.get((scope, name), ("normal", 0))
-            if posture == "normal" or (posture == "no_new_longs" and j.side != BUY):
-                continue
-            if posture == "halted":
-                same = order is not None and j.added == 0 and not self.pays_more(j)
-                passes = same and order is not None and j.qty + order.restated < order.qty
-            else:
-                passes = self.reduces(j, scope)
-            if not passes:
-                j.fired.add("POSTURE")
+        if refused and j.exit is None:
+            j.fired.add("POSTURE")
 
-    def take_from_exit(self, j: Judgement) -> None:
+    def take_from_exit(self, j: Judgement, order: Order) -> None:
         if j.exit is not None:
             left, until_ns = self.exits[j.exit]
             self.exits[j.exit] = left - j.added, until_ns
+            order.exit_ns = self.now_ns
 
     def is_halted(self, order: Order) -> bool:
-        """Halted since it was placed."""
+        """Halted, and not passed by an exit since."""
         found = [self.postures.get(pair, ("normal", 0)) for pair in order.entities.items()]
-        return any(posture == "halted" and order.placed_ns <= set_ns for posture, set_ns in found)
+        return any(posture == "halted" and order.exit_ns <= set_ns for posture, set_ns in found)
+
+    def is_ending(self, order: Order) -> bool:
+        """To be canceled until it has ended."""
+        return order.reducing or self.is_killed(order.entities) or self.is_halted(order)
 
     def mark_raising(self) -> bool:
         """Working orders that could raise a position are to be canceled, from the last row on; whether there are more
-        of them now.
+        of them now. Entities are looked at in the order of their rows.
         """
         more = False
-        for (scope, name), (posture, _) in self.postures.items():
-            if posture != "reduce_only":
+        for (scope, name), (posture, _) in sorted(self.postures.items(), key=lambda item: self.row_of(*item[0])):
+            if posture not in ("reduce_only", "halted"):
                 continue
             ending: dict[tuple[str, bool], Decimal] = {}
             of_entity = [o for o in self.orders if o.is_open() and o.entities.get(scope) == name]
-            for order in sorted(of_entity, key=lambda o: (not o.reducing, -o.row)):
+            for order in sorted(of_entity, key=lambda o: (not self.is_ending(o), -o.row)):
                 key = order.instrument.symbol, order.side == BUY
-                if not order.reducing:
+                if not self.is_ending(order):
                     held, opened = self.room(scope, order.entities, order.instrument.symbol, order.side)
                     if opened - ending.get(key, D(0)) <= held:
                         continue
-                    order.reducing, order.mass_canceled, order.tries = True, False, 0
+                    order.reducing, order.tries = True, 0
                     more = True
                 if scope not in BY_ACCOUNT:
                     ending[key] = ending.get(key, D(0)) + order.reserved()
         return more
+
+    @staticmethod
+    def row_of(scope: str, name: str) -> tuple[int, str]:
+        """Rows of entities are in the order of their scopes, then names."""
+        return SCOPES.index(scope), name

@@ -38,9 +38,9 @@ class Sweeps(Reports):
         was, _ = self.postures.pop((scope, name), ("normal", 0))
         if posture != "normal":
             self.postures[scope, name] = posture, self.now_ns
-        if was == "reduce_only":
+        if was in ("reduce_only", "halted"):
             for order in self.orders:
-                order.reducing = order.reducing and order.tries > 0
+                order.reducing = False
         if self.mark_raising():
             self.begin_turns()
         if posture == "halted" and self.is_any_open():
@@ -165,7 +165,7 @@ class Sweeps(Reports):
         self.use(session, fields[11])
         orders = self.open_of(session, fields, instrument if fields[530] == "1" else None)
         for order in orders:
-            order.mass_canceled, order.mass_cancel = not order.reducing, fields[11]
+            order.mass_canceled, order.mass_cancel = True, fields[11]
             order.tries = min(order.tries, 1)
         if orders:
             self.begin_turns()

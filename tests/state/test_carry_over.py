@@ -49,7 +49,7 @@ SETTINGS = {
     | {"identity_tag", "understood", "carry_order", "carry_cancel", "carry_report", "dictionary", "pairs", "work"}
     | {"sessions", "entities", "instruments", "exposures", "orders", "requests", "executions", "sources", "parameters"}
     | {"unsent_cancels", "keep_days", "lines", "postured", "exits", "exit_count"}
-    | {"grades", "grade_count", "widest_duplicate_ns"}
+    | {"grades", "grade_count", "widest_duplicate_ns", "reduces_by_account"}
     | {"killed_count", "loosen_percent", "floor_percent", "source_count", "parameter_count"},
     "entities": {"scope", "name_size", "name", "limit", "limit_set", "limit_epoch", "group", "grades"},
     "instruments": {"entity", "symbol_size", "symbol", "security_size", "security", "venue", "currency_size"}
@@ -114,7 +114,7 @@ CARRIED: dict[str, set[str]] = {
     | {"placed_ns", "venue_order_id_size", "venue_order_id", "canceled_by", "cancel_tries", "cancel_ns"}
     | {"avg_told", "traded", "traded_e16", "restated_e8", "doubtful_e8", "unbooked_e8"}
     | {"terms", "asks", "asked_ns", "cancel_asked_ns", "ended_day", "listed", "cancel_refused"}
-    | {"mass_cancel"},
+    | {"mass_cancel", "raising", "exit_ns"},
     "requests": {
         "next",
         "run",

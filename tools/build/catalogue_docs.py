@@ -45,11 +45,11 @@ A plain number refuses. A limit that does more has a value for each **severity**
 | `reject` | is refused |
 | `stop` | is refused, and the entity where the limit stands is halted |
 
-A halt is that of `tidegate posture set halted`: working orders are canceled, and nothing passes until a person releases
-it. Of each severity counts the entity's own value, else its scope's default; `stop` without `reject` refuses at the same
-value. All places where a limit stands watch, warn and stop by themselves, with their own values. Log and alerts have at
-most one line a second for a limit and place, which says how many orders there were since the last; the metric
-`limit_orders_total` counts all. `message_window` takes one value.
+A halt is that of `tidegate posture set halted`: working orders are canceled, and nothing passes until a person
+releases it. Of each severity counts the entity's own value, else its scope's default; `stop` without `reject` refuses
+at the same value. All places where a limit stands watch, warn and stop by themselves, with their own values. Log and
+alerts have at most one line a second for a limit and place, which says how many orders there were since the last; the
+metric `limit_orders_total` counts all. `message_window` takes one value.
 
 | key | value | what it bounds | may stand at | must be set at | tighter is |
 |---|---|---|---|---|---|

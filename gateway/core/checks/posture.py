@@ -47,6 +47,19 @@ def _refuse(s, x, scope, posture):
 
 
 @kernel
+def _passes(s, x, scope, posture):
+    """Whether the candidate passes a posture of its entity at a scope. An order that passed a halt by an exit may be
+    priced anew there.
+    """
+    if posture != HALTED:
+        return reduces(s, x, exposure_at(x.exposures, scope))
+    if lowers(s, x):
+        return True
+    passed = x.order != NONE and s.orders[x.order].exit_ns > s.entities[x.entities[scope]].posture_ns
+    return passed and x.added_e8 == 0 and reduces(s, x, exposure_at(x.exposures, scope))
+
+
+@kernel
 def check_posture(s, x):
     """POSTURE: what reduces passes all but a halt, where a replace may lower its order, and an order passes by an exit
     that a person has opened.
@@ -54,15 +67,16 @@ def check_posture(s, x):
     x.exit = NONE
     if s.postured[NO_NEW_LONGS] + s.postured[REDUCE_ONLY] + s.postured[HALTED] == 0:
         return
-    x.exit = _exit_of(s, x)
-    if x.exit != NONE:
-        return
+    refused = 0
     for k in range(a.SCOPES):
         if x.entities[k] == NONE:
             continue
         posture = s.entities[x.entities[k]].posture
-        if posture == NORMAL or (posture == NO_NEW_LONGS and x.side != t.BUY):
-            continue
-        passes = lowers(s, x) if posture == HALTED else reduces(s, x, exposure_at(x.exposures, k))
-        if not passes:
-            _refuse(s, x, k, posture)
+        if posture != NORMAL and not (posture == NO_NEW_LONGS and x.side != t.BUY) and not _passes(s, x, k, posture):
+            refused |= 1 << k
+    if refused == 0:
+        return
+    x.exit = _exit_of(s, x)
+    for k in range(a.SCOPES):
+        if x.exit == NONE and refused >> k & 1 == 1:
+            _refuse(s, x, k, s.entities[x.entities[k]].posture)

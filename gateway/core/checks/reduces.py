@@ -18,6 +18,9 @@ def has_limit(x):
 def _pays_more(s, x):
     """Whether a replace could trade at a worse price than the order that it changes."""
     r = s.requests[s.orders[x.order].accepted]
+    plain = x.ord_type != t.PEGGED and r.capped == 0  # its price, or that of its request, says all
+    if plain and x.ord_type == r.ord_type and x.price_e8 == r.price_e8 and x.stop_e8 == r.stop_e8:
+        return False
     if not has_limit(x) or not has_limit(r):
         return True
     return x.price_e8 > r.price_e8 if x.side == t.BUY else x.price_e8 < r.price_e8
@@ -35,7 +38,7 @@ def lowers(s, x):
     if not asks_no_more(s, x):
         return False
     o = s.orders[x.order]
-    return x.qty_e8 + o.restated_e8 < o.qty_e8
+    return x.qty_e8 + o.restated_e8 < o.qty_e8 and x.time_in_force == s.requests[o.accepted].time_in_force
 
 
 @kernel

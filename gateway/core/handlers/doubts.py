@@ -158,6 +158,7 @@ def _ask_again(s, venue):
     own.asked = 0
     own.status_again = 0
     own.status_refusals += 1
+    s.work.idle = 0
     for row in range(s.order_count):
         if s.orders[row].venue == venue:
             s.orders[row].asked = 0

@@ -162,7 +162,7 @@ def new_order_single(s, out, buf, event, message):
         stop_graded(s, out, x)
         return
     row = _place(s, x, buf, id_start, id_size)
-    _take_from_exit(s, x)
+    _take_from_exit(s, x, s.orders[row])
     work.decision = a.ACCEPTED
     work.request = s.orders[row].first
     child_order(s, out, buf, row, s.orders[row].first, t.NEW_ORDER_SINGLE, NONE)
@@ -215,14 +215,15 @@ def _settle_judged(s, o):
     """What has just been judged raises no position that may only be reduced."""
     due = s.reduce_due
     settle(s, o)
-    s.reduce_due = due
+    s.reduce_due = due if s.reduces_by_account == 0 else 1
 
 
 @kernel
-def _take_from_exit(s, x):
+def _take_from_exit(s, x, o):
     """What passes a halt by an exit takes of its quantity, and gives nothing back."""
     if x.exit != NONE:
         s.exits[x.exit].left_e8 -= x.added_e8
+        o.exit_ns = s.now_ns
 
 
 @kernel
@@ -268,6 +269,8 @@ def _place(s, x, buf, id_start, id_size):
     o.placed_ns = s.now_ns
     o.ended_day = 0
     o.canceled_by = 0
+    o.raising = 0
+    o.exit_ns = 0
     o.cancel_tries = 0
     o.cancel_ns = 0
     o.cancel_refused = 0
@@ -463,12 +466,13 @@ def order_cancel_replace_request(s, out, buf, event, message):
         return
     if o.counted_open == 0 or o.canceled_by == a.BY_MASS:
         o.canceled_by = 0  # what was to be canceled has filled, or its EMS wants it to work on
+        o.raising = 0 if o.counted_open == 0 else o.raising
         o.cancel_tries = 0
         o.mass_cancel = 0
     request = add_pending(s, o, event.session, kind, buf, index.start[f], index.length[f])
     fill_request(s.requests[request], x, row)
     s.requests[request].qty_e8 = wanted
-    _take_from_exit(s, x)
+    _take_from_exit(s, x, o)
     s.work.decision = a.ACCEPTED
     s.work.request = request
     _settle_judged(s, o)

@@ -7,7 +7,7 @@ from gateway.core import events as ev
 from gateway.core import layout as a
 from gateway.core.checks.posture import find_exit
 from gateway.core.checks.reduces import exposure_at, open_on, to_close
-from gateway.core.handlers.sweep import begin_sweep, mass_cancels_of, try_anew
+from gateway.core.handlers.sweep import begin_sweep, mass_cancels_of, try_anew, why_canceled
 from gateway.core.layout import FIRM_ROW, HALTED, NONE, NORMAL, REDUCE_ONLY
 from gateway.core.messages.alerts import alert
 from gateway.fix import tags as t
@@ -32,9 +32,12 @@ def _is_too_much(s, o, scope):
 
 
 @kernel
-def _is_ending(o):
-    """Whether an order is canceled until it has ended. What its EMS wants canceled is asked for a few times only."""
-    return o.canceled_by == a.BY_PERSON or o.canceled_by == a.BY_REDUCE
+def _is_ending(s, o):
+    """Whether an order is canceled until it has ended. What its EMS wants canceled is asked for a few times only, and
+    what is canceled for want of its EMS may stay when that is back.
+    """
+    why = why_canceled(s, o)
+    return why != 0 and why != a.BY_MASS and why != a.BY_DROP
 
 
 @kernel
@@ -50,15 +53,15 @@ def _mark_raising(s, entity):
     s.ending[: s.instrument_count] = 0
     for row in range(s.order_count):
         o = s.orders[row]
-        if o.number != NONE and o.counted_open == 1 and o.entities[scope] == entity and sums and _is_ending(o):
+        if o.number != NONE and o.counted_open == 1 and o.entities[scope] == entity and sums and _is_ending(s, o):
             s.ending[o.instrument, _side_of(o)] += o.reserved_e8
     marked = False
     for row in range(s.order_count - 1, -1, -1):
         o = s.orders[row]
-        if o.number == NONE or o.counted_open == 0 or o.entities[scope] != entity or _is_ending(o):
+        if o.number == NONE or o.counted_open == 0 or o.entities[scope] != entity or _is_ending(s, o):
             continue
         if _is_too_much(s, o, scope):
-            o.canceled_by = a.BY_REDUCE
+            o.raising = 1
             o.cancel_tries = 0
             marked = True
             if sums:
@@ -68,11 +71,13 @@ def _mark_raising(s, entity):
 
 @kernel
 def mark_all_raising(s):
-    """Have what could raise a position canceled, of all entities that may only reduce."""
+    """Have what could raise a position canceled, of all entities that may only reduce; of those that are halted what
+    passed by an exit.
+    """
     s.reduce_due = 0
     marked = False
     for row in range(s.entity_count):
-        if s.entities[row].posture == REDUCE_ONLY:
+        if s.entities[row].posture >= REDUCE_ONLY:
             marked = _mark_raising(s, row) or marked
     if marked:
         begin_sweep(s)
@@ -80,11 +85,9 @@ def mark_all_raising(s):
 
 @kernel
 def _unmark(s):
-    """What was to be canceled since it could raise a position may stay, unless a cancel has gone."""
+    """What was to be canceled since it could raise a position may stay, as far as no cancel has gone."""
     for row in range(s.order_count):
-        o = s.orders[row]
-        if o.canceled_by == a.BY_REDUCE and o.cancel_tries == 0:
-            o.canceled_by = 0
+        s.orders[row].raising = 0
 
 
 @kernel
@@ -92,13 +95,15 @@ def set_posture(s, out, entity, posture):
     """Give an entity a posture, and have canceled what must go for it."""
     e = s.entities[entity]
     was = e.posture
+    by_account = 1 if e.scope == a.SESSION or e.scope == a.VENUE else 0
     s.postured[was] -= 1 if was != NORMAL else 0
     s.postured[posture] += 1 if posture != NORMAL else 0
+    s.reduces_by_account += by_account * ((1 if posture >= REDUCE_ONLY else 0) - (1 if was >= REDUCE_ONLY else 0))
     e.posture = posture
     e.posture_ns = s.now_ns
-    if was == REDUCE_ONLY:
+    if was >= REDUCE_ONLY:
         _unmark(s)
-    if s.postured[REDUCE_ONLY] > 0:
+    if s.postured[REDUCE_ONLY] + s.postured[HALTED] > 0:
         mark_all_raising(s)
     if posture == HALTED and s.open_order_count > 0:
         try_anew(s, NONE)

@@ -150,8 +150,9 @@ def may_ask(s, own):
 @kernel
 def forget_unanswered(s, own):
     """Questions that were not answered in time make room for others."""
-    if s.now_ns - own.status_ns > STATUS_WAIT_NS:
+    if own.status_out > 0 and s.now_ns - own.status_ns > STATUS_WAIT_NS:
         own.status_out = 0
+        s.work.idle = 0
 
 
 @kernel
@@ -164,6 +165,7 @@ def review_orders(s, out, venue, most):
         own.review_due = 0
         own.review = 0
         own.reviewed_ns = s.now_ns
+        s.work.idle = 0
     forget_unanswered(s, own)
     if may_ask(s, own):
         s.work.idle = 0

@@ -48,16 +48,16 @@ VENUE_DOWN = c.phrase("the venue is not logged on")
 @kernel
 def stays_asked(o):
     """Whether an order is to be canceled until it has ended, whatever becomes of switches, postures and sessions."""
-    return o.canceled_by >= a.BY_PERSON and o.canceled_by != a.BY_HALT
+    return o.canceled_by == a.BY_PERSON or o.canceled_by == a.BY_MASS
 
 
 @kernel
 def _is_halted(s, o):
-    """Whether something that the order is in has been halted since it was placed. What was placed later is an exit."""
+    """Whether something that the order is in has been halted, and it has not passed that by an exit."""
     for k in range(a.SCOPES):
         if o.entities[k] != NONE:
             e = s.entities[o.entities[k]]
-            if e.posture == HALTED and o.placed_ns <= e.posture_ns:
+            if e.posture == HALTED and o.exit_ns <= e.posture_ns:
                 return True
     return False
 
@@ -71,6 +71,8 @@ def why_canceled(s, o):
                 return a.BY_KILL
     if s.postured[HALTED] > 0 and _is_halted(s, o):
         return a.BY_HALT
+    if o.raising == 1:
+        return a.BY_REDUCE
     if stays_asked(o):
         return o.canceled_by
     dropped_ns = s.sessions[o.session].dropped_ns
@@ -302,8 +304,7 @@ def _end_pass(s):
 @kernel
 def sweep_is_due(s):
     """Whether a tick is to begin a sweep."""
-    steered = s.sweeps_on > 0 or s.killed_count > 0 or s.postured[HALTED] > 0
-    wanted = s.unsent_cancels > 0 or (s.open_order_count > 0 and steered)
+    wanted = s.unsent_cancels > 0 or (s.open_order_count > 0 and (s.sweeps_on > 0 or s.killed_count > 0))
     return wanted and s.sweep_row == NONE and s.now_ns >= s.sweep_due_ns
 
 
@@ -418,6 +419,7 @@ def on_kill(s, out, buf, event):
         if known:
             s.killed_count -= s.entities[row].killed
             s.entities[row].killed = 0
+            s.reduce_due = 1
         return
     alert(s, out, al.KILL_SET if known else al.KILL_UNKNOWN, buf, event.start, event.length)
     if not known:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.core.layout import (
     FAULT_TOO_LARGE,
+    HALTED,
     IN_DOUBT,
     NONE,
     POSITION_SCOPES,
@@ -152,14 +153,15 @@ def settle(s, o):
         add_position(s, o, traded if o.side == t.BUY else -traded)
     leaves = worst_leaves(s, o)
     reserved = leaves + o.unbooked_e8
-    if traded < 0 or reserved > o.reserved_e8:
+    # What was held to be closed may be less now, or more may be open: a fill of what was open changes neither.
+    if traded < 0 or traded + reserved - o.reserved_e8 > 0 or s.reduces_by_account > 0:
         s.reduce_due = 1
     if reserved != o.reserved_e8:
         _add_open(s, o, reserved - o.reserved_e8)
         o.reserved_e8 = reserved
     is_open = 1 if _may_work(s, o, leaves) else 0
     if is_open != o.counted_open:
-        if o.canceled_by != 0 or s.sessions[o.session].dropped_ns != NONE:
+        if o.canceled_by != 0 or s.sessions[o.session].dropped_ns != NONE or o.raising == 1 or s.postured[HALTED] > 0:
             s.sweeps_on = 2  # one that is to be canceled may be open again
         for k in range(SCOPES):
             if o.entities[k] != NONE:

@@ -160,8 +160,10 @@ class Door:
             try:
                 listener = socket.create_server((host, int(port)), backlog=BACKLOG)
             except OSError as error:
+                code = error.errno or 0  # of a name that cannot be resolved below zero
+                why = os.strerror(code) if code > 0 else error.strerror
                 names = [section.id for section in self._sections if section.listen == listen]
-                raise StartError(f"session {names[0]}: listen: {listen}: {os.strerror(error.errno or 0)}") from error
+                raise StartError(f"session {names[0]}: listen: {listen}: {why}") from error
             listener.setblocking(False)
             self._listeners.append(listener)
             self._selector.register(listener, selectors.EVENT_READ, listen)

@@ -554,6 +554,7 @@ def receive(line, row, dictionary, index, buf, start, size, out, now_ns, wall_ns
 def tick(line, row, out, now_ns):
     """What time brings to a session: time-outs, heartbeats, TestRequests. Returns whether anything."""
     before = out.count
+    asks = line.asks
     if line.state == a.CONNECTED or line.state == a.LOGON_SENT:
         if now_ns - line.since_ns >= line.logon_timeout_ns:
             _cut(line, row, out, NO_LOGON, now_ns)
@@ -580,4 +581,4 @@ def tick(line, row, out, now_ns):
                 _ask(line, row, out, line.asked_to, now_ns)
             else:
                 line.asked_to = 0  # until another message comes ahead of the gap
-    return out.count > before
+    return out.count > before or line.asks != asks

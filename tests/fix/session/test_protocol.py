@@ -63,11 +63,13 @@ class House(Core):
         in the journal, must leave nothing in the session either.
         """
         row = self.sessions[name]
-        lines = self.record.lines.copy()
+        lines, sessions = self.record.lines.copy(), self.record.sessions.copy()
         outputs = self.driver.handle(Event(kind, self.time_ns, row, data=data))
         if self.record.work.idle == 1:
             for column in set(lines.dtype.names) - SCRATCH:
                 assert (lines[column] == self.record.lines[column]).all(), column
+            for column in sessions.dtype.names:
+                assert (sessions[column] == self.record.sessions[column]).all(), column
         return [
             Sent(o.message_type, o.msg_seq_num, fields_of(o.body) if o.message_type else {58: o.body.decode()})
             for o in outputs
@@ -279,6 +281,13 @@ def test_what_was_held_on_a_lost_connection_is_covered_by_a_gap_fill(on: House) 
     on.logs_on(number=6)
     on.says(EMS, "4", [(123, "Y"), (36, "7")], 2, t43="Y", t122=on.utc())
     assert on.line(EMS).next_in == 7
+
+
+def test_a_gap_that_stays_open_leaves_its_count_in_the_journal(on: House) -> None:
+    """Ticks that only count leave a record, too: a replay asks as often as the session did."""
+    on.says(EMS, "0", number=9)
+    assert [each.type for each in on.after(40) if each.type == "2"] == ["2"] * (line.MOST_ASKS - 1)
+    assert on.line(EMS).asked_to == 0
 
 
 def test_what_was_answered_in_part_is_asked_for_again(on: House) -> None:
