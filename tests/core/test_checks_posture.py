@@ -75,7 +75,7 @@ def test_no_new_longs_refuses_what_may_become_long_alone(of: Make) -> None:
 
 
 @pytest.mark.parametrize("scope", EVERYWHERE)
-def test_halted_lets_no_order_pass(of: Make, scope: int) -> None:
+def test_posture_halted_lets_no_order_pass(of: Make, scope: int) -> None:
     core = of()
     hold(core, 500)
     core.posture(a.HALTED, scope, NAMED[scope])
