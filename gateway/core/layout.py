@@ -488,10 +488,11 @@ class Capacity:
         return 1 << max(4, (rows - 1).bit_length())
 
 
+# One record holds all, of which numpy allows less than 2 GiB.
 CAPACITIES = {
     "small": Capacity(2_048, 8_192, 8_192, 512, 256, 16_384, 128, 16, 128),
     "standard": Capacity(131_072, 524_288, 524_288, 4_096, 2_048, 262_144, 2_048, 64, 2_048),
-    "large": Capacity(1_048_576, 3_145_728, 3_145_728, 32_768, 16_384, 1_048_576, 16_384, 128, 16_384),
+    "large": Capacity(1_048_576, 3_000_000, 3_000_000, 32_768, 16_384, 1_048_576, 16_384, 128, 16_384),
 }
 
 

@@ -12,6 +12,7 @@ from numba import config
 
 from gateway.core import catalogue
 from gateway.core.checks import judge as checks
+from gateway.core.layout import CAPACITIES, state_dtype
 
 
 def run_python(script: str, **environment: str) -> str:
@@ -27,6 +28,14 @@ def run_python(script: str, **environment: str) -> str:
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
+@pytest.mark.parametrize("name", CAPACITIES)
+def test_a_state_of_every_capacity_fits_into_one_record(name: str) -> None:
+    """Beyond 2 GiB numpy's sizes wrap, without a word."""
+    dtype = state_dtype(CAPACITIES[name])
+    last = max(offset + size.itemsize for size, offset in (dtype.fields[field][:2] for field in dtype.names))
+    assert 0 < last == dtype.itemsize < 2**31
+
+
 def test_each_kernel_has_one_signature(tmp_path: Path) -> None:
     """A second one is a second compilation, and mostly a mixture of integer types."""
     script = f"""

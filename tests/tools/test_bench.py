@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from gateway.journal.writer import Journal
 from tools.bench import config
 from tools.bench.__main__ import BENCHMARKS, PLANS, SHORT, chosen, run
 from tools.bench.controls import KILLED, PLAIN, PUSHED, ControlsPlan, resting, sweep
-from tools.bench.core import CorePlan
+from tools.bench.core import ROOT, CorePlan, compare
 from tools.bench.journal import EVENTS_PER_ORDER, RUN_EVENTS, JournalPlan
 from tools.bench.kill import CANCEL, MASS_CANCEL, ONE_BY_ONE, KillPlan, receive_cancels
 from tools.bench.loaded import BenchmarkError, LoadedCore
@@ -131,9 +132,19 @@ def test_a_target_that_dies_fails_the_wire_benchmark_and_leaves_no_process() -> 
 def test_each_benchmark_can_be_chosen_by_its_name() -> None:
     assert set(PLANS) == set(SHORT) == set(BENCHMARKS) == set(chosen([], False, False, None))
     assert chosen(["kill"], True, False, None) == {"kill": SHORT["kill"]}
-    assert chosen(["service"], False, False, Path("other"))["service"].before == Path("other")
+    others = chosen(["service", "core"], False, False, Path("other"))
+    assert {plan.before for plan in others.values()} == {Path("other")}
     with pytest.raises(ValueError, match="^kil: want one of core, "):
         chosen(["kil"], False, False, None)
+
+
+def test_the_core_takes_turns_with_that_of_another_checkout(tmp_path: Path) -> None:
+    """Here with itself; another that cannot be run is an error of one line."""
+    plan = replace(CorePlan(), batches=3, rounds=2, instruments=(10,), open_orders=(10,))
+    found = compare(plan, ROOT, lambda _: None)
+    assert len(found["now_ns"]) == len(found["before_ns"]) == 2 and found["times_before"] > 0
+    with pytest.raises(BenchmarkError, match=f"^{tmp_path}: "):
+        compare(plan, tmp_path, lambda _: None)
 
 
 def test_results_of_benchmarks_that_are_run_alone_are_kept_together(tmp_path: Path) -> None:

@@ -107,8 +107,8 @@ def chosen(names: list[str], short: bool, million: bool, before: Path | None) ->
     plans = {name: plan for name, plan in (SHORT if short else PLANS).items() if name in names or not names}
     if million and "journal" in plans:
         plans["journal"] = MILLION
-    if "service" in plans:
-        plans["service"] = replace(plans["service"], before=before)
+    for name in {"core", "service"} & plans.keys():
+        plans[name] = replace(plans[name], before=before)
     return plans
 
 
@@ -118,7 +118,7 @@ def main(
     million: Annotated[bool, typer.Option("--million", help="A journal of a million orders: 2.3 GB in /tmp.")] = False,
     before: Annotated[
         Path | None,
-        typer.Option(help="Another checkout, its kernels compiled, whose gateway takes turns in `service`."),
+        typer.Option(help="Another checkout, its kernels compiled, that takes turns in `core` and `service`."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for bench.json and bench.png.")] = Path("bench-results"),
 ) -> None:

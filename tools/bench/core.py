@@ -8,11 +8,15 @@ is not accepted fails the benchmark. Segments are rolled between batches, outsid
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +24,29 @@ import numpy as np
 
 from gateway.fix import tags as t
 from gateway.journal.writer import NO_SYNC, SYNC_BEFORE_SEND, Journal
-from tools.bench.loaded import LoadedCore
+from tools.bench.loaded import BenchmarkError, LoadedCore
 
 BUDGET_NS = {10: 2_000, 10_000: 3_000}  # the journal included
 SYNC_NS = 10_000_000
 WITHOUT, UNSYNCED, SYNCED = "accept", "accept_journal_none", "accept_journal_10ms"
 EACH_EVERY = 4  # of so many batches, one times each order by itself
 SEGMENT_LIMIT = 32 << 20
+# In a process of its own: what another checkout has is asked of its own code.
+ONE_CASE = """
+import json
+from tools.bench.core import CorePlan, run_case
+case = run_case(CorePlan(batches={batches}, single_calls=1), {instruments}, {open_orders})
+print(json.dumps(case["accept"]["p50_ns"]))
+"""
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class CorePlan:
     """What to run: a case for each number of instruments and open orders, `batches` of `batch` orders each.
 
-    `syncs`: of one order, and of a batch of `sync_batch`, before send.
+    `syncs`: of one order, and of a batch of `sync_batch`, before send. `before`: another checkout, which takes turns
+    with this one for so many `rounds`.
     """
 
     capacity: str = "large"
@@ -45,6 +58,8 @@ class CorePlan:
     syncs: int = 200
     sync_batch: int = 100
     seed: int = 1
+    before: Path | None = None
+    rounds: int = 7
 
 
 @contextmanager
@@ -143,6 +158,31 @@ def run_before_send(plan: CorePlan) -> dict[str, dict[str, float]]:
     return {name: summary(values) for name, values in samples.items()}
 
 
+def _median_ns(checkout: Path, plan: CorePlan) -> float:
+    """Median of an accepted order, ns, in the first case of the matrix, by the code of a checkout."""
+    code = ONE_CASE.format(batches=plan.batches, instruments=plan.instruments[0], open_orders=plan.open_orders[0])
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=checkout, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise BenchmarkError(f"{checkout}: {done.stderr.strip().splitlines()[-1]}")
+    return float(json.loads(done.stdout))
+
+
+def compare(plan: CorePlan, before: Path, progress: Callable[[str], None]) -> dict[str, Any]:
+    """An accepted order by this checkout and by another, in turns; ratios are of neighbours."""
+    for checkout in (before, ROOT):  # compiles what is not in the cache
+        _median_ns(checkout, replace(plan, batches=2))
+    now, then = [], []
+    for k in range(plan.rounds):
+        progress(f"core: this checkout and {before}, round {k + 1} of {plan.rounds}")
+        then.append(_median_ns(before, plan))
+        now.append(_median_ns(ROOT, plan))
+    ratios = [here / there for here, there in zip(now, then, strict=True)]
+    return {"now_ns": now, "before_ns": then, "times_before": float(np.median(ratios))}
+
+
 def run_core(plan: CorePlan, progress: Callable[[str], None]) -> dict[str, Any]:
     """The whole matrix; `progress` is told what comes next."""
     cases = []
@@ -157,4 +197,4 @@ def run_core(plan: CorePlan, progress: Callable[[str], None]) -> dict[str, Any]:
     return {
         **{"batch": plan.batch, "batches": plan.batches, "sync_batch": plan.sync_batch, "cases": cases},
         **{"accept_first_touch": first_touch, "before_send": before_send},
-    }
+    } | ({"compared": compare(plan, plan.before, progress)} if plan.before is not None else {})

@@ -60,6 +60,10 @@ def _accepted_table(core: dict[str, Any]) -> Table:
         f"synced before send: {one['p50_ns'] / 1e3:,.0f} / {one['p99_ns'] / 1e3:,.0f} µs one by one, "
         f"{batch['p50_ns'] / 1e3:,.1f} / {batch['p99_ns'] / 1e3:,.1f} µs an order in batches of {core['sync_batch']}"
     )
+    if "compared" in core:
+        x = core["compared"]
+        spread = f"{min(x['now_ns']):,.0f} to {max(x['now_ns']):,.0f} ns"
+        table.caption += f"\n{x['times_before']:.3f} x the other checkout, in a round ({spread}; medians over batches)"
     return table
 
 
