@@ -45,11 +45,12 @@ def received(venue: Venue) -> list[Fields]:
 
 
 def at_venues(topology: Topology) -> dict[str, VenueOrder]:
-    """Every order that a venue has, by the ClOrdID that placed it."""
+    """Every order that a venue has, by the ClOrdID that placed it; one that has just come it may not have yet."""
     found = {}
     for venue in topology.venues.values():
         orders = venue.orders
-        found |= {first(m, 11): orders[first(m, 11)] for m in received(venue) if first(m, 35) == "D"}
+        placed = {first(m, 11) for m in received(venue) if first(m, 35) == "D"}
+        found |= {name: orders[name] for name in placed & orders.keys()}
     return found
 
 
@@ -128,8 +129,8 @@ def read_journal(folder: Path) -> Journaled:
             if entry.event.kind == ev.MESSAGE:
                 result.taken.setdefault(entry.event.session, []).append(_fields(entry.event.data))
             for output in entry.outputs:
-                if output.session == a.NONE:
-                    continue  # an alert, which is no FIX message
+                if output.session == a.NONE or not output.message_type:
+                    continue  # an alert, or a word to close the connection: no FIX message
                 fields = [(35, output.message_type), *_fields(output.body)]
                 result.given.setdefault(output.session, []).append(fields)
     return result
