@@ -140,7 +140,7 @@ def test_each_benchmark_can_be_chosen_by_its_name() -> None:
 
 def test_the_core_takes_turns_with_that_of_another_checkout(tmp_path: Path) -> None:
     """Here with itself; another that cannot be run is an error of one line."""
-    plan = replace(CorePlan(), batches=3, rounds=2, instruments=(10,), open_orders=(10,))
+    plan = replace(TINY_CORE, rounds=2)
     found = compare(plan, ROOT, lambda _: None)
     assert len(found["now_ns"]) == len(found["before_ns"]) == 2 and found["times_before"] > 0
     with pytest.raises(BenchmarkError, match=f"^{tmp_path}: "):

@@ -95,6 +95,17 @@ class Controls:
         self.script.trade("EMS2", "HEDGE", "MSFT", BUY, 110)
         self.script.pause(0.8)
 
+    def halt(self) -> None:
+        """Less than a kill: an account is halted, and let go again."""
+        script, scope = self.script, ("--scope", "account=ALPHA")
+        script.caption("Less than a kill: ALPHA is halted, all others go on")
+        self.command("posture set halted", *scope, "--reason", "its limits are looked at")
+        script.refused("refused: POSTURE", "EMS1", "ALPHA", "AAPL", BUY, 10, "187")
+        script.trade("EMS2", "HEDGE", "MSFT", BUY, 120)
+        self.command("posture release", *scope, "--reason", "they are right")
+        self.alerts["posture_set"] += 2
+        script.pause(0.8)
+
     def command(self, name: str, *arguments: str) -> list[str]:
         """Run a command of `tidegate` as a person would, show it with its output, and return that."""
         words = [*name.split(), "--config", str(self.config), *arguments]

@@ -245,6 +245,7 @@ def _play(script: Script, controls: Controls, view: View, gateway: GatewayProces
             script.flow("Back to business: good orders, and a bad one now and then", 170, bad_share=0.1)
             controls.kill()
             controls.rearm()
+            controls.halt()
             script.pause(1.0)
     except (TimeoutError, ConnectionError, RuntimeError) as error:
         gateway.check(patience_s=1.0)  # the likeliest reason, noticed a moment after its sessions are gone

@@ -35,7 +35,7 @@ SEGMENT_LIMIT = 32 << 20
 ONE_CASE = """
 import json
 from tools.bench.core import CorePlan, run_case
-case = run_case(CorePlan(batches={batches}, single_calls=1), {instruments}, {open_orders})
+case = run_case(CorePlan("{capacity}", batches={batches}, batch={batch}, single_calls=1), {instruments}, {open_orders})
 print(json.dumps(case["accept"]["p50_ns"]))
 """
 ROOT = Path(__file__).parents[2]
@@ -160,7 +160,8 @@ def run_before_send(plan: CorePlan) -> dict[str, dict[str, float]]:
 
 def _median_ns(checkout: Path, plan: CorePlan) -> float:
     """Median of an accepted order, ns, in the first case of the matrix, by the code of a checkout."""
-    code = ONE_CASE.format(batches=plan.batches, instruments=plan.instruments[0], open_orders=plan.open_orders[0])
+    case = {"capacity": plan.capacity, "instruments": plan.instruments[0], "open_orders": plan.open_orders[0]}
+    code = ONE_CASE.format(batches=plan.batches, batch=plan.batch, **case)
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], cwd=checkout, env=environment, capture_output=True, text=True, check=False

@@ -41,6 +41,11 @@ def _is_ending(s, o):
 
 
 @kernel
+def _is_open_of(o, scope, entity):
+    return o.number != NONE and o.counted_open == 1 and o.entities[scope] == entity
+
+
+@kernel
 def _mark_raising(s, entity):
     """Have the working orders of an entity canceled that could raise a position, of each side only as many as are more
     than what is held: whether there are new ones. The table is walked backwards, so that by and large those placed last
@@ -51,14 +56,24 @@ def _mark_raising(s, entity):
     scope = s.entities[entity].scope
     sums = scope != a.SESSION and scope != a.VENUE
     s.ending[: s.instrument_count] = 0
-    for row in range(s.order_count):
+    left = s.entities[entity].open_orders
+    row = 0
+    while left > 0 and sums and row < s.order_count:
         o = s.orders[row]
-        if o.number != NONE and o.counted_open == 1 and o.entities[scope] == entity and sums and _is_ending(s, o):
-            s.ending[o.instrument, _side_of(o)] += o.reserved_e8
+        row += 1
+        if _is_open_of(o, scope, entity):
+            left -= 1
+            s.ending[o.instrument, _side_of(o)] += o.reserved_e8 if _is_ending(s, o) else 0
     marked = False
-    for row in range(s.order_count - 1, -1, -1):
+    left = s.entities[entity].open_orders
+    row = s.order_count
+    while left > 0 and row > 0:
+        row -= 1
         o = s.orders[row]
-        if o.number == NONE or o.counted_open == 0 or o.entities[scope] != entity or _is_ending(s, o):
+        if not _is_open_of(o, scope, entity):
+            continue
+        left -= 1
+        if _is_ending(s, o):
             continue
         if _is_too_much(s, o, scope):
             o.raising = 1
