@@ -344,16 +344,20 @@ def settings_values(settings: Settings) -> dict[str, str]:
     for position in settings.positions:
         names = (position.account, position.strategy, position.symbol)
         found[".".join(("positions", *filter(None, names)))] = fixed(position.quantity_e8, 8)
-    for (scope, name, symbol), limits in settings.limits.items():
-        place = [a.SCOPE_NAMES[scope] + ("*instrument" if symbol else ""), name + (f"*{symbol}" if symbol else "")]
+    for place, limits in settings.limits.items():
         for index, value in limits.items():
-            found[".".join(("limits", *filter(None, place), c.LIMITS[index].key))] = limit_text(index, value)
-    for (scope, name, symbol), grades in settings.grades.items():
-        place = [a.SCOPE_NAMES[scope] + ("*instrument" if symbol else ""), name + (f"*{symbol}" if symbol else "")]
+            found[f"{_limits_at(*place)}.{c.LIMITS[index].key}"] = limit_text(index, value)
+    for place, grades in settings.grades.items():
         for (index, severity), value in grades.items():
-            of = (c.LIMITS[index].key, a.SEVERITY_NAMES[severity])
-            found[".".join(("limits", *filter(None, place), *of))] = limit_text(index, value)
+            key = f"{c.LIMITS[index].key}.{a.SEVERITY_NAMES[severity]}"
+            found[f"{_limits_at(*place)}.{key}"] = limit_text(index, value)
     return found
+
+
+def _limits_at(scope: int, name: str, symbol: str) -> str:
+    """Dotted key of the limits at a place of limits.yaml."""
+    place = [a.SCOPE_NAMES[scope] + ("*instrument" if symbol else ""), name + (f"*{symbol}" if symbol else "")]
+    return ".".join(("limits", *filter(None, place)))
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -54,6 +54,7 @@ GroupConfigOption = Annotated[
 ]
 """Of a command that has others under it, for which it must not look: `config_there` does."""
 
+ReasonOption = Annotated[str, typer.Option("--reason", help="why; goes to the journal with your name")]
 ScopeOption = Annotated[str, typer.Option("--scope", help="firm, or a scope and a name as in strategy=MOMO")]
 
 

@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, ScopeOption, give, refuse, scope_of
+from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, ReasonOption, ScopeOption, give, refuse, scope_of
 
 app = typer.Typer(
     name="exit", no_args_is_help=True, help="Let orders that reduce a position through a halt; none through a kill."
 )
 
 InstrumentOption = Annotated[str, typer.Option("--instrument", help="its symbol")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="why; goes to the journal with your name")]
 
 
 @app.command("open")

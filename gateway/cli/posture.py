@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, ScopeOption, give, one_line_errors, scope_of, tables
+from gateway.cli.console import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    ReasonOption,
+    ScopeOption,
+    give,
+    one_line_errors,
+    scope_of,
+    tables,
+)
 from gateway.cli.status import tell_unproven, unproven_of
 
 app = typer.Typer(
@@ -14,8 +23,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Say what still passes: normal, no_new_longs, reduce_only or halted. To stop all of it: `tidegate kill`.",
 )
-
-ReasonOption = Annotated[str, typer.Option("--reason", help="why; goes to the journal with your name")]
 
 
 @app.command("set")
@@ -46,7 +53,7 @@ def release(*, config: ConfigOption = DEFAULT_CONFIG, scope: ScopeOption, reason
 
 @app.command()
 def show(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Postures that are not normal, kill switches, and open exits.
+    """Postures that are not normal, and open exits. Kill switches are in `tidegate status`.
 
     Exit status 2: what is listed is not proven.
     """

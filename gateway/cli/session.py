@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, give, one_line_errors, tables
+from gateway.cli.console import DEFAULT_CONFIG, ConfigOption, ReasonOption, give, one_line_errors, tables
 from gateway.cli.status import tell_unproven, unproven_of
 
 app = typer.Typer(
@@ -14,7 +14,6 @@ app = typer.Typer(
 )
 
 SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="its id in the config")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="why; goes to the journal with your name")]
 
 
 @app.command("list")
