@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gateway.core import catalogue as c
 from gateway.core import layout as a
+from gateway.core.checks.position import worst_before
 from gateway.core.checks.price import beyond_collar, collar_at, price_to_pay, spread_bps
 from gateway.core.checks.windows import slide
 from gateway.core.layout import MAX_BREACHES, NONE, STOP, UNSET, WARN, WATCH
@@ -19,15 +20,11 @@ NOT_MEASURED = -1
 
 
 @kernel
-def _worst_position(s, x, scope, side):
-    """The worst-case position of an order's entity on this side, if the order raises it."""
-    if x.side == t.BUY and side != t.BUY or x.side != t.BUY and side == t.BUY or x.added_e8 == 0:
+def _worst_position(s, x, scope, buys):
+    """The worst-case position of an order's entity, if the order is on this side and raises it."""
+    if (x.side == t.BUY) != buys or x.added_e8 == 0:
         return NOT_MEASURED
-    before = 0
-    if x.exposures[scope] != NONE:
-        e = s.exposures[x.exposures[scope]]
-        before = e.position_e8 + e.open_buy_e8 if side == t.BUY else e.open_sell_e8 - e.position_e8
-    return max(before + x.added_e8, NOT_MEASURED)
+    return max(worst_before(s, x, scope) + x.added_e8, NOT_MEASURED)
 
 
 @kernel
@@ -50,9 +47,9 @@ def _measure(s, x, scope, limit):
     if limit == a.COLLAR_BPS:
         return price_to_pay(x, s.instruments[x.instrument]) if x.reference_e8 > 0 else 0
     if limit == a.MAX_LONG:
-        return _worst_position(s, x, scope, t.BUY)
+        return _worst_position(s, x, scope, True)
     if limit == a.MAX_SHORT:
-        return _worst_position(s, x, scope, t.SELL)
+        return _worst_position(s, x, scope, False)
     if limit == a.MAX_OPEN_ORDERS:
         opens = x.order == NONE or s.orders[x.order].counted_open == 0
         return s.entities[x.entities[scope]].open_orders + 1 if opens else NOT_MEASURED

@@ -14,6 +14,15 @@ from gateway.jit import kernel
 
 
 @kernel
+def worst_before(s, x, scope):
+    """The worst-case position of an order's entity on the order's side without it: below zero is on the other."""
+    if x.exposures[scope] == NONE:
+        return 0
+    e = s.exposures[x.exposures[scope]]
+    return e.position_e8 + e.open_buy_e8 if x.side == t.BUY else e.open_sell_e8 - e.position_e8
+
+
+@kernel
 def check_positions(s, x):
     """MAX_LONG and MAX_SHORT: worst-case position on the order's side, at every scope that keeps one."""
     limit = a.MAX_LONG if x.side == t.BUY else a.MAX_SHORT
@@ -22,10 +31,7 @@ def check_positions(s, x):
     for k in a.POSITION_SCOPES:
         if x.entities[k] == NONE:
             continue
-        before = 0
-        if x.exposures[k] != NONE:
-            e = s.exposures[x.exposures[k]]
-            before = e.position_e8 + e.open_buy_e8 if x.side == t.BUY else e.open_sell_e8 - e.position_e8
+        before = worst_before(s, x, k)
         after = before + x.added_e8
         bound, paired = limit_here(s, x.entities[k], x.exposures[k], limit)
         measured(x, check, after, bound, x.entities[k], paired)

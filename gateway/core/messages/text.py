@@ -112,6 +112,17 @@ def _add_missing(s, work, breach):
 
 
 @kernel
+def _add_beyond(work, unit, value, bound):
+    """Append that a value is beyond a bound: ` 600 > 500`."""
+    add_char(work, SPACE)
+    _add_number(work, unit, value)
+    add_char(work, SPACE)
+    add_char(work, MORE if value > bound else LESS)
+    add_char(work, SPACE)
+    _add_number(work, unit, bound)
+
+
+@kernel
 def _add_breach(s, work, breach, buf):
     add_bytes(work, c.CHECK_NAME[breach.check], 0, c.CHECK_NAME_SIZE[breach.check])
     unit = c.CHECK_UNIT[breach.check]
@@ -133,12 +144,7 @@ def _add_breach(s, work, breach, buf):
         add_bytes(work, NOT_A_MULTIPLE, 0, NOT_A_MULTIPLE.size)
         _add_number(work, unit, breach.limit)
     else:
-        add_char(work, SPACE)
-        _add_number(work, unit, breach.value)
-        add_char(work, SPACE)
-        add_char(work, MORE if breach.value > breach.limit else LESS)
-        add_char(work, SPACE)
-        _add_number(work, unit, breach.limit)
+        _add_beyond(work, unit, breach.value, breach.limit)
     if breach.entity != NONE:
         add_char(work, SPACE)
         add_char(work, OPEN)
@@ -171,13 +177,7 @@ def say_graded(s, work, graded):
     """Make the text what of an order is beyond one of the values of a limit, and where that stands."""
     work.text_size = 0
     add_bytes(work, c.CHECK_NAME[graded.check], 0, c.CHECK_NAME_SIZE[graded.check])
-    unit = c.CHECK_UNIT[graded.check]
-    add_char(work, SPACE)
-    _add_number(work, unit, graded.value)
-    add_char(work, SPACE)
-    add_char(work, MORE if graded.value > graded.bound else LESS)
-    add_char(work, SPACE)
-    _add_number(work, unit, graded.bound)
+    _add_beyond(work, c.CHECK_UNIT[graded.check], graded.value, graded.bound)
     add_char(work, SPACE)
     add_char(work, OPEN)
     _add_place(s, work, graded, SPACE)
